@@ -1,0 +1,2 @@
+//! The svala command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A DSA and IAA device in software, over a memory bus.

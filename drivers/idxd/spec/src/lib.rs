@@ -1,0 +1,1 @@
+//! DSA and IAA descriptors, completion records, flags, statuses, registers and resume rules.

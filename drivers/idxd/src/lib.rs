@@ -1,0 +1,1 @@
+//! svala driver for Intel DSA and IAA work queues.

@@ -1,0 +1,1 @@
+//! Asynchronous accelerator runtime on Shared Virtual Addressing.
