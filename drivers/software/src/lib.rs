@@ -1,1 +1,23 @@
 //! The CPU engine: every operation at memory speed, and the arithmetic of the emulated device.
+//!
+//! Without the `queue` feature the crate is the arithmetic alone: functions from slices to slices and numbers, which
+//! know nothing of queues, descriptors or the runtime. [`guarded`], [`check_readable`] and [`check_writable`] are for
+//! callers that work on memory somebody else may take away: maps of a file that shrinks, addresses of unknown origin.
+
+mod compare;
+mod copy;
+mod crc;
+mod deflate;
+mod fill;
+mod inflate;
+mod pattern;
+
+pub use compare::{first_difference, first_difference_from_pattern};
+pub use copy::{copy, copy_within};
+pub use crc::{
+    adler32, adler32_combine, copy_crc32c, crc32, crc32_combine, crc32c, crc32c_combine, crc64, crc64_combine,
+};
+pub use deflate::{Deflated, Deflater, Level, OutputFull, Segment, Window, deflate, deflate_bound};
+pub use fill::fill;
+pub use inflate::{InflateError, Inflated, Inflater, inflate};
+pub use pattern::Pattern;

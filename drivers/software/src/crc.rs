@@ -1,0 +1,118 @@
+//! Checksums that chain.
+//!
+//! Every function takes the *finished* value of what came before and gives the finished value of the whole, so that
+//! `crc32c(crc32c(0, a), b) == crc32c(0, ab)`, and 0 stands for nothing before (1 for Adler-32, as its authors have
+//! it). The register a device calls the seed, without the inversions, is the complement: `!crc32c(!seed, data)`.
+//!
+//! The `_combine` functions join values computed apart, for work that is split over threads.
+
+use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc32IsoHdlc, Crc64Nvme};
+use crc_fast::{CrcAlgorithm, Digest};
+
+/// CRC-32C (Castagnoli; iSCSI) of what `seed` is the CRC-32C of, followed by `data`.
+///
+/// Source: DSA appendix A.
+#[inline]
+pub fn crc32c(seed: u32, data: &[u8]) -> u32 {
+    if seed == 0 { crc_fast::crc32_iscsi(data) } else { chained_32(Crc32Iscsi, seed, data) }
+}
+
+/// CRC-32 (gzip, zip, Ethernet) of what `seed` is the CRC-32 of, followed by `data`.
+#[inline]
+pub fn crc32(seed: u32, data: &[u8]) -> u32 {
+    if seed == 0 { crc_fast::crc32_iso_hdlc(data) } else { chained_32(Crc32IsoHdlc, seed, data) }
+}
+
+/// CRC-64 (NVMe; Rocksoft) of what `seed` is the CRC-64 of, followed by `data`.
+///
+/// Source: DSA appendix A.
+#[inline]
+pub fn crc64(seed: u64, data: &[u8]) -> u64 {
+    if seed == 0 { crc_fast::crc64_nvme(data) } else { chained(Crc64Nvme, !seed, data) }
+}
+
+/// Adler-32 of what `seed` is the Adler-32 of, followed by `data`. Of nothing it is 1.
+///
+/// A `seed` that no data has (a half of 65521 or more) is taken modulo 65521.
+#[inline]
+pub fn adler32(seed: u32, data: &[u8]) -> u32 {
+    let mut sum = simd_adler32::Adler32::from_checksum(adler32_reduced(seed));
+    sum.write(data);
+    sum.finish()
+}
+
+/// Copies `src` to `dst` and gives the CRC-32C as [`crc32c`] does, reading `src` from memory once.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn copy_crc32c(seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
+    assert_eq!(src.len(), dst.len(), "source and destination differ in length");
+    // A block that is still in the first-level cache when its second reader comes.
+    const BLOCK_BYTES: usize = 16 << 10;
+    src.chunks(BLOCK_BYTES).zip(dst.chunks_mut(BLOCK_BYTES)).fold(seed, |crc, (src, dst)| {
+        dst.copy_from_slice(src);
+        crc32c(crc, src)
+    })
+}
+
+/// The CRC-32C of `a` followed by `b`, of their values and the length of `b` in bytes.
+pub fn crc32c_combine(a: u32, b: u32, len_b: u64) -> u32 {
+    combined_32(Crc32Iscsi, a, b, len_b)
+}
+
+/// The CRC-32 of `a` followed by `b`, of their values and the length of `b` in bytes.
+pub fn crc32_combine(a: u32, b: u32, len_b: u64) -> u32 {
+    combined_32(Crc32IsoHdlc, a, b, len_b)
+}
+
+/// The CRC-64 of `a` followed by `b`, of their values and the length of `b` in bytes.
+pub fn crc64_combine(a: u64, b: u64, len_b: u64) -> u64 {
+    if len_b == 0 { a } else { crc_fast::checksum_combine(Crc64Nvme, a, b, len_b) }
+}
+
+/// The Adler-32 of `a` followed by `b`, of their values and the length of `b` in bytes.
+pub fn adler32_combine(a: u32, b: u32, len_b: u64) -> u32 {
+    let (a, b) = (adler32_reduced(a), adler32_reduced(b));
+    let (a_sum, a_weighted) = (u64::from(a & 0xffff), u64::from(a >> 16));
+    let (b_sum, b_weighted) = (u64::from(b & 0xffff), u64::from(b >> 16));
+    // `a_sum - 1` is what the bytes of `a` add; they are added once more for every byte of `b`.
+    let a_bytes = a_sum + ADLER_MODULUS - 1;
+    let sum = (a_bytes + b_sum) % ADLER_MODULUS;
+    let weighted = (a_weighted + b_weighted + (len_b % ADLER_MODULUS) * a_bytes) % ADLER_MODULUS;
+    adler32_packed(sum, weighted)
+}
+
+/// The largest prime below 2^16.
+const ADLER_MODULUS: u64 = 65521;
+
+fn adler32_reduced(value: u32) -> u32 {
+    adler32_packed(u64::from(value & 0xffff) % ADLER_MODULUS, u64::from(value >> 16) % ADLER_MODULUS)
+}
+
+fn adler32_packed(sum: u64, weighted: u64) -> u32 {
+    low_32(weighted << 16 | sum)
+}
+
+fn chained_32(algorithm: CrcAlgorithm, seed: u32, data: &[u8]) -> u32 {
+    low_32(chained(algorithm, u64::from(!seed), data))
+}
+
+/// Runs the register on from `state`, which is a finished value without its final inversion.
+fn chained(algorithm: CrcAlgorithm, state: u64, data: &[u8]) -> u64 {
+    let mut digest = Digest::new_with_init_state(algorithm, state);
+    digest.update(data);
+    digest.finalize()
+}
+
+fn combined_32(algorithm: CrcAlgorithm, a: u32, b: u32, len_b: u64) -> u32 {
+    if len_b == 0 {
+        return a;
+    }
+    low_32(crc_fast::checksum_combine(algorithm, u64::from(a), u64::from(b), len_b))
+}
+
+/// A 32-bit checksum that came as a `u64` whose upper half is zero.
+fn low_32(value: u64) -> u32 {
+    value.try_into().expect("a 32-bit checksum fits in 32 bits")
+}

@@ -1,0 +1,207 @@
+//! Raw deflate (RFC 1951), in segments that can be made apart and joined.
+//!
+//! A segment starts from an empty history and ends on a byte boundary: the last one with the final block, any other
+//! with the empty stored block of a sync flush. So segments made by different threads, or by a device and the CPU,
+//! are one valid stream when written one after the other. What a segment costs is the history it cannot refer to.
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+use thiserror::Error;
+
+/// Input goes to the compressor in pieces it can count in 32 bits.
+const PIECE_BYTES: usize = 1 << 30;
+
+/// How hard to look for repetitions: 0 stores, 1 is fast, 9 is small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Level(u8);
+
+impl Level {
+    /// No compression: stored blocks.
+    pub const STORE: Self = Self(0);
+    /// The fastest that compresses.
+    pub const FAST: Self = Self(1);
+    /// What `gzip` does unasked.
+    pub const DEFAULT: Self = Self(6);
+    /// The smallest output.
+    pub const BEST: Self = Self(9);
+
+    /// Level `level`, or `None` above 9.
+    pub const fn new(level: u8) -> Option<Self> {
+        if level <= 9 { Some(Self(level)) } else { None }
+    }
+
+    /// The level as a number, 0 to 9.
+    pub const fn value(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// How far back a repetition may refer, as a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    bits: u8,
+}
+
+impl Window {
+    /// 4 KiB: what IAA keeps, so what a stream needs that IAA shall decompress.
+    pub const IAA: Self = Self { bits: 12 };
+    /// 32 KiB: what every inflate keeps, and the most the format can express.
+    pub const DEFLATE: Self = Self { bits: 15 };
+
+    /// A window of 2^`bits` bytes, or `None` outside 9 to 15.
+    pub const fn new(bits: u8) -> Option<Self> {
+        if bits >= 9 && bits <= 15 { Some(Self { bits }) } else { None }
+    }
+
+    /// The base-2 logarithm of the size.
+    pub const fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// The size.
+    pub const fn bytes(self) -> usize {
+        1 << self.bits
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::DEFLATE
+    }
+}
+
+/// Whether more of the same stream follows a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Segment {
+    /// Another segment follows: ends with an empty stored block.
+    NotLast,
+    /// The stream ends here: ends with the final block.
+    Last,
+}
+
+/// What a call to [`Deflater::deflate`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Deflated {
+    /// Input bytes consumed: all of them.
+    pub read: usize,
+    /// Output bytes, from the start of the destination.
+    pub written: usize,
+}
+
+/// The destination is too small for the segment; what it holds now is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[error("deflate output full at {room} bytes after {read} of {len} input bytes")]
+pub struct OutputFull {
+    /// Size of the destination.
+    pub room: usize,
+    /// Input bytes the compressor had taken in.
+    pub read: usize,
+    /// Size of the source.
+    pub len: usize,
+}
+
+/// A destination this large is large enough for a segment of `len` bytes, at any level, window and [`Segment`].
+///
+/// Incompressible data at the fast levels is written as 9-bit literals, hence the eighth.
+pub const fn deflate_bound(len: usize) -> usize {
+    len.saturating_add(len / 8).saturating_add(len / 64).saturating_add(64)
+}
+
+/// Compresses `src` into `dst` as one segment with a 32 KiB window. [`Deflater`] does it without allocating.
+///
+/// # Errors
+///
+/// As [`Deflater::deflate`].
+pub fn deflate(src: &[u8], dst: &mut [u8], level: Level, segment: Segment) -> Result<Deflated, OutputFull> {
+    Deflater::new(level, Window::DEFLATE).deflate(src, dst, segment)
+}
+
+/// A compressor for one segment after another. Allocates when made, and not again.
+#[derive(Debug)]
+pub struct Deflater {
+    state: Compress,
+    level: Level,
+    window: Window,
+}
+
+impl Deflater {
+    /// A compressor that works at `level` and refers back no further than `window`. Holds some 300 KiB.
+    pub fn new(level: Level, window: Window) -> Self {
+        let compression = Compression::new(level.0.into());
+        Self { state: Compress::new_with_window_bits(compression, false, window.bits), level, window }
+    }
+
+    /// The level of the next segment.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The window of the next segment.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Works at `level` and within `window` from the next segment on. Allocates only if the window changes.
+    pub fn configure(&mut self, level: Level, window: Window) {
+        if window != self.window {
+            *self = Self::new(level, window);
+        } else if level != self.level {
+            self.state.reset();
+            self.state.set_level(Compression::new(level.0.into())).expect("an empty stream takes any level");
+            self.level = level;
+        }
+    }
+
+    /// Compresses all of `src` into `dst` as one segment.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputFull`] if `dst` is too small, which [`deflate_bound`] bytes never are. A segment that is not the last
+    /// needs one byte more than it fills: only room left over shows that the flush is complete. The compressor is as
+    /// good as new either way.
+    pub fn deflate(&mut self, src: &[u8], dst: &mut [u8], segment: Segment) -> Result<Deflated, OutputFull> {
+        self.state.reset();
+        let (mut read, mut written) = (0, 0);
+        loop {
+            let piece_end = src.len().min(read + PIECE_BYTES);
+            let room_end = dst.len().min(written + PIECE_BYTES);
+            let flush = if piece_end < src.len() { FlushCompress::None } else { segment.flush() };
+            let (status, took, gave) = self.step(&src[read..piece_end], &mut dst[written..room_end], flush);
+            read += took;
+            written += gave;
+            if status == Status::StreamEnd {
+                return Ok(Deflated { read, written });
+            }
+            if written == dst.len() {
+                return Err(OutputFull { room: dst.len(), read, len: src.len() });
+            }
+            if written < room_end && read == src.len() {
+                assert!(segment == Segment::NotLast, "the final block was withheld with room for it");
+                return Ok(Deflated { read, written });
+            }
+            assert!(took + gave > 0, "the compressor neither reads nor writes at {read} of {}", src.len());
+        }
+    }
+
+    /// One call of the compressor, with the bytes it took and gave.
+    fn step(&mut self, src: &[u8], dst: &mut [u8], flush: FlushCompress) -> (Status, usize, usize) {
+        let (read, written) = (self.state.total_in(), self.state.total_out());
+        let status = self.state.compress(src, dst, flush).expect("a raw deflate stream takes any input");
+        let progress = |now: u64, before: u64| usize::try_from(now - before).expect("bounded by a slice");
+        (status, progress(self.state.total_in(), read), progress(self.state.total_out(), written))
+    }
+}
+
+impl Segment {
+    fn flush(self) -> FlushCompress {
+        match self {
+            Self::NotLast => FlushCompress::Sync,
+            Self::Last => FlushCompress::Finish,
+        }
+    }
+}
