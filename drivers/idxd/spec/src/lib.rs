@@ -1,1 +1,30 @@
 //! DSA and IAA descriptors, completion records, flags, statuses, registers and resume rules.
+//!
+//! The words of the two specifications and of the kernel's `linux/idxd.h` ("uapi") in Rust: no device is opened here
+//! and no memory is touched. The driver builds descriptors and reads records with this crate, and the emulated device
+//! reads descriptors and builds records with it, so the two agreeing says nothing about the layout. That is checked
+//! against a C program, in `tests/uapi.rs`.
+//!
+//! "DSA §n" is the Data Streaming Accelerator architecture specification, order number 341204-006; "IAA §n" the
+//! In-Memory Analytics Accelerator architecture specification, revision 2.1. What is named here without a prefix is
+//! DSA or common to both; what only IAA has is in [`iaa`].
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod address;
+mod completion;
+mod descriptor;
+mod dif;
+mod field;
+mod flags;
+mod opcode;
+mod status;
+
+pub use address::{DstAddr, SrcAddr};
+pub use completion::{Completion, FaultInfo, Operand};
+pub use descriptor::{ApplyDelta, CreateDelta, Descriptor};
+pub use dif::{DifFlags, DifStatus, DifTags, DstDifFlags, SrcDifFlags};
+pub use flags::Flags;
+pub use opcode::Opcode;
+pub use status::Status;
