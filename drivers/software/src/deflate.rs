@@ -121,7 +121,8 @@ pub fn deflate(src: &[u8], dst: &mut [u8], level: Level, segment: Segment) -> Re
     Deflater::new(level, Window::DEFLATE).deflate(src, dst, segment)
 }
 
-/// A compressor for one segment after another. Allocates when made, and not again.
+/// A compressor for one segment after another. Allocates when made, when its window changes, and after an
+/// [`OutputFull`]; segments that fit allocate nothing.
 #[derive(Debug)]
 pub struct Deflater {
     state: Compress,
@@ -178,6 +179,12 @@ impl Deflater {
                 return Ok(Deflated { read, written });
             }
             if written == dst.len() {
+                if read == src.len() && segment == Segment::Last && self.has_ended() {
+                    return Ok(Deflated { read, written });
+                }
+                // A reset in the middle of a block is not enough: zlib-rs 0.6.8 at level 1 goes on believing that a
+                // block is open, and leaves out the header of the new stream's first one.
+                *self = Self::new(self.level, self.window);
                 return Err(OutputFull { room: dst.len(), read, len: src.len() });
             }
             if written < room_end && read == src.len() {
@@ -186,6 +193,13 @@ impl Deflater {
             }
             assert!(took + gave > 0, "the compressor neither reads nor writes at {read} of {}", src.len());
         }
+    }
+
+    /// Whether a last segment that filled its destination is whole. The compressor may have to be asked once more to
+    /// say so; after a segment that is not the last it would answer with another flush.
+    fn has_ended(&mut self) -> bool {
+        let (status, _, gave) = self.step(&[], &mut [0], FlushCompress::Finish);
+        status == Status::StreamEnd && gave == 0
     }
 
     /// One call of the compressor, with the bytes it took and gave.
