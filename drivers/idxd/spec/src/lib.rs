@@ -18,7 +18,9 @@ mod descriptor;
 mod dif;
 mod field;
 mod flags;
+pub mod iaa;
 mod opcode;
+pub mod register;
 mod status;
 
 pub use address::{DstAddr, SrcAddr};
@@ -27,4 +29,5 @@ pub use descriptor::{ApplyDelta, CreateDelta, Descriptor};
 pub use dif::{DifFlags, DifStatus, DifTags, DstDifFlags, SrcDifFlags};
 pub use flags::Flags;
 pub use opcode::Opcode;
+pub use register::{GenCap, OpCap};
 pub use status::Status;

@@ -1,0 +1,17 @@
+//! What only IAA has: its descriptor, its 64-byte completion record, its configuration and state in memory.
+//!
+//! Opcodes, statuses, operation flags and registers are those of the rest of the crate. IAA knows no batch and no fence,
+//! and nothing it does can be resumed after a fault except a decompression whose output overflowed and a translation
+//! fetch (IAA §7.1), so there are no resume rules here: after a fault the whole descriptor is submitted again.
+
+mod aecs;
+mod completion;
+mod descriptor;
+mod error_code;
+mod flags;
+
+pub use aecs::{Code, CompressAecs};
+pub use completion::Completion;
+pub use descriptor::{Compress, Crc64, Decompress, Descriptor};
+pub use error_code::ErrorCode;
+pub use flags::{CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, FilterFlags};
