@@ -4,13 +4,15 @@
 //! know nothing of queues, descriptors or the runtime. [`guarded`], [`check_readable`] and [`check_writable`] are for
 //! callers that work on memory somebody else may take away: maps of a file that shrinks, addresses of unknown origin.
 
-mod compare;
-mod copy;
-mod crc;
-mod deflate;
-mod fill;
-mod inflate;
-mod pattern;
+pub mod compare;
+pub mod copy;
+pub mod crc;
+pub mod deflate;
+pub mod fill;
+pub mod guard;
+pub mod inflate;
+pub mod pattern;
+pub mod populate_check;
 
 pub use compare::{first_difference, first_difference_from_pattern};
 pub use copy::{copy, copy_within};
@@ -19,5 +21,7 @@ pub use crc::{
 };
 pub use deflate::{Deflated, Deflater, Level, OutputFull, Segment, Window, deflate, deflate_bound};
 pub use fill::fill;
+pub use guard::{Vanished, guarded};
 pub use inflate::{InflateError, Inflated, Inflater, inflate};
 pub use pattern::Pattern;
+pub use populate_check::{BadRange, check_readable, check_writable};

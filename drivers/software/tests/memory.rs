@@ -63,8 +63,8 @@ fn overlapping_copy_reads_the_source_before_writing() {
             let mut memory = before.clone();
             copy_within(&mut memory, from..from + len, to);
             let mut expected = before.clone();
-            for i in 0..len {
-                expected[to + i] = before[from + i];
+            for (i, byte) in before[from..from + len].iter().enumerate() {
+                expected[to + i] = *byte;
             }
             assert!(memory == expected, "{len} bytes from {from} to {to}");
         }
