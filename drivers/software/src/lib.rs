@@ -9,6 +9,7 @@ pub mod copy;
 pub mod crc;
 pub mod deflate;
 pub mod fill;
+pub mod frame;
 pub mod guard;
 pub mod inflate;
 pub mod pattern;
@@ -21,6 +22,7 @@ pub use crc::{
 };
 pub use deflate::{Deflated, Deflater, Level, OutputFull, Segment, Window, deflate, deflate_bound};
 pub use fill::fill;
+pub use frame::{CheckKind, Format, FrameBytes, FrameError, HEADER_BYTES_MAX, Header, Part};
 pub use guard::{Vanished, guarded};
 pub use inflate::{InflateError, Inflated, Inflater, inflate};
 pub use pattern::Pattern;

@@ -1,30 +1,13 @@
 //! Deflate and inflate against other people's: the machine's `gzip` and Python's zlib, run as processes.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+mod oracle;
 
+use oracle::filter;
 use proptest::prelude::*;
 use svala_software::{
     Deflater, InflateError, Inflater, Level, OutputFull, Segment, Window, crc32, deflate, deflate_bound,
     inflate,
 };
-
-/// Runs `program` on `input` and gives its output. A machine without it fails the test, with the reason.
-fn filter(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
-    let mut child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program} is needed as the oracle: {error}"));
-    let mut stdin = child.stdin.take().unwrap();
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(input).unwrap());
-        child.wait_with_output().unwrap()
-    });
-    assert!(output.status.success(), "{program} {args:?}: {}", output.status);
-    output.stdout
-}
 
 fn python_inflate(raw: &[u8]) -> Vec<u8> {
     let script = "import sys, zlib
