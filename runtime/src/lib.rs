@@ -1,1 +1,54 @@
 //! Asynchronous accelerator runtime on Shared Virtual Addressing.
+//!
+//! svala takes an operation on memory (a copy, a checksum, a comparison, a compression), hands it to whatever
+//! queue can do it (an Intel DSA or IAA work queue, a model of one, or the CPU), resolves the page faults the
+//! device meets on the way, and wakes the task that waits. This crate knows no device: drivers implement
+//! [`backend::Queue`], and the crate `svala-engine` wires them in. Most programs want that one.
+//!
+//! ```text
+//!  copy(src, dst).await
+//!     | operation   picks a channel, waits for a slot
+//!     | slot        owns the buffers from submission to completion
+//!     v channel     submits, looks, hands over to the reaper when it has to wait
+//!  backend::Queue   a driver: descriptors, records, portals
+//!     | fault?      fault/ populates memory through io_uring, the channel submits the rest
+//!     v
+//!  (value, report, buffers)
+//! ```
+//!
+//! Three rules hold everywhere. Buffers go in by value and come back, with success and with failure. Everything
+//! has a bound. Which path ran (hardware, emulated, software and why) is part of every result.
+
+pub mod backend;
+
+mod address;
+mod batch;
+mod buffer;
+mod channel;
+mod config;
+mod driver;
+mod error;
+mod fault;
+mod job;
+mod operation;
+mod path;
+mod reactor;
+mod report;
+mod runtime;
+mod scope;
+mod slot;
+mod sync;
+mod wait;
+
+pub use address::{Access, PAGE_BYTES, Span, VirtAddr};
+pub use batch::{Batch, Lent, MemberOutcome};
+pub use buffer::{FileMap, FileMapMut, IoBuf, IoBufMut};
+pub use config::Config;
+pub use error::{Error, Failed};
+pub use fault::{FaultPolicy, ResolverChoice};
+pub use job::{Check, Done, Job, OPERANDS_MAX, Operand, Operands, Operation, Operations, Value};
+pub use operation::{Completed, DeflateOptions, Deflated, Inflated, Outcome};
+pub use path::{Path, QueueName, Reason};
+pub use report::{Faults, QueueSnapshot, Report, Snapshot};
+pub use runtime::{Builder, Drained, Runtime};
+pub use scope::{Scope, Scoped};

@@ -1,0 +1,430 @@
+//! One queue with its slots: submission, reaping, waiting for room.
+//!
+//! The hard idea is who drives a slot. A future that submits keeps its slot to itself and looks at it directly: a
+//! small operation that completes at once takes no lock and wakes nobody. Only when it has to wait does it
+//! *hand over* the slot to the list of flights that are waited for; from then on whoever reaps (the device's
+//! own thread through the [`Notifier`](crate::backend::Notifier), or the completion thread) drives it, under
+//! the list's lock: resubmission, faults, completion.
+//!
+//! UNSAFETY: dereferences slot contents, by the ownership the handshake establishes.
+#![expect(unsafe_code, reason = "slot contents are owned by protocol")]
+
+mod in_flight;
+mod resolve;
+
+pub(crate) use in_flight::{Ended, InFlight};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Waker;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::backend::{Capabilities, Failure, Polled, Refused, Submitted};
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::fault::Resolver;
+use crate::job::Done;
+use crate::path::Path;
+use crate::reactor::Doorbell;
+use crate::report::{Faults, QueueSnapshot};
+use crate::slot::{Completed, Contents, FreeList, Held, Phase, Slot};
+
+/// What wakes and drops one round of reaping may leave to do with the list unlocked.
+const AFTER_MAX: usize = 16;
+
+/// A queue, its slots and the operations in flight on it.
+///
+/// # Invariants
+///
+/// The contents of a slot are touched by the future that claimed it, or, once it is in `handed`, by whoever
+/// holds the lock of `handed` (see [`Handshake`](crate::slot::Handshake)).
+pub(crate) struct Channel {
+    /// This channel's number in the runtime.
+    index: u16,
+    driver: Box<dyn Driver>,
+    slots: Box<[Slot]>,
+    free: FreeList,
+    /// Futures that wait for a slot, and how many there are.
+    room: Notify,
+    waiting: AtomicU32,
+    /// Slots that are waited for. Capacity for all of them.
+    handed: Mutex<Vec<u32>>,
+    handed_len: AtomicU32,
+    /// Somebody wanted to reap while another did.
+    again: AtomicBool,
+    closed: AtomicBool,
+    resolver: Arc<Resolver>,
+    doorbell: Arc<Doorbell>,
+    config: Config,
+}
+
+/// What a look at a slot found.
+enum Step {
+    /// Nothing to do before something announces itself.
+    Keep,
+    /// Worth another look soon.
+    Stalled,
+    /// The outcome is in the contents.
+    Over,
+}
+
+/// What is left to do with the list unlocked: both run code that is not ours.
+enum After {
+    Wake(Waker),
+    Drop(Held),
+}
+
+/// What reaping left behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reaped {
+    /// Some slot finished.
+    pub(crate) finished: bool,
+    /// Slots in flight that only looking will find.
+    pub(crate) looking: u32,
+    /// Slots in flight.
+    pub(crate) in_flight: u32,
+    /// A line that changes when the only one in flight completes.
+    pub(crate) watch: Option<*const u8>,
+}
+
+impl Channel {
+    pub(crate) fn new(
+        index: u16,
+        driver: Box<dyn Driver>,
+        resolver: Arc<Resolver>,
+        doorbell: Arc<Doorbell>,
+        config: Config,
+    ) -> Self {
+        let capabilities = driver.capabilities();
+        let depth = capabilities.depth;
+        let path = capabilities.path(config.software_reason);
+        Self {
+            index,
+            slots: (0..depth).map(|_| Slot::new(path)).collect(),
+            free: FreeList::new(depth),
+            room: Notify::new(),
+            waiting: AtomicU32::new(0),
+            handed: Mutex::new(Vec::with_capacity(depth as usize)),
+            handed_len: AtomicU32::new(0),
+            again: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            driver,
+            resolver,
+            doorbell,
+            config,
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        self.driver.capabilities()
+    }
+
+    pub(crate) fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    /// Takes a slot if one is free and nobody has waited longer.
+    pub(crate) fn try_acquire(&self) -> Option<u32> {
+        if self.waiting.load(Ordering::SeqCst) != 0 {
+            return None;
+        }
+        self.take_slot()
+    }
+
+    fn take_slot(&self) -> Option<u32> {
+        let slot = self.free.pop()?;
+        self.slots[slot as usize].handshake.claim();
+        Some(slot)
+    }
+
+    /// Waits for a slot; none when the channel closes. First come, first served.
+    pub(crate) async fn acquire(&self) -> Option<u32> {
+        let _here = Waiting::announce(self);
+        loop {
+            let mut notified = std::pin::pin!(self.room.notified());
+            // In the queue before looking: a slot given back from now on notifies.
+            notified.as_mut().enable();
+            if self.closed.load(Ordering::SeqCst) {
+                self.room.notify_one();
+                return None;
+            }
+            if let Some(slot) = self.take_slot() {
+                return Some(slot);
+            }
+            notified.await;
+        }
+    }
+
+    /// Gives back a slot in which nothing was started.
+    pub(crate) fn put_back(&self, slot: u32) {
+        self.give_back(slot);
+    }
+
+    fn give_back(&self, slot: u32) {
+        self.slots[slot as usize].handshake.release();
+        self.free.push(slot);
+        if self.waiting.load(Ordering::SeqCst) != 0 {
+            self.room.notify_one();
+        }
+    }
+
+    /// No new operations; waiting ones end.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.room.notify_waiters();
+        self.room.notify_one();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Slots whose memory a device may still use, or whose future was leaked before it ended.
+    pub(crate) fn busy_slots(&self) -> u32 {
+        let busy = self.slots.iter().filter(|slot| slot.handshake.is_busy()).count();
+        u32::try_from(busy).unwrap_or(u32::MAX)
+    }
+
+    /// Slots that are waited for or left behind.
+    pub(crate) fn handed_len(&self) -> u32 {
+        self.handed_len.load(Ordering::SeqCst)
+    }
+
+    /// Puts a slot on the list, looks at it once, and makes sure that somebody will look again.
+    ///
+    /// The handshake has already given the contents to the reaper's side.
+    fn put_on_list(&self, slot: u32) {
+        let mut after = None;
+        let mut stalled = false;
+        {
+            let mut handed = self.handed.lock();
+            match self.look_at(slot, &mut after) {
+                Step::Over => {}
+                step => {
+                    handed.push(slot);
+                    self.handed_len.store(u32::try_from(handed.len()).unwrap_or(u32::MAX), Ordering::SeqCst);
+                    stalled = matches!(step, Step::Stalled);
+                }
+            }
+        }
+        if let Some(after) = after {
+            self.do_after(after);
+        } else {
+            let polled = self.capabilities().completion == crate::backend::Completion::Polled;
+            self.doorbell.ring(polled || stalled);
+        }
+        // A notification that came while the lock was held found it taken.
+        if self.again.load(Ordering::SeqCst) {
+            self.reap(None);
+        }
+    }
+
+    /// Drives every slot that is waited for. With `now`, tells futures that have waited too long.
+    pub(crate) fn reap(&self, now: Option<Instant>) -> Reaped {
+        let mut reaped = Reaped::default();
+        self.again.store(true, Ordering::SeqCst);
+        // Whoever holds the lock looks at `again` after letting go of it, so nothing is missed by leaving.
+        while self.again.load(Ordering::SeqCst) {
+            let Some(mut handed) = self.handed.try_lock() else { break };
+            self.again.store(false, Ordering::SeqCst);
+            let mut after: [Option<After>; AFTER_MAX] = [const { None }; AFTER_MAX];
+            let mut used = 0;
+            let mut i = 0;
+            reaped.looking = 0;
+            while i < handed.len() {
+                if used == AFTER_MAX {
+                    self.again.store(true, Ordering::SeqCst);
+                    break;
+                }
+                let slot = handed[i];
+                match self.look_at(slot, &mut after[used]) {
+                    Step::Over => {
+                        handed.swap_remove(i);
+                        reaped.finished = true;
+                    }
+                    Step::Keep => i += 1,
+                    Step::Stalled => {
+                        reaped.looking += 1;
+                        i += 1;
+                    }
+                }
+                used += usize::from(after[used].is_some());
+            }
+            self.note_state(&handed, &mut reaped);
+            if let Some(now) = now {
+                self.expire(&handed, now, &mut after[used..]);
+            }
+            drop(handed);
+            for after in after.into_iter().flatten() {
+                self.do_after(after);
+            }
+        }
+        reaped
+    }
+
+    fn note_state(&self, handed: &[u32], reaped: &mut Reaped) {
+        let len = u32::try_from(handed.len()).unwrap_or(u32::MAX);
+        self.handed_len.store(len, Ordering::SeqCst);
+        reaped.in_flight = len;
+        if self.capabilities().completion == crate::backend::Completion::Polled {
+            reaped.looking = len;
+            if let [only] = *handed {
+                // SAFETY: the slot is on the list whose lock the caller holds.
+                reaped.watch = unsafe { self.driver.watch(only) };
+            }
+        }
+    }
+
+    fn expire(&self, handed: &[u32], now: Instant, after: &mut [Option<After>]) {
+        let mut after = after.iter_mut();
+        for &slot in handed {
+            // SAFETY: the slot is on the list whose lock the caller holds, so the contents are ours.
+            let since = unsafe { (*self.slots[slot as usize].contents()).since };
+            if since.is_none_or(|since| now.saturating_duration_since(since) < self.config.answer_within) {
+                continue;
+            }
+            let Some(place) = after.next() else { return };
+            *place = self.slots[slot as usize].handshake.expire().map(After::Wake);
+        }
+    }
+
+    fn do_after(&self, after: After) {
+        match after {
+            After::Wake(waker) => waker.wake(),
+            After::Drop(held) => drop(held),
+        }
+    }
+
+    /// Drives one slot of the reaper's. The lock of `handed` is held.
+    fn look_at(&self, slot: u32, after: &mut Option<After>) -> Step {
+        let place = &self.slots[slot as usize];
+        // SAFETY: the slot has been handed over and the caller holds the lock, so the contents are ours, and
+        // this is the only reference made here.
+        let contents = unsafe { &mut *place.contents() };
+        let step = self.advance(slot, contents);
+        if matches!(step, Step::Over) {
+            *after = match place.handshake.complete() {
+                Completed::Future(waker) => waker.map(After::Wake),
+                Completed::Reaper => {
+                    place.tally.count_abandoned();
+                    let held = contents.held.move_out();
+                    self.give_back(slot);
+                    Some(After::Drop(held))
+                }
+            };
+        }
+        step
+    }
+
+    /// Takes an operation as far as it goes without waiting. The caller owns the contents.
+    fn advance(&self, slot: u32, contents: &mut Contents) -> Step {
+        loop {
+            match contents.phase {
+                Phase::ToSubmit => {
+                    if self.slots[slot as usize].handshake.is_abandoned() {
+                        return self.over(slot, contents, Err(Failure::Cancelled));
+                    }
+                    if let Some(step) = self.submit(slot, contents) {
+                        return step;
+                    }
+                }
+                Phase::Prefetching { offset } => {
+                    if contents.resolution.pending != 0 {
+                        return Step::Keep;
+                    }
+                    if let Some(step) = self.prefetch(slot, contents, offset) {
+                        return step;
+                    }
+                }
+                Phase::Resolving(_) => return Step::Keep,
+                Phase::ToResolve(fault) => {
+                    if !self.resolve(slot, contents, fault) {
+                        return Step::Stalled;
+                    }
+                }
+                Phase::Flying => {
+                    // SAFETY: the caller owns the contents, and with them the flight and the members.
+                    match unsafe { self.driver.poll(slot, contents.work) } {
+                        Polled::Pending => return Step::Keep,
+                        Polled::Stalled => return Step::Stalled,
+                        Polled::Done(outcome) => return self.over(slot, contents, outcome),
+                        Polled::Fault(fault) => self.on_fault(slot, contents, fault),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Offers the job to the queue. None: accepted, go on.
+    fn submit(&self, slot: u32, contents: &mut Contents) -> Option<Step> {
+        // SAFETY: the caller owns the contents; `held` keeps the job's memory until the outcome is known, or
+        // whoever made an unchecked job has promised to.
+        match unsafe { self.driver.submit(slot, contents.work, contents.submission) } {
+            Ok(Submitted::Flying) => {
+                contents.phase = Phase::Flying;
+                contents.tries = 0;
+                None
+            }
+            Ok(Submitted::Done(done)) => Some(self.over(slot, contents, Ok(done))),
+            Err(Refused::Busy) => {
+                contents.tries += 1;
+                if contents.tries < self.config.submit_tries_max {
+                    return Some(Step::Stalled);
+                }
+                let tries = contents.tries;
+                Some(self.over(slot, contents, Err(Failure::Refused { tries })))
+            }
+            Err(Refused::Failed(failure)) => Some(self.over(slot, contents, Err(failure))),
+        }
+    }
+
+    fn over(&self, slot: u32, contents: &mut Contents, outcome: Result<Done, Failure>) -> Step {
+        self.slots[slot as usize].tally.count(&outcome, &contents.faults);
+        contents.outcome = Some(outcome);
+        Step::Over
+    }
+
+    /// The counters of this queue.
+    pub(crate) fn snapshot(&self) -> QueueSnapshot {
+        let capabilities = self.capabilities();
+        let mut snapshot = QueueSnapshot {
+            name: capabilities.name,
+            kind: capabilities.kind,
+            depth: capabilities.depth,
+            in_flight: u64::from(self.handed_len()),
+            operations: 0,
+            failures: 0,
+            bytes: 0,
+            abandoned: 0,
+            faults: Faults::NONE,
+        };
+        for slot in &self.slots {
+            slot.tally.add_to(&mut snapshot);
+        }
+        snapshot
+    }
+
+    /// The path results carry when nothing else was decided for them.
+    pub(crate) fn path(&self) -> Path {
+        self.capabilities().path(self.config.software_reason)
+    }
+}
+
+/// Counts a future that waits for room, for as long as it does.
+struct Waiting<'c>(&'c Channel);
+
+impl<'c> Waiting<'c> {
+    fn announce(channel: &'c Channel) -> Self {
+        channel.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(channel)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}

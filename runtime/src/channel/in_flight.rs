@@ -1,0 +1,278 @@
+//! The future of one operation in a slot.
+//!
+//! UNSAFETY: touches the slot's contents while the future owns them, and takes the buffers back by type.
+#![expect(unsafe_code, reason = "slot contents are owned by protocol; buffers are stored without their type")]
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::Channel;
+use crate::backend::{Failure, Polled, Submission};
+use crate::error::Error;
+use crate::fault::{FaultPolicy, Window};
+use crate::job::{Done, OPERANDS_MAX, Operation};
+use crate::path::Path;
+use crate::report::{Faults, Report};
+use crate::slot::{Contents, Look, Phase, Work};
+
+/// An operation in a slot, and the right to its buffers.
+///
+/// Dropping it leaves the operation to the runtime, which frees the buffers when the device is done with them.
+pub(crate) struct InFlight<'c, B: Send + 'static> {
+    channel: &'c Channel,
+    slot: u32,
+    stage: Stage,
+    operation: Operation,
+    buffers: PhantomData<fn() -> B>,
+}
+
+/// Where an [`InFlight`] stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The future owns the contents and drives the operation itself.
+    Own,
+    /// Handed over.
+    Waiting,
+    /// The slot is no longer this future's.
+    Gone,
+}
+
+/// An operation that has ended.
+pub(crate) struct Ended<B> {
+    /// How.
+    pub(crate) outcome: Result<Done, Error>,
+    /// The buffers; none if the device may still use them.
+    pub(crate) buffers: Option<B>,
+    /// What happened.
+    pub(crate) report: Report,
+}
+
+impl<'c, B: Send + 'static> InFlight<'c, B> {
+    /// Starts `work` in a slot that was acquired on `channel`.
+    ///
+    /// # Safety
+    ///
+    /// `buffers` keeps the memory of `work` alive, unmoved and unshared, or the submission is unchecked and
+    /// its maker has promised as much.
+    pub(crate) unsafe fn start(
+        channel: &'c Channel,
+        slot: u32,
+        buffers: B,
+        work: Work,
+        submission: Submission,
+        path: Path,
+    ) -> Self {
+        // SAFETY: the slot was acquired, so its contents are this future's.
+        let contents = unsafe { &mut *channel.slots[slot as usize].contents() };
+        reset(contents, work, submission, path);
+        let operation = operation_of(&work);
+        contents.held.put(buffers);
+        if matches!(channel.config.faults, FaultPolicy::Prefetch) {
+            contents.phase = Phase::Prefetching { offset: 0 };
+        } else {
+            // Accepted or not, the future looks into the contents for what came of it.
+            let _ = channel.submit(slot, contents);
+        }
+        Self { channel, slot, stage: Stage::Own, operation, buffers: PhantomData }
+    }
+
+    /// Whether the queue had no room and nothing has begun.
+    pub(crate) fn is_refused(&self) -> bool {
+        // SAFETY: in `Own` the contents are this future's.
+        self.stage == Stage::Own && unsafe { &*self.contents() }.tries != 0
+    }
+
+    /// Takes back an operation that was refused.
+    pub(crate) fn take_back(mut self) -> Option<B> {
+        if !self.is_refused() {
+            return None;
+        }
+        self.stage = Stage::Gone;
+        // SAFETY: as in `is_refused`; `B` is what `start` put in.
+        let buffers = unsafe { (*self.contents()).held.take::<B>() };
+        self.channel.give_back(self.slot);
+        Some(buffers)
+    }
+
+    fn contents(&self) -> *mut Contents {
+        self.channel.slots[self.slot as usize].contents()
+    }
+
+    /// Looks at the device directly, for as long as that is cheaper than being woken.
+    fn spin(&self) -> bool {
+        // SAFETY: in `Own` the contents are this future's.
+        let contents = unsafe { &mut *self.contents() };
+        if contents.outcome.is_some() {
+            return true;
+        }
+        if !matches!(contents.phase, Phase::Flying) {
+            return false;
+        }
+        let capabilities = self.channel.capabilities();
+        let bytes = match contents.work {
+            Work::One(job) => job.bytes(),
+            Work::Many { .. } => 0,
+        };
+        let polls = if bytes <= capabilities.spin_bytes_max { capabilities.spin_polls } else { 0 };
+        for _ in 0..=polls {
+            // SAFETY: in `Own` the contents are this future's, and with them the flight and the members.
+            match unsafe { self.channel.driver.poll(self.slot, contents.work) } {
+                Polled::Pending => std::hint::spin_loop(),
+                Polled::Stalled => return false,
+                Polled::Done(outcome) => {
+                    let _ = self.channel.over(self.slot, contents, outcome);
+                    return true;
+                }
+                Polled::Fault(fault) => {
+                    // The resolver's answer comes to the reaper: hand over with the fault noted.
+                    self.channel.on_fault(self.slot, contents, fault);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Takes the outcome and the buffers and frees the slot. The contents are this future's.
+    fn end(&mut self) -> Ended<B> {
+        self.stage = Stage::Gone;
+        // SAFETY: called in `Own`, or after the handshake gave the contents back.
+        let contents = unsafe { &mut *self.contents() };
+        // SAFETY: `start` put a `B` in and nobody has taken it.
+        let buffers = unsafe { contents.held.take::<B>() };
+        let mut report = Report { path: contents.path, bytes: 0, faults: contents.faults };
+        let len = match contents.work {
+            Work::One(job) => job.bytes(),
+            Work::Many { .. } => 0,
+        };
+        let operation = self.operation;
+        let queue = self.channel.capabilities().name;
+        let outcome = match contents.outcome.take().unwrap_or(Err(Failure::Cancelled)) {
+            Ok(done) => {
+                report.bytes = done.bytes;
+                Ok(done)
+            }
+            Err(Failure::Cancelled) if contents.fault.is_some() => {
+                let (fault, source) = contents.fault.take().expect("checked in the guard");
+                report.bytes = fault.done_bytes;
+                Err(Error::Fault {
+                    queue,
+                    access: fault.access,
+                    addr: fault.addr,
+                    done: fault.done_bytes,
+                    len,
+                    status: fault.status,
+                    source,
+                })
+            }
+            Err(failure) => Err(Error::from_failure(failure, queue, operation, len)),
+        };
+        self.channel.give_back(self.slot);
+        Ended { outcome, buffers: Some(buffers), report }
+    }
+
+    /// The bound on waiting has passed: the buffers stay behind.
+    fn give_up(&mut self) -> Option<Ended<B>> {
+        let place = &self.channel.slots[self.slot as usize];
+        if !place.handshake.abandon() {
+            return None;
+        }
+        self.stage = Stage::Gone;
+        let queue = self.channel.capabilities().name;
+        let waited = self.channel.config.answer_within;
+        tracing::warn!(%queue, slot = self.slot, ?waited, "no answer; the buffers stay with the runtime");
+        Some(Ended {
+            outcome: Err(Error::NoAnswer { queue, operation: self.operation, waited }),
+            buffers: None,
+            report: Report::new(self.channel.path()),
+        })
+    }
+}
+
+/// What messages call the work; a batch goes by its first member.
+fn operation_of(work: &Work) -> Operation {
+    match *work {
+        Work::One(job) => job.operation(),
+        // SAFETY: the members are alive, and the caller is about to give them away but has not yet.
+        Work::Many { members, .. } => unsafe { (*members).job.operation() },
+    }
+}
+
+/// Makes the contents ready for another operation. Only what the last one may have left is written.
+fn reset(contents: &mut Contents, work: Work, submission: Submission, path: Path) {
+    contents.work = work;
+    contents.submission = submission;
+    contents.path = path;
+    contents.phase = Phase::ToSubmit;
+    contents.outcome = None;
+    contents.tries = 0;
+    if contents.faults != Faults::NONE || contents.fault.is_some() {
+        contents.fault = None;
+        contents.faults = Faults::NONE;
+        contents.window = Window::new();
+        contents.resolution.covered = [None; OPERANDS_MAX];
+        contents.stuck = 0;
+        contents.done_bytes = 0;
+    }
+}
+
+impl<B: Send + 'static> Future for InFlight<'_, B> {
+    type Output = Ended<B>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<B>> {
+        if self.stage == Stage::Own {
+            if self.spin() {
+                return Poll::Ready(self.end());
+            }
+            // SAFETY: in `Own` the contents are this future's.
+            unsafe { (*self.contents()).since = Some(Instant::now()) };
+            self.stage = Stage::Waiting;
+            self.channel.slots[self.slot as usize].handshake.hand_over(cx.waker());
+            self.channel.put_on_list(self.slot);
+        }
+        match self.channel.slots[self.slot as usize].handshake.look(cx.waker()) {
+            Look::Pending => Poll::Pending,
+            Look::Done => Poll::Ready(self.end()),
+            Look::Expired => match self.give_up() {
+                Some(ended) => Poll::Ready(ended),
+                None => Poll::Ready(self.end()),
+            },
+        }
+    }
+}
+
+impl<B: Send + 'static> Drop for InFlight<'_, B> {
+    fn drop(&mut self) {
+        let handshake = &self.channel.slots[self.slot as usize].handshake;
+        match self.stage {
+            Stage::Gone => {}
+            Stage::Own => {
+                // SAFETY: in `Own` the contents are this future's.
+                let contents = unsafe { &mut *self.contents() };
+                if contents.outcome.is_some()
+                    || matches!(contents.phase, Phase::ToSubmit | Phase::Prefetching { .. })
+                {
+                    // Ended on the spot, or never accepted: nobody uses the buffers.
+                    let held = contents.held.move_out();
+                    self.channel.give_back(self.slot);
+                    drop(held);
+                } else {
+                    contents.since = Some(Instant::now());
+                    handshake.leave();
+                    self.channel.put_on_list(self.slot);
+                }
+            }
+            Stage::Waiting => {
+                if !handshake.abandon() {
+                    // SAFETY: the operation is done and the contents are the future's again.
+                    let held = unsafe { (*self.contents()).held.move_out() };
+                    self.channel.give_back(self.slot);
+                    drop(held);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Faults of an operation: what to populate, and what to do when it cannot be.
+//!
+//! UNSAFETY: tells the driver how to go on, for a slot the caller owns.
+#![expect(unsafe_code, reason = "driver calls rely on the caller owning the slot")]
+
+use std::io;
+
+use super::{Channel, Step};
+use crate::address::{Access, PAGE_BYTES, Span};
+use crate::backend::{LaneFault, Verdict};
+use crate::fault::{Answer, FaultPolicy, Request, WindowBounds};
+use crate::job::{Job, OPERANDS_MAX, Operand, Operands};
+use crate::slot::{Contents, Phase, Work};
+
+/// Bytes of each operand populated in one go before submission.
+const PREFETCH_BYTES: u64 = 64 << 20;
+
+impl Channel {
+    /// A lane of the caller's operation faulted: resolve it, or give the operation up.
+    pub(super) fn on_fault(&self, slot: u32, contents: &mut Contents, fault: LaneFault) {
+        contents.faults.faults += 1;
+        if fault.done_bytes > contents.done_bytes {
+            contents.done_bytes = fault.done_bytes;
+            contents.stuck = 0;
+        } else {
+            contents.stuck += 1;
+        }
+        tracing::trace!(
+            queue = %self.capabilities().name, slot, lane = fault.lane, addr = %fault.addr,
+            access = %fault.access, done = fault.done_bytes, "device page fault"
+        );
+        if contents.fault.is_some() || self.slots[slot as usize].handshake.is_abandoned() {
+            self.resume(slot, contents, fault.lane, Verdict::Cancel);
+        } else if matches!(self.config.faults, FaultPolicy::Fail) {
+            self.give_up(slot, contents, fault, None);
+        } else if contents.stuck > self.config.fault_retries_max {
+            let why = format!("faulted {} times in a row although it was populated", contents.stuck);
+            self.give_up(slot, contents, fault, Some(io::Error::other(why)));
+        } else if contents.stuck == 0 && !fault.restarts && covers(&contents.resolution.covered, &fault) {
+            contents.faults.resubmissions += 1;
+            self.resume(slot, contents, fault.lane, Verdict::Resubmit);
+        } else {
+            contents.resolution.single = false;
+            contents.phase = Phase::ToResolve(fault);
+        }
+    }
+
+    /// The operation ends with `fault`.
+    fn give_up(&self, slot: u32, contents: &mut Contents, fault: LaneFault, why: Option<io::Error>) {
+        contents.fault = Some((fault, why));
+        self.resume(slot, contents, fault.lane, Verdict::Cancel);
+    }
+
+    fn resume(&self, slot: u32, contents: &mut Contents, lane: u16, verdict: Verdict) {
+        contents.phase = Phase::Flying;
+        // SAFETY: the caller owns the contents, and with them the flight and the members.
+        unsafe { self.driver.resume(slot, contents.work, lane, verdict) };
+    }
+
+    /// Starts to populate what `fault` needs. False: no room in the resolver, try again.
+    pub(super) fn resolve(&self, slot: u32, contents: &mut Contents, fault: LaneFault) -> bool {
+        let single = contents.resolution.single;
+        let before = contents.window;
+        let targets = if single {
+            page_of(&fault)
+        } else if fault.restarts {
+            fault.rest
+        } else {
+            self.window_of(contents, &fault)
+        };
+        if !self.populate(slot, contents, targets) {
+            contents.window = before;
+            return false;
+        }
+        contents.resolution.covered = if single { [None; OPERANDS_MAX] } else { targets };
+        contents.phase = Phase::Resolving(fault);
+        true
+    }
+
+    /// The faulting range from the fault on, as far as the window reaches, and the same stretch of the others.
+    fn window_of(&self, contents: &mut Contents, fault: &LaneFault) -> Operands {
+        let job = job_of(&contents.work, fault.lane);
+        let operands = job.map_or([None; OPERANDS_MAX], |job| job.operands());
+        let hit = |operand: &&Operand| operand.span.touches_page_of(fault.addr);
+        let all = || operands.iter().flatten();
+        let Some(faulting) = all()
+            .filter(|operand| operand.access == fault.access)
+            .find(hit)
+            .or_else(|| all().find(hit))
+            .copied()
+        else {
+            // Not the job's memory: the driver's own record or list.
+            return page_of(fault);
+        };
+        let offset = fault.addr.page().get().saturating_sub(faulting.span.addr.get());
+        let bounds = WindowBounds { min: self.config.window_bytes_min, max: self.config.window_bytes_max };
+        let bytes = contents.window.next(offset, bounds);
+        let in_step = job.is_some_and(|job| job.in_step());
+        operands.map(|operand| {
+            let operand = operand.filter(|operand| in_step || *operand == faulting)?;
+            let span = operand.span.part(offset, bytes);
+            (span.len != 0).then_some(Operand { span, ..operand })
+        })
+    }
+
+    /// Populates the next stretch before the first submission. None: nothing (more) to populate, go on.
+    pub(super) fn prefetch(&self, slot: u32, contents: &mut Contents, offset: u64) -> Option<Step> {
+        let targets = match contents.work {
+            Work::One(job) => job.operands().map(|operand| {
+                let operand = operand?;
+                let span = operand.span.part(offset, PREFETCH_BYTES);
+                (span.len != 0).then_some(Operand { span, ..operand })
+            }),
+            Work::Many { .. } => [None; OPERANDS_MAX],
+        };
+        if targets.iter().all(Option::is_none) || self.slots[slot as usize].handshake.is_abandoned() {
+            contents.phase = Phase::ToSubmit;
+            return None;
+        }
+        if !self.populate(slot, contents, targets) {
+            return Some(Step::Stalled);
+        }
+        contents.phase = Phase::Prefetching { offset: offset + PREFETCH_BYTES };
+        Some(Step::Keep)
+    }
+
+    fn populate(&self, slot: u32, contents: &mut Contents, targets: Operands) -> bool {
+        let nothing = Request {
+            channel: self.index,
+            slot,
+            operand: Operand { span: Span::default(), access: Access::Read },
+        };
+        let mut requests = [nothing; OPERANDS_MAX];
+        let mut len = 0;
+        for operand in targets.into_iter().flatten() {
+            requests[len] = Request { operand, ..nothing };
+            len += 1;
+        }
+        if !self.resolver.start(&requests[..len]) {
+            return false;
+        }
+        contents.resolution.pending = u32::try_from(len).unwrap_or(u32::MAX);
+        contents.resolution.error = None;
+        contents.faults.resolutions += 1;
+        contents.faults.pages_populated +=
+            requests[..len].iter().map(|request| request.operand.span.page_count()).sum::<u64>();
+        true
+    }
+
+    /// One range of a slot has been populated, or has not.
+    pub(crate) fn answered(&self, answer: Answer) {
+        {
+            let _handed = self.handed.lock();
+            let Some(place) = self.slots.get(answer.slot as usize) else { return };
+            // SAFETY: a slot with a resolution under way has been handed over and stays so until the
+            // resolution ends; the lock is held, so the contents are ours.
+            let contents = unsafe { &mut *place.contents() };
+            let Some(pending) = contents.resolution.pending.checked_sub(1) else { return };
+            contents.resolution.pending = pending;
+            // Interrupted or out of luck for a moment: if pages are missing still, the device says so again,
+            // and that is bounded.
+            if !matches!(answer.errno, 0 | libc::EINTR | libc::EAGAIN) && contents.resolution.error.is_none()
+            {
+                contents.resolution.error = Some(io::Error::from_raw_os_error(answer.errno));
+            }
+            if pending == 0 {
+                self.resolved(answer.slot, contents);
+            }
+        }
+        self.reap(None);
+    }
+
+    fn resolved(&self, slot: u32, contents: &mut Contents) {
+        let Phase::Resolving(fault) = contents.phase else { return };
+        let error = contents.resolution.error.take();
+        if self.slots[slot as usize].handshake.is_abandoned() {
+            self.resume(slot, contents, fault.lane, Verdict::Cancel);
+        } else if error.is_none() {
+            contents.faults.resubmissions += 1;
+            self.resume(slot, contents, fault.lane, Verdict::Resubmit);
+        } else if contents.resolution.single {
+            tracing::debug!(addr = %fault.addr, access = %fault.access, ?error, "page cannot be populated");
+            self.give_up(slot, contents, fault, error);
+        } else {
+            // Something in the window could not be had; the faulting page itself may.
+            contents.resolution.single = true;
+            contents.phase = Phase::ToResolve(fault);
+        }
+    }
+}
+
+/// The job the lane belongs to.
+fn job_of(work: &Work, lane: u16) -> Option<Job> {
+    match *work {
+        Work::One(job) => Some(job),
+        Work::Many { members, len } => {
+            let lane = usize::from(lane);
+            // SAFETY: `lane` is in bounds; the members live in what the slot holds, which the caller owns.
+            (lane < len).then(|| unsafe { (*members.add(lane)).job })
+        }
+    }
+}
+
+fn page_of(fault: &LaneFault) -> Operands {
+    let span = Span::new(fault.addr.page(), PAGE_BYTES);
+    let mut targets = [None; OPERANDS_MAX];
+    targets[0] = Some(Operand { span, access: fault.access });
+    targets
+}
+
+/// Whether what was populated last has the page of this fault, with at least its access.
+fn covers(covered: &Operands, fault: &LaneFault) -> bool {
+    covered.iter().flatten().any(|operand| {
+        operand.span.touches_page_of(fault.addr)
+            && (operand.access == fault.access || operand.access == Access::Write)
+    })
+}

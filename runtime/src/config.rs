@@ -1,0 +1,49 @@
+//! The bounds and choices of a runtime. Everything that waits, retries or looks ahead has its bound here.
+
+use std::time::Duration;
+
+use crate::fault::{FaultPolicy, ResolverChoice};
+use crate::path::Reason;
+
+/// Settings of a [`Runtime`](crate::Runtime).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// What to do about device page faults.
+    pub faults: FaultPolicy,
+    /// Who populates memory.
+    pub resolver: ResolverChoice,
+    /// Faults in a row without a byte done in between before an operation ends with the fault.
+    pub fault_retries_max: u32,
+    /// Smallest window populated ahead of a fault, in bytes; it ends at the transfer's end anyway.
+    pub window_bytes_min: u64,
+    /// Largest window, in bytes.
+    pub window_bytes_max: u64,
+    /// Times a queue may refuse one submission.
+    pub submit_tries_max: u32,
+    /// How long a device may take to answer before the operation is reported as unanswered.
+    pub answer_within: Duration,
+    /// How long shutting down waits for operations under way.
+    pub drain_within: Duration,
+    /// Operations smaller than this stay on the CPU when the choice is between it and silicon. In bytes.
+    pub offload_bytes_min: u64,
+    /// Why operations that could go nowhere else ran on the CPU.
+    pub software_reason: Reason,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            faults: FaultPolicy::Resolve,
+            resolver: ResolverChoice::Auto,
+            fault_retries_max: 8,
+            window_bytes_min: 64 << 10,
+            window_bytes_max: 8 << 20,
+            submit_tries_max: 20_000,
+            answer_within: Duration::from_secs(30),
+            drain_within: Duration::from_secs(5),
+            offload_bytes_min: 4096,
+            software_reason: Reason::Asked,
+        }
+    }
+}

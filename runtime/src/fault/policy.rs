@@ -1,0 +1,56 @@
+//! What a runtime does about device page faults.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What to do when a device meets a page it cannot use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FaultPolicy {
+    /// Populate the page and a window ahead of it, off every executor thread, then submit the rest.
+    #[default]
+    Resolve,
+    /// Populate all of an operation's memory before it is submitted; resolve what still faults.
+    Prefetch,
+    /// Have the device wait for the page, through page requests. The engine does nothing else meanwhile.
+    BlockOnFault,
+    /// End the operation with the fault.
+    Fail,
+}
+
+impl fmt::Display for FaultPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolve",
+            Self::Prefetch => "prefetch",
+            Self::BlockOnFault => "block",
+            Self::Fail => "fail",
+        })
+    }
+}
+
+impl FromStr for FaultPolicy {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "resolve" => Ok(Self::Resolve),
+            "prefetch" => Ok(Self::Prefetch),
+            "block" => Ok(Self::BlockOnFault),
+            "fail" => Ok(Self::Fail),
+            other => Err(format!("fault policy {other:?}: resolve, prefetch, block or fail")),
+        }
+    }
+}
+
+/// Who populates memory for the resolver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResolverChoice {
+    /// io_uring, or threads where it is forbidden (as in many containers); the snapshot says which and why.
+    #[default]
+    Auto,
+    /// Threads of ours that call `madvise`.
+    Threads,
+}

@@ -1,0 +1,452 @@
+//! The operations a caller awaits.
+//!
+//! Each takes its buffers by value and gives them back, well or not. What they have in common:
+//!
+//! * **Submission** happens when the future is first polled. When all slots of the queue are taken it waits,
+//!   first come, first served; the `try_` variants answer [`Error::Busy`] instead.
+//! * **Cancellation**: dropping the future at any point is safe. What the device has begun it finishes, into
+//!   buffers that the runtime keeps until then and drops afterwards.
+//! * **Faults** are handled by the runtime's [`FaultPolicy`](crate::FaultPolicy).
+//! * **Which path ran** is in every [`Report`].
+//!
+//! UNSAFETY: turns lent buffers into addresses.
+#![expect(unsafe_code, reason = "starting an operation relies on the buffers' promise")]
+
+use crate::address::Span;
+use crate::backend::Submission;
+use crate::buffer::{IoBuf, IoBufMut};
+use crate::channel::{Channel, InFlight};
+use crate::error::{Error, Failed};
+use crate::job::{Check, Done, Job, Operation, Value};
+use crate::path::{Path, Reason};
+use crate::report::Report;
+use crate::runtime::Runtime;
+use crate::slot::Work;
+
+/// An operation that went well: what it found, what happened on the way, and the buffers.
+#[derive(Debug)]
+pub struct Completed<V, B> {
+    /// What the operation found; `()` where there is nothing to find.
+    pub value: V,
+    /// Path, bytes and faults.
+    pub report: Report,
+    /// The buffers that were lent.
+    pub buffers: B,
+}
+
+impl<V, B> Completed<V, B> {
+    /// The same with another value.
+    pub fn map<W>(self, map: impl FnOnce(V) -> W) -> Completed<W, B> {
+        Completed { value: map(self.value), report: self.report, buffers: self.buffers }
+    }
+}
+
+/// What an operation with value `V` on buffers `B` ends in.
+pub type Outcome<V, B> = Result<Completed<V, B>, Failed<B>>;
+
+/// A deflate segment that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deflated {
+    /// Bytes of output.
+    pub written: u64,
+    /// The checksum of the input that was asked for.
+    pub check: u32,
+}
+
+/// A stream that was expanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inflated {
+    /// Bytes of the stream; what follows it in the buffer is not looked at.
+    pub read: u64,
+    /// Bytes of output.
+    pub written: u64,
+    /// The checksum of the output that was asked for.
+    pub check: u32,
+}
+
+/// How to deflate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeflateOptions {
+    /// 1 (fast) to 9 (small). Devices with one setting ignore it.
+    pub level: u8,
+    /// Whether the stream ends with this segment. If not, the next segment can follow byte by byte.
+    pub last: bool,
+    /// Checksum of the input.
+    pub check: Check,
+}
+
+impl Default for DeflateOptions {
+    fn default() -> Self {
+        Self { level: 6, last: true, check: Check::None }
+    }
+}
+
+/// What to do without room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Wait,
+    Busy,
+}
+
+/// An operation about to start: its buffers, and what is to be done with them.
+struct Prepared<B> {
+    buffers: B,
+    job: Result<Job, Error>,
+}
+
+fn pair(operation: Operation, first: u64, second: u64, job: Job) -> Result<Job, Error> {
+    if first == second { Ok(job) } else { Err(Error::Length { operation, first, second }) }
+}
+
+fn prepare_copy<S: IoBuf, D: IoBufMut>(src: S, mut dst: D) -> Prepared<(S, D)> {
+    let (from, to) = (src.span(), dst.span_mut());
+    let job = Job::Copy { src: from.addr, dst: to.addr, len: from.len };
+    Prepared { job: pair(Operation::Copy, from.len, to.len, job), buffers: (src, dst) }
+}
+
+fn prepare_fill<D: IoBufMut>(mut dst: D, pattern: u64) -> Prepared<D> {
+    let to = dst.span_mut();
+    let job = Job::Fill { dst: to.addr, len: to.len, pattern };
+    Prepared { job: Ok(job), buffers: dst }
+}
+
+fn prepare_compare<A: IoBuf, B: IoBuf>(a: A, b: B) -> Prepared<(A, B)> {
+    let (x, y) = (a.span(), b.span());
+    let job = Job::Compare { a: x.addr, b: y.addr, len: x.len };
+    let job = pair(Operation::Compare, x.len, y.len, job);
+    Prepared { job, buffers: (a, b) }
+}
+
+fn prepare_crc32c<S: IoBuf>(src: S, seed: u32) -> Prepared<S> {
+    let Span { addr, len } = src.span();
+    Prepared { job: Ok(Job::Crc32c { src: addr, len, seed }), buffers: src }
+}
+
+fn prepare_deflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, options: DeflateOptions) -> Prepared<(S, D)> {
+    let DeflateOptions { level, last, check } = options;
+    let job = Job::Deflate { src: src.span(), dst: dst.span_mut(), level: level.clamp(1, 9), last, check };
+    Prepared { job: Ok(job), buffers: (src, dst) }
+}
+
+fn prepare_inflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, check: Check) -> Prepared<(S, D)> {
+    let job = Job::Inflate { src: src.span(), dst: dst.span_mut(), check };
+    Prepared { job: Ok(job), buffers: (src, dst) }
+}
+
+/// Takes a value apart. A queue that answers with another operation's value is broken, not the caller.
+trait Extract: Sized {
+    fn extract(value: Value) -> Option<Self>;
+}
+
+impl Extract for () {
+    fn extract(_: Value) -> Option<Self> {
+        Some(())
+    }
+}
+
+impl Extract for Option<u64> {
+    fn extract(value: Value) -> Option<Self> {
+        if let Value::Difference(at) = value { Some(at) } else { None }
+    }
+}
+
+impl Extract for u32 {
+    fn extract(value: Value) -> Option<Self> {
+        if let Value::Crc32c(crc) = value { Some(crc) } else { None }
+    }
+}
+
+impl Extract for Deflated {
+    fn extract(value: Value) -> Option<Self> {
+        if let Value::Deflate { written, check } = value { Some(Self { written, check }) } else { None }
+    }
+}
+
+impl Extract for Inflated {
+    fn extract(value: Value) -> Option<Self> {
+        let Value::Inflate { read, written, check } = value else { return None };
+        Some(Self { read, written, check })
+    }
+}
+
+impl Runtime {
+    /// Copies `src` to `dst`. The lengths, in bytes, must be equal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`], [`Error::Fault`] for memory nobody can make present, and what the queue or the device
+    /// said; the buffers come back. Source: DSA §8.3.4.
+    pub async fn copy<S: IoBuf, D: IoBufMut>(&self, src: S, dst: D) -> Outcome<(), (S, D)> {
+        self.run(prepare_copy(src, dst), Room::Wait).await
+    }
+
+    /// [`Runtime::copy`], without waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::copy`], and [`Error::Busy`].
+    pub async fn try_copy<S: IoBuf, D: IoBufMut>(&self, src: S, dst: D) -> Outcome<(), (S, D)> {
+        self.run(prepare_copy(src, dst), Room::Busy).await
+    }
+
+    /// Fills `dst` with `pattern`, little-endian: its lowest byte comes first. The last repetition may be cut.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::copy`]. Source: DSA §8.3.5.
+    pub async fn fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> Outcome<(), D> {
+        self.run(prepare_fill(dst, pattern), Room::Wait).await
+    }
+
+    /// [`Runtime::fill`], without waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::fill`], and [`Error::Busy`].
+    pub async fn try_fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> Outcome<(), D> {
+        self.run(prepare_fill(dst, pattern), Room::Busy).await
+    }
+
+    /// Finds the offset of the first byte in which `a` and `b` differ; none if they are equal. The lengths must
+    /// be equal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::copy`]. Source: DSA §8.3.6.
+    pub async fn compare<A: IoBuf, B: IoBuf>(&self, a: A, b: B) -> Outcome<Option<u64>, (A, B)> {
+        self.run(prepare_compare(a, b), Room::Wait).await
+    }
+
+    /// [`Runtime::compare`], without waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::compare`], and [`Error::Busy`].
+    pub async fn try_compare<A: IoBuf, B: IoBuf>(&self, a: A, b: B) -> Outcome<Option<u64>, (A, B)> {
+        self.run(prepare_compare(a, b), Room::Busy).await
+    }
+
+    /// CRC-32C of `src`. `seed` is 0, or the CRC of what came before: CRCs chain.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::copy`]. Source: DSA §8.3.12.
+    pub async fn crc32c<S: IoBuf>(&self, src: S, seed: u32) -> Outcome<u32, S> {
+        self.run(prepare_crc32c(src, seed), Room::Wait).await
+    }
+
+    /// [`Runtime::crc32c`], without waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::crc32c`], and [`Error::Busy`].
+    pub async fn try_crc32c<S: IoBuf>(&self, src: S, seed: u32) -> Outcome<u32, S> {
+        self.run(prepare_crc32c(src, seed), Room::Busy).await
+    }
+
+    /// Compresses `src` into a raw deflate segment in `dst`, byte-aligned at its end. An empty `src` is allowed
+    /// and done by the CPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutputFull`] when `dst` is too small, otherwise as [`Runtime::copy`]. Source: RFC 1951, IAA §3.4.
+    pub async fn deflate<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+        options: DeflateOptions,
+    ) -> Outcome<Deflated, (S, D)> {
+        self.run(prepare_deflate(src, dst, options), Room::Wait).await
+    }
+
+    /// [`Runtime::deflate`], without waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::deflate`], and [`Error::Busy`].
+    pub async fn try_deflate<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+        options: DeflateOptions,
+    ) -> Outcome<Deflated, (S, D)> {
+        self.run(prepare_deflate(src, dst, options), Room::Busy).await
+    }
+
+    /// Expands the raw deflate stream that `src` begins with into `dst`.
+    ///
+    /// A stream the device cannot decode (for an IAA: one with a window over 4 KiB) goes to the CPU, and the
+    /// result's path says so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`], [`Error::Truncated`], [`Error::OutputFull`], otherwise as [`Runtime::copy`].
+    pub async fn inflate<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+        check: Check,
+    ) -> Outcome<Inflated, (S, D)> {
+        let first = self.run(prepare_inflate(src, dst, check), Room::Wait).await;
+        self.after_stream(first, check, Room::Wait).await
+    }
+
+    /// [`Runtime::inflate`], without waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::inflate`], and [`Error::Busy`].
+    pub async fn try_inflate<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+        check: Check,
+    ) -> Outcome<Inflated, (S, D)> {
+        let first = self.run(prepare_inflate(src, dst, check), Room::Busy).await;
+        self.after_stream(first, check, Room::Busy).await
+    }
+
+    /// Does on the CPU what the device could not decode.
+    async fn after_stream<S: IoBuf, D: IoBufMut>(
+        &self,
+        first: Outcome<Inflated, (S, D)>,
+        check: Check,
+        room: Room,
+    ) -> Outcome<Inflated, (S, D)> {
+        match (first, self.software()) {
+            (Err(Failed { error: Error::Stream { .. }, buffers: Some((src, dst)), .. }), Some(cpu)) => {
+                let path = cpu.capabilities().path(Reason::Stream);
+                self.run_on(cpu, path, prepare_inflate(src, dst, check), room).await
+            }
+            (first, _) => first,
+        }
+    }
+
+    async fn run<V: Extract, B: Send + 'static>(&self, prepared: Prepared<B>, room: Room) -> Outcome<V, B> {
+        let chosen = match &prepared.job {
+            Ok(job) => self.choose(job),
+            Err(_) => None,
+        };
+        let Some((channel, path)) = chosen else {
+            let error = match prepared.job {
+                Ok(job) => Error::Unsupported { operation: job.operation() },
+                Err(error) => error,
+            };
+            return Err(Failed::early(error, prepared.buffers, self.blank_report()));
+        };
+        self.run_on(channel, path, prepared, room).await
+    }
+
+    async fn run_on<V: Extract, B: Send + 'static>(
+        &self,
+        channel: &Channel,
+        path: Path,
+        prepared: Prepared<B>,
+        room: Room,
+    ) -> Outcome<V, B> {
+        let Prepared { buffers, job } = prepared;
+        let report = Report::new(path);
+        let job = match job {
+            Ok(job) => job,
+            Err(error) => return Err(Failed::early(error, buffers, report)),
+        };
+        if job.bytes() == 0
+            && let Some(value) = job.empty_value().and_then(V::extract)
+        {
+            let report = Report::new(Path::Software { reason: Reason::Empty });
+            return Ok(Completed { value, report, buffers });
+        }
+        let slot = match (channel.is_closed(), channel.try_acquire(), room) {
+            (true, slot, _) => {
+                slot.into_iter().for_each(|slot| channel.put_back(slot));
+                return Err(Failed::early(Error::Closed { operation: job.operation() }, buffers, report));
+            }
+            (false, Some(slot), _) => slot,
+            (false, None, Room::Busy) => {
+                return Err(Failed::early(
+                    Error::Busy { queue: channel.capabilities().name },
+                    buffers,
+                    report,
+                ));
+            }
+            (false, None, Room::Wait) => match channel.acquire().await {
+                Some(slot) => slot,
+                None => {
+                    return Err(Failed::early(Error::Closed { operation: job.operation() }, buffers, report));
+                }
+            },
+        };
+        // SAFETY: `buffers` made the job's addresses, and keep their promise while the slot holds them.
+        let flight =
+            unsafe { InFlight::start(channel, slot, buffers, Work::One(job), self.submission(), path) };
+        if room == Room::Busy && flight.is_refused() {
+            let queue = channel.capabilities().name;
+            let buffers = flight.take_back();
+            return Err(Failed { error: Error::Busy { queue }, buffers, report });
+        }
+        finish(channel, job.operation(), flight.await)
+    }
+
+    /// Runs `job` on memory the caller answers for.
+    ///
+    /// Addresses that cannot be used end in [`Error::Fault`], as for any operation.
+    ///
+    /// # Errors
+    ///
+    /// As the operation's own method.
+    ///
+    /// # Safety
+    ///
+    /// From the first poll until the job is over, nobody unmaps the job's memory, nobody writes what it reads,
+    /// and nobody uses what it writes. The job is over when the future has given its answer (unless that is
+    /// [`Error::NoAnswer`]); if the future is dropped before, it is over when [`Runtime::shutdown`] has
+    /// returned without anything left unanswered.
+    pub async unsafe fn submit_raw(&self, job: Job) -> Result<(Done, Report), Failed<()>> {
+        if job.bytes() == 0
+            && let Some(value) = job.empty_value()
+        {
+            return Ok((Done { bytes: 0, value }, Report::new(Path::Software { reason: Reason::Empty })));
+        }
+        let Some((channel, path)) = self.choose(&job) else {
+            let error = Error::Unsupported { operation: job.operation() };
+            return Err(Failed::early(error, (), self.blank_report()));
+        };
+        let acquired = match channel.try_acquire() {
+            Some(slot) => Some(slot),
+            None => channel.acquire().await,
+        };
+        let Some(slot) = acquired else {
+            let error = Error::Closed { operation: job.operation() };
+            return Err(Failed::early(error, (), Report::new(path)));
+        };
+        let how = Submission { unchecked: true, ..self.submission() };
+        // SAFETY: the caller's contract.
+        let ended = unsafe { InFlight::start(channel, slot, (), Work::One(job), how, path) }.await;
+        match ended.outcome {
+            Ok(done) => Ok((done, ended.report)),
+            Err(error) => Err(Failed { error, buffers: ended.buffers, report: ended.report }),
+        }
+    }
+}
+
+/// Turns what came out of a slot into the caller's result.
+fn finish<V: Extract, B>(
+    channel: &Channel,
+    operation: Operation,
+    ended: crate::channel::Ended<B>,
+) -> Outcome<V, B> {
+    let crate::channel::Ended { outcome, buffers, report } = ended;
+    match (outcome, buffers) {
+        (Ok(done), Some(buffers)) => match V::extract(done.value) {
+            Some(value) => Ok(Completed { value, report, buffers }),
+            None => {
+                let queue = channel.capabilities().name;
+                let what = "answer of another operation";
+                let error = Error::Nonsense { queue, operation, what, record: 0 };
+                Err(Failed::early(error, buffers, report))
+            }
+        },
+        (Ok(_), None) => unreachable!("a slot that ended well gives its buffers back"),
+        (Err(error), buffers) => Err(Failed { error, buffers, report }),
+    }
+}
