@@ -28,6 +28,12 @@ impl VirtAddr {
         self.0
     }
 
+    /// The address as a pointer that may be handed to the kernel or a device, but not dereferenced.
+    #[expect(clippy::cast_possible_truncation, reason = "svala is for 64-bit Linux, see below")]
+    pub const fn as_ptr<T>(self) -> *const T {
+        std::ptr::without_provenance(self.0 as usize)
+    }
+
     /// `self + bytes`, or the last address when that would wrap.
     #[must_use]
     pub const fn add(self, bytes: u64) -> Self {
@@ -58,6 +64,9 @@ impl fmt::LowerHex for VirtAddr {
         fmt::LowerHex::fmt(&self.0, f)
     }
 }
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("svala is for 64-bit Linux");
 
 /// `len` bytes from `addr` on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

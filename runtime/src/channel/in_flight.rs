@@ -91,8 +91,10 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             return None;
         }
         self.stage = Stage::Gone;
-        // SAFETY: as in `is_refused`; `B` is what `start` put in.
-        let buffers = unsafe { (*self.contents()).held.take::<B>() };
+        // SAFETY: as in `is_refused`.
+        let contents = unsafe { &mut *self.contents() };
+        // SAFETY: `start` put a `B` in and nobody has taken it.
+        let buffers = unsafe { contents.held.take::<B>() };
         self.channel.give_back(self.slot);
         Some(buffers)
     }

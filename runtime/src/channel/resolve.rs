@@ -195,8 +195,13 @@ fn job_of(work: &Work, lane: u16) -> Option<Job> {
         Work::One(job) => Some(job),
         Work::Many { members, len } => {
             let lane = usize::from(lane);
-            // SAFETY: `lane` is in bounds; the members live in what the slot holds, which the caller owns.
-            (lane < len).then(|| unsafe { (*members.add(lane)).job })
+            if lane >= len {
+                return None;
+            }
+            // SAFETY: `lane` is in bounds of the members.
+            let member = unsafe { members.add(lane) };
+            // SAFETY: the members live in what the slot holds, which the caller owns.
+            Some(unsafe { (*member).job })
         }
     }
 }

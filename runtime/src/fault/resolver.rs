@@ -49,7 +49,7 @@ pub(super) const fn advice(access: Access) -> i32 {
 /// Whoever populates.
 #[derive(Debug)]
 pub(crate) enum Resolver {
-    Uring(Uring),
+    Uring(Box<Uring>),
     Threads(Threads, Option<String>),
 }
 
@@ -62,7 +62,7 @@ impl Resolver {
     pub(crate) fn new(choice: policy::ResolverChoice, wake: &Arc<EventFd>) -> io::Result<Self> {
         let reason = match choice {
             ResolverChoice::Auto => match Uring::new(wake) {
-                Ok(uring) => return Ok(Self::Uring(uring)),
+                Ok(uring) => return Ok(Self::Uring(Box::new(uring))),
                 Err(error) => Some(format!("io_uring: {error}")),
             },
             ResolverChoice::Threads => None,

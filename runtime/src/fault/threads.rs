@@ -110,7 +110,7 @@ impl Shared {
 
 fn populate(request: &Request) -> i32 {
     let pages = request.operand.span.pages();
-    let addr = std::ptr::without_provenance_mut::<libc::c_void>(pages.addr.get() as usize);
+    let addr = pages.addr.as_ptr::<libc::c_void>().cast_mut();
     let len = usize::try_from(pages.len).unwrap_or(usize::MAX);
     // SAFETY: populating reads and writes no byte of the range, and answers an error for what is not mapped.
     let answer = unsafe { libc::madvise(addr, len, advice(request.operand.access)) };

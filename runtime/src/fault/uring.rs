@@ -52,7 +52,7 @@ impl Uring {
             let pages = request.operand.span.pages();
             let len = i64::try_from(pages.len).unwrap_or(i64::MAX);
             let entry = opcode::Madvise::new(
-                std::ptr::without_provenance::<libc::c_void>(pages.addr.get() as usize),
+                pages.addr.as_ptr::<libc::c_void>(),
                 len,
                 advice(request.operand.access),
             )
