@@ -14,6 +14,7 @@
 
 mod address;
 mod completion;
+mod delta;
 mod descriptor;
 mod dif;
 mod field;
@@ -21,13 +22,16 @@ mod flags;
 pub mod iaa;
 mod opcode;
 pub mod register;
+mod resume;
 mod status;
 
 pub use address::{DstAddr, SrcAddr};
 pub use completion::{Completion, FaultInfo, Operand};
-pub use descriptor::{ApplyDelta, CreateDelta, Descriptor};
+pub use delta::{ApplyDelta, CreateDelta};
+pub use descriptor::Descriptor;
 pub use dif::{DifFlags, DifStatus, DifTags, DstDifFlags, SrcDifFlags};
 pub use flags::Flags;
 pub use opcode::Opcode;
 pub use register::{GenCap, OpCap};
+pub use resume::{Reason, Resume, resume, resume_on};
 pub use status::Status;
