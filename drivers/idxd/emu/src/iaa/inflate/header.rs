@@ -1,0 +1,156 @@
+//! Block headers: what kind of block follows, and its Huffman codes.
+
+use super::super::alphabet::{
+    DISTANCE_SYMBOLS, DISTANCES, END_OF_BLOCK, FIRST_LENGTH, LENGTHS, LITERAL_LENGTH_SYMBOLS, low_byte,
+};
+use super::super::bit_reader::BitReader;
+use super::super::decode_table::{DecodeTable, Entry};
+use super::super::error_code::ErrorCode;
+use super::{DistanceTable, LiteralLengthTable};
+
+/// The order in which a header has the lengths of the code length code (RFC 1951 §3.2.7).
+const CODE_LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+
+/// A block, past its header.
+pub(super) enum BlockHeader {
+    /// This many bytes follow as they are.
+    Stored { final_block: bool, length: usize },
+    /// Codes follow; the tables are those to read them with.
+    Codes { final_block: bool },
+}
+
+/// Why a header was not read: `None` when the input ends within it.
+type Stop = Option<ErrorCode>;
+
+/// Reads a header and sets the tables of its block. On an error the tables are of no use.
+pub(super) fn read(
+    reader: &mut BitReader<'_>,
+    literal_lengths: &mut LiteralLengthTable,
+    distances: &mut DistanceTable,
+) -> Result<BlockHeader, Stop> {
+    let bits = reader.take(3).ok_or(None)?;
+    let final_block = bits & 1 == 1;
+    match bits >> 1 {
+        0 => Ok(BlockHeader::Stored { final_block, length: stored_length(reader)? }),
+        1 => {
+            set_literal_lengths(literal_lengths, &fixed_lengths())?;
+            set_distances(distances, &[5; 32])?;
+            Ok(BlockHeader::Codes { final_block })
+        }
+        2 => {
+            dynamic(reader, literal_lengths, distances)?;
+            Ok(BlockHeader::Codes { final_block })
+        }
+        _ => Err(Some(ErrorCode::INVALID_BLOCK_TYPE)),
+    }
+}
+
+fn stored_length(reader: &mut BitReader<'_>) -> Result<usize, Stop> {
+    reader.align();
+    let bits = reader.take(32).ok_or(None)?;
+    let (length, complement) = (bits & 0xffff, bits >> 16);
+    if length ^ complement != 0xffff {
+        return Err(Some(ErrorCode::INVALID_STORED_LENGTH));
+    }
+    Ok(length as usize)
+}
+
+fn dynamic(
+    reader: &mut BitReader<'_>,
+    literal_lengths: &mut LiteralLengthTable,
+    distances: &mut DistanceTable,
+) -> Result<(), Stop> {
+    let counts = reader.take(14).ok_or(None)?;
+    let literal_length_count = 257 + (counts & 0x1f) as usize;
+    let distance_count = 1 + ((counts >> 5) & 0x1f) as usize;
+    let code_length_count = 4 + (counts >> 10) as usize;
+    if literal_length_count > LITERAL_LENGTH_SYMBOLS {
+        return Err(Some(ErrorCode::TOO_MANY_LL_CODES));
+    }
+    if distance_count > DISTANCE_SYMBOLS {
+        return Err(Some(ErrorCode::TOO_MANY_DISTANCE_CODES));
+    }
+    let code_lengths = code_length_table(reader, code_length_count)?;
+    let mut lengths = [0; LITERAL_LENGTH_SYMBOLS + DISTANCE_SYMBOLS];
+    let lengths = &mut lengths[..literal_length_count + distance_count];
+    read_lengths(reader, &code_lengths, lengths)?;
+    let (literal_length, distance) = lengths.split_at(literal_length_count);
+    if literal_length.iter().all(|&length| length == 0) {
+        return Err(Some(ErrorCode::NO_VALID_LL_CODE));
+    }
+    if literal_length[END_OF_BLOCK] == 0 {
+        return Err(Some(ErrorCode::BAD_LL_CODE_LENGTHS));
+    }
+    set_literal_lengths(literal_lengths, literal_length)?;
+    set_distances(distances, distance)
+}
+
+fn code_length_table(reader: &mut BitReader<'_>, count: usize) -> Result<DecodeTable<7>, Stop> {
+    let mut lengths = [0; 19];
+    for &symbol in &CODE_LENGTH_ORDER[..count] {
+        lengths[usize::from(symbol)] = (reader.take(3).ok_or(None)? & 7) as u8;
+    }
+    let bad = Some(ErrorCode::BAD_CL_CODE_LENGTHS);
+    // One code of one bit is refused too: the exception is for the other two alphabets.
+    if lengths.iter().filter(|&&length| length > 0).count() < 2 {
+        return Err(bad);
+    }
+    let mut table = DecodeTable::new();
+    table.build(&lengths, |symbol| Entry::literal(low_byte(symbol))).map_err(|_| bad)?;
+    Ok(table)
+}
+
+/// Reads the code lengths of both alphabets, which are one sequence: a repeat may run from one into the other.
+fn read_lengths(reader: &mut BitReader<'_>, table: &DecodeTable<7>, lengths: &mut [u8]) -> Result<(), Stop> {
+    let mut at = 0;
+    while at < lengths.len() {
+        reader.refill();
+        let entry = table.lookup(reader.peek());
+        if entry.code_bits() > reader.available() {
+            return Err(None);
+        }
+        if entry.is_special() {
+            return Err(Some(ErrorCode::UNDEFINED_CL_CODE));
+        }
+        reader.consume(entry.code_bits());
+        let (length, repeat) = match entry.byte() {
+            length @ 0..16 => (length, 1),
+            16 => {
+                let bits = reader.take(2).ok_or(None)?;
+                let before = at.checked_sub(1).ok_or(Some(ErrorCode::FIRST_LL_CODE_IS_16))?;
+                (lengths[before], 3 + bits as usize)
+            }
+            17 => (0, 3 + reader.take(3).ok_or(None)? as usize),
+            _ => (0, 11 + reader.take(7).ok_or(None)? as usize),
+        };
+        let repeated = lengths.get_mut(at..at + repeat);
+        repeated.ok_or(Some(ErrorCode::WRONG_NUMBER_OF_DISTANCE_CODES))?.fill(length);
+        at += repeat;
+    }
+    Ok(())
+}
+
+fn set_literal_lengths(table: &mut LiteralLengthTable, lengths: &[u8]) -> Result<(), Stop> {
+    let built = table.build(lengths, |symbol| match symbol {
+        0..END_OF_BLOCK => Entry::literal(low_byte(symbol)),
+        END_OF_BLOCK => Entry::END,
+        _ => LENGTHS
+            .get(symbol - FIRST_LENGTH)
+            .map_or(Entry::INVALID, |span| Entry::base(span.base, span.extra_bits)),
+    });
+    built.map_err(|_| Some(ErrorCode::BAD_LL_CODE_LENGTHS))
+}
+
+fn set_distances(table: &mut DistanceTable, lengths: &[u8]) -> Result<(), Stop> {
+    let built = table.build(lengths, |symbol| {
+        DISTANCES.get(symbol).map_or(Entry::INVALID, |span| Entry::base(span.base, span.extra_bits))
+    });
+    built.map_err(|_| Some(ErrorCode::BAD_DISTANCE_CODE_LENGTHS))
+}
+
+fn fixed_lengths() -> [u8; 288] {
+    let mut lengths = [8; 288];
+    lengths[144..256].fill(9);
+    lengths[256..280].fill(7);
+    lengths
+}
