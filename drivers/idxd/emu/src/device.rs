@@ -1,0 +1,234 @@
+//! A device in this process: the model, a thread for each of its engines, and the host that answers its page requests.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::bus::ProcessMemory;
+use crate::doorbell::Command;
+use crate::engine::Step;
+use crate::host::Host;
+use crate::model::Model;
+use crate::portal::Portal;
+use crate::software_error::SoftwareError;
+use crate::{DeviceConfig, DeviceStats, Engine, Error, Presence};
+
+/// How long a dropped device goes on with what is queued.
+const DROP_DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// A DSA or IAA that works on this process's memory, with threads of its own.
+///
+/// Dropped, it runs what is queued (for at most five seconds; see [`shutdown`](Self::shutdown)) and ends its threads.
+/// An idle device uses no CPU.
+///
+/// ```
+/// use idxd_emu::{Device, DeviceConfig, Submission};
+/// use idxd_spec::{Completion, Descriptor, DstAddr, SrcAddr, Status};
+///
+/// let device = Device::start(DeviceConfig::default())?;
+/// let (done, wait) = std::sync::mpsc::channel();
+/// device.on_completion(move || _ = done.send(()));
+///
+/// #[repr(align(32))]
+/// struct Record([u8; 32]);
+/// let (src, dst, record) = (vec![7_u8; 10_000], vec![0_u8; 10_000], Box::new(Record([0; 32])));
+/// let addr = |memory: *const u8| memory.expose_provenance() as u64;
+/// let copy = Descriptor::memmove(SrcAddr(addr(src.as_ptr())), DstAddr(addr(dst.as_ptr())), 10_000)
+///     .with_block_on_fault()
+///     .with_completion(addr(record.0.as_ptr()));
+/// assert_eq!(device.portal(0).unwrap().submit(&copy), Submission::Accepted);
+///
+/// wait.recv()?;
+/// assert_eq!(Completion::from_bytes(&std::hint::black_box(&record).0).status(), Status::SUCCESS);
+/// assert_eq!(std::hint::black_box(&dst), &src);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Device {
+    name: String,
+    model: Arc<Model<ProcessMemory>>,
+    pasid: u32,
+    engines: Vec<JoinHandle<()>>,
+    /// Behind the engines: they need it until they have ended.
+    host: Option<Host>,
+}
+
+impl Device {
+    /// Starts the device, with all its work queues enabled.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is out of range, `/proc/self/pagemap` cannot be opened, or a thread cannot be started.
+    pub fn start(config: DeviceConfig) -> Result<Self, Error> {
+        config.check()?;
+        let bus = ProcessMemory::open()?;
+        let presence = bus.presence();
+        let (host, pages, pasid) = match config.prs {
+            true => {
+                let (host, pages, pasid) = Host::start(&config.name)?;
+                (Some(host), Some(pages), pasid)
+            }
+            false => (None, None, 1),
+        };
+        let model = Model::new(&config, bus, pages)?;
+        tracing::info!(
+            device = config.name,
+            kind = ?config.kind,
+            engines = config.engines,
+            queues = config.queues.len(),
+            ?presence,
+            plan = %config.plan,
+            "emulated device started"
+        );
+        let mut device = Self { name: config.name, model, pasid, engines: Vec::new(), host };
+        for index in 0..config.engines {
+            device.start_engine(index)?;
+        }
+        Ok(device)
+    }
+
+    fn start_engine(&mut self, index: usize) -> Result<(), Error> {
+        let name = format!("{}-engine{index}", self.name);
+        let (model, engine) = (Arc::clone(&self.model), self.model.engine(index));
+        let thread = thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || run_engine(&model, engine))
+            .map_err(|source| Error::Thread { name, source })?;
+        self.engines.push(thread);
+        Ok(())
+    }
+
+    /// The portal of a work queue; `None` if the device does not have so many.
+    pub fn portal(&self, wq: usize) -> Option<Portal> {
+        self.model.queues.get(wq).map(|_| Portal::new(Arc::clone(&self.model), wq, self.pasid))
+    }
+
+    /// Calls `hook` after each completion record is written, on the engine's thread. It stands for the direct wake-up
+    /// a device in the same process can do; a real user work queue has no interrupt. It should be brief: the engine
+    /// waits for it. Hooks add up.
+    pub fn on_completion(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.model.on_completion(hook);
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> DeviceStats {
+        self.model.stats()
+    }
+
+    /// The software error register: the first error there was no record to write to.
+    pub fn software_error(&self) -> Option<SoftwareError> {
+        self.model.software_error()
+    }
+
+    /// Clears the software error register.
+    pub fn clear_software_error(&self) {
+        self.model.clear_software_error();
+    }
+
+    /// The PASID of this process on this device.
+    pub fn pasid(&self) -> u32 {
+        self.pasid
+    }
+
+    /// How the device finds out which pages are present.
+    pub fn presence(&self) -> Presence {
+        self.model.bus.presence()
+    }
+
+    /// Descriptors a work queue holds that no engine has taken.
+    pub fn occupancy(&self, wq: usize) -> usize {
+        self.model.queues.get(wq).map_or(0, |queue| queue.occupancy())
+    }
+
+    /// Lets engines finish what they run and take nothing more: for tests that want a full queue.
+    pub fn hold(&self) {
+        self.model.doorbell.command(Command::Hold);
+    }
+
+    /// Lets the engines go on after [`hold`](Self::hold).
+    pub fn resume(&self) {
+        self.model.doorbell.command(Command::Run);
+    }
+
+    /// Makes a work queue take descriptors again.
+    pub fn enable_queue(&self, wq: usize) {
+        self.model.set_queue_enabled(wq, true);
+    }
+
+    /// Makes a work queue refuse descriptors. What it holds still runs.
+    pub fn disable_queue(&self, wq: usize) {
+        self.model.set_queue_enabled(wq, false);
+    }
+
+    /// Waits until a work queue is empty and idle; `false` at the deadline.
+    pub fn drain_queue(&self, wq: usize, deadline: Instant) -> bool {
+        self.model.drain_queue(wq, deadline)
+    }
+
+    /// Throws away what a work queue holds and says how many descriptors that were. As with hardware they get no
+    /// record (DSA §3.15).
+    pub fn abort_queue(&self, wq: usize) -> usize {
+        self.model.abort_queue(wq)
+    }
+
+    /// Refuses new descriptors, runs what is queued until `deadline`, abandons the rest, and ends the threads. Returns
+    /// how many descriptors were abandoned: they get no record, so whoever waits for theirs must be told.
+    ///
+    /// What engines are running at the deadline is still finished, and waited for.
+    #[must_use = "abandoned descriptors never complete"]
+    pub fn shutdown(mut self, deadline: Instant) -> usize {
+        self.stop(deadline)
+    }
+
+    fn stop(&mut self, deadline: Instant) -> usize {
+        if self.engines.is_empty() && self.host.is_none() {
+            return 0;
+        }
+        let queues = 0..self.model.queues.len();
+        queues.clone().for_each(|wq| self.disable_queue(wq));
+        self.model.doorbell.command(Command::Finish);
+        let this_thread = thread::current().id();
+        let called_by_engine = self.engines.iter().any(|engine| engine.thread().id() == this_thread);
+        let mut abandoned = 0;
+        for wq in queues {
+            // An engine that drops its own device in a hook cannot wait for itself.
+            if called_by_engine || !self.model.drain_queue(wq, deadline) {
+                abandoned += self.model.abort_queue(wq);
+            }
+        }
+        for engine in self.engines.drain(..) {
+            if engine.thread().id() != this_thread {
+                let _ = engine.join();
+            }
+        }
+        self.host = None;
+        if abandoned > 0 {
+            tracing::warn!(device = self.name, abandoned, "device ended with descriptors queued");
+        }
+        abandoned
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.stop(Instant::now() + DROP_DRAIN_TIME);
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device")
+            .field("name", &self.name)
+            .field("kind", &self.model.kind)
+            .field("engines", &self.engines.len())
+            .field("stats", &self.model.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The life of an engine's thread.
+fn run_engine(model: &Model<ProcessMemory>, mut engine: Engine<ProcessMemory>) {
+    while model.doorbell.wait(|| model.has_work()) {
+        while !model.doorbell.is_held() && engine.run_one() == Step::Ran {}
+    }
+}

@@ -1,0 +1,93 @@
+//! A completion record on its way to memory: its bytes, and which of them mean something.
+
+use idxd_spec::{Completion, Opcode, Status};
+
+use crate::fault_plan::Nonsense;
+
+/// A status code no specification uses.
+const UNKNOWN_STATUS: u8 = 0x3e;
+
+/// 32 bytes for DSA, 64 for IAA.
+#[derive(Clone, Copy)]
+pub(crate) struct Record {
+    bytes: [u8; 64],
+    len: usize,
+    /// Bit n: byte n means something.
+    meaning: u64,
+}
+
+impl Record {
+    pub(crate) fn dsa(opcode: Opcode, completion: &Completion) -> Self {
+        let mut bytes = [0; 64];
+        bytes[..Completion::SIZE].copy_from_slice(&completion.to_bytes());
+        Self { bytes, len: Completion::SIZE, meaning: dsa_meaning(opcode, completion.status()) }
+    }
+
+    /// A record of 64 bytes whose zeros mean something too (IAA §6.2: unused fields are written as 0).
+    pub(crate) fn iaa(bytes: [u8; 64]) -> Self {
+        Self { bytes, len: 64, meaning: u64::MAX }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status(self.bytes[0])
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    pub(crate) fn meaning(&self) -> u64 {
+        self.meaning
+    }
+
+    /// The same record with something no device may say.
+    pub(crate) fn with_nonsense(mut self, nonsense: Nonsense, xfer_size: u32) -> Self {
+        match nonsense {
+            Nonsense::UnknownStatus => self.bytes[0] = UNKNOWN_STATUS,
+            Nonsense::BytesBeyondSize => {
+                self.bytes[0] = Status::PAGE_FAULT.0;
+                self.bytes[4..8].copy_from_slice(&xfer_size.saturating_add(1).to_le_bytes());
+                self.meaning |= 0xff01;
+            }
+        }
+        self
+    }
+}
+
+/// Bytes of a DSA record that mean something for an operation and a status (DSA §8.2, §8.3).
+fn dsa_meaning(opcode: Opcode, status: Status) -> u64 {
+    const STATUS: u64 = 1 << 0;
+    const RESULT: u64 = 1 << 1;
+    const FAULT: u64 = 1 << 2 | 0xff << 8;
+    const BYTES_COMPLETED: u64 = 0xf << 4;
+    const INVALID_FLAGS: u64 = 0x7 << 16;
+    const CRC: u64 = 0xff << 16;
+    let is_comparison = matches!(opcode, Opcode::COMPARE | Opcode::COMPARE_PATTERN);
+    let is_crc = matches!(opcode, Opcode::CRC | Opcode::COPY_CRC);
+    let is_batch = opcode == Opcode::BATCH;
+    let is_end = status.is_success() || status.is_page_fault() || status == Status::BATCH_FAILED;
+    let mut meaning = STATUS;
+    if status.is_page_fault() {
+        meaning |= FAULT;
+        if opcode == Opcode::MEMMOVE {
+            meaning |= RESULT;
+        }
+    }
+    if is_end && opcode != Opcode::TRANSLATION_FETCH {
+        meaning |= BYTES_COMPLETED;
+    }
+    if is_end && (is_comparison || is_batch) {
+        meaning |= RESULT;
+    }
+    if is_end && is_crc {
+        meaning |= CRC;
+    }
+    if status == Status::INVALID_FLAGS {
+        meaning |= INVALID_FLAGS;
+    }
+    meaning
+}
