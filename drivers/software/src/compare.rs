@@ -4,8 +4,12 @@
 
 use crate::pattern::Pattern;
 
-/// Bytes handed to `memcmp` at a time: what has to be read again to locate a difference.
-const BLOCK_BYTES: usize = 4 << 10;
+/// Bytes handed to `memcmp` at a time.
+const BLOCK_BYTES: usize = 16 << 10;
+/// Bytes of pattern laid out to compare with: they have to be written first.
+const PATTERN_BLOCK_BYTES: usize = 4 << 10;
+/// Bytes handed to it in the second round, in a block that differs, and against the pattern in little data.
+const SMALL_BLOCK_BYTES: usize = 256;
 
 /// The offset of the first byte in which `a` and `b` differ, or `None` if they are equal.
 ///
@@ -23,11 +27,19 @@ pub fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
 
 /// The offset of the first byte in which `data` differs from `pattern` repeated from phase 0, or `None`.
 pub fn first_difference_from_pattern(data: &[u8], pattern: Pattern) -> Option<usize> {
-    let expected = pattern.block::<BLOCK_BYTES>();
-    for (index, block) in data.chunks(BLOCK_BYTES).enumerate() {
+    if data.len() <= PATTERN_BLOCK_BYTES {
+        first_difference_from_block::<SMALL_BLOCK_BYTES>(data, pattern)
+    } else {
+        first_difference_from_block::<PATTERN_BLOCK_BYTES>(data, pattern)
+    }
+}
+
+fn first_difference_from_block<const N: usize>(data: &[u8], pattern: Pattern) -> Option<usize> {
+    let expected = pattern.block::<N>();
+    for (index, block) in data.chunks(N).enumerate() {
         let expected = &expected[..block.len()];
         if block != expected {
-            return Some(index * BLOCK_BYTES + locate(block, expected));
+            return Some(index * N + locate(block, expected));
         }
     }
     None
@@ -35,10 +47,8 @@ pub fn first_difference_from_pattern(data: &[u8], pattern: Pattern) -> Option<us
 
 /// Finds the difference between two blocks of equal length that are known to differ.
 fn locate(a: &[u8], b: &[u8]) -> usize {
-    let (a_words, _) = a.as_chunks::<8>();
-    let (b_words, _) = b.as_chunks::<8>();
-    let equal_words = a_words.iter().zip(b_words).take_while(|(a, b)| a == b).count();
-    let from = equal_words * 8;
-    let rest = a[from..].iter().zip(&b[from..]);
-    from + rest.take_while(|(a, b)| a == b).count()
+    let (a_blocks, _) = a.as_chunks::<SMALL_BLOCK_BYTES>();
+    let (b_blocks, _) = b.as_chunks::<SMALL_BLOCK_BYTES>();
+    let from = a_blocks.iter().zip(b_blocks).take_while(|(a, b)| a == b).count() * SMALL_BLOCK_BYTES;
+    from + a[from..].iter().zip(&b[from..]).take_while(|(a, b)| a == b).count()
 }

@@ -1,6 +1,6 @@
 //! What stands around a deflate stream: gzip (RFC 1952), zlib (RFC 1950), or nothing.
 //!
-//! Headers and trailers only, as bytes; the stream between them is [`deflate`](crate::deflate)'s. Input is not
+//! Headers and trailers only, as bytes; the stream between them is [`deflate`](mod@crate::deflate)'s. Input is not
 //! trusted: every field is checked, reserved bits are refused, and a header is bounded by [`HEADER_BYTES_MAX`], so
 //! that one that never ends is an error and not a reason to read on.
 

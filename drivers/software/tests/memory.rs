@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use svala_software::{Pattern, copy, copy_within, fill, first_difference, first_difference_from_pattern};
 
 /// Around a cache line, a page, the blocks the code works in and a huge page.
-const LENGTHS: [usize; 22] = [
+const LENGTHS: [usize; 27] = [
     0,
     1,
     7,
@@ -24,6 +24,11 @@ const LENGTHS: [usize; 22] = [
     8191,
     8192,
     8193,
+    16384,
+    16385,
+    32768,
+    32769,
+    65537,
     (2 << 20) - 1,
     2 << 20,
     (2 << 20) + 1,
