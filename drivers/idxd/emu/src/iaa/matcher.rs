@@ -1,21 +1,23 @@
 //! Finds the matches: turns input into literals and references.
 //!
-//! Chains of earlier positions with the same hash, followed a bounded number of steps, with one position of
-//! look-ahead before a match is taken. The chains hold the low 16 bits of positions and are never cleared or
-//! checked for age: what they name is only a place to look, and a match is what compares equal there.
+//! Chains of earlier positions with the same hash of four bytes, followed a bounded number of steps, with one
+//! position of look-ahead before a short match is taken. Matches of three bytes pay only nearby, so for them the
+//! latest position is enough. The tables hold the low 16 bits of positions and are never cleared or checked for
+//! age: what they name is only a place to look, and a match is what compares equal there.
 
 use super::HISTORY_BYTES;
 use super::alphabet::{LENGTH_MAX, LENGTH_MIN};
 
 const HASH_BITS: u32 = 13;
+const SHORT_HASH_BITS: u32 = 11;
 /// Positions looked at before the longest match so far is taken.
-const CHAIN_STEPS_MAX: usize = 8;
+const CHAIN_STEPS_MAX: usize = 4;
 /// A match this long is taken without looking for a longer one at the next position.
-const LENGTH_LAZY: usize = 12;
+const LENGTH_LAZY: usize = 4;
 /// A match this long ends the search at its position.
 const LENGTH_NICE: usize = 64;
-/// A match of the shortest length beyond this distance costs more bits than its literals usually do.
-const SHORTEST_DISTANCE_MAX: usize = 1024;
+/// A match of three bytes beyond this distance costs more bits than its literals usually do.
+const SHORT_DISTANCE_MAX: usize = 512;
 
 /// Which matches the device may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +71,10 @@ struct Match {
 }
 
 struct Matcher {
-    /// The latest position of each hash.
+    /// The latest position of each hash of four bytes.
     heads: Box<[u16; 1 << HASH_BITS]>,
+    /// The latest position of each hash of three bytes.
+    short_heads: Box<[u16; 1 << SHORT_HASH_BITS]>,
     /// The position before, by position modulo the history.
     links: Box<[u16; HISTORY_BYTES]>,
     length_max: usize,
@@ -78,14 +82,20 @@ struct Matcher {
 
 impl Matcher {
     fn new(length_max: usize) -> Self {
-        Self { heads: Box::new([0; 1 << HASH_BITS]), links: Box::new([0; HISTORY_BYTES]), length_max }
+        Self {
+            heads: Box::new([0; 1 << HASH_BITS]),
+            short_heads: Box::new([0; 1 << SHORT_HASH_BITS]),
+            links: Box::new([0; HISTORY_BYTES]),
+            length_max,
+        }
     }
 
     fn run<T: Tokens>(&mut self, input: &[u8], tokens: &mut T) -> Result<(), T::Error> {
         let mut at = 0;
         while let Some(key) = key(input, at) {
-            let candidate = self.insert(key, at);
-            let Some(mut found) = self.find(input, at, candidate, LENGTH_MIN - 1) else {
+            let (candidate, near) = self.insert(key, at);
+            let found = self.find(input, at, candidate, LENGTH_MIN);
+            let Some(mut found) = found.or_else(|| self.find_short(input, at, near)) else {
                 tokens.literal(input[at])?;
                 at += 1;
                 continue;
@@ -112,18 +122,18 @@ impl Matcher {
         if length >= LENGTH_LAZY {
             return None;
         }
-        let candidate = self.insert(key(input, at + 1)?, at + 1);
+        let (candidate, _) = self.insert(key(input, at + 1)?, at + 1);
         self.find(input, at + 1, candidate, length)
     }
 
-    /// Puts position `at` in front of its chain and returns what was there.
+    /// Puts position `at` in front of its chain. Returns what was there, and the latest position with the same
+    /// three bytes.
     #[inline]
-    fn insert(&mut self, key: u32, at: usize) -> u16 {
-        let head = &mut self.heads[hash(key)];
-        let before = *head;
-        *head = low(at);
-        self.links[at % HISTORY_BYTES] = before;
-        before
+    fn insert(&mut self, key: u32, at: usize) -> (u16, u16) {
+        let candidate = std::mem::replace(&mut self.heads[hash::<HASH_BITS>(key)], low(at));
+        self.links[at % HISTORY_BYTES] = candidate;
+        let near = std::mem::replace(&mut self.short_heads[hash::<SHORT_HASH_BITS>(key << 8)], low(at));
+        (candidate, near)
     }
 
     fn insert_all(&mut self, input: &[u8], from: usize, to: usize) {
@@ -133,10 +143,21 @@ impl Matcher {
         }
     }
 
-    /// The longest match at `at` that is longer than `longer_than`, along the chain from `candidate`.
+    /// A match of three bytes at `at`, if those at `near` are the same and near enough.
+    #[inline]
+    fn find_short(&self, input: &[u8], at: usize, near: u16) -> Option<Match> {
+        let distance = usize::from(low(at).wrapping_sub(near));
+        let reachable = (1..=SHORT_DISTANCE_MAX.min(at)).contains(&distance);
+        let same = reachable && (key(input, at - distance)? ^ key(input, at)?) << 8 == 0;
+        same.then_some(Match { length: LENGTH_MIN, distance })
+    }
+
+    /// The longest match at `at` that is longer than `longer_than`, which is 3 or more, along the chain from
+    /// `candidate`.
     #[inline]
     fn find(&self, input: &[u8], at: usize, mut candidate: u16, longer_than: usize) -> Option<Match> {
         let limit = self.length_max.min(input.len() - at);
+        let current = &input[at..at + limit];
         let mut best = Match { length: longer_than, distance: 0 };
         let mut distance_before = 0;
         for _ in 0..CHAIN_STEPS_MAX {
@@ -147,9 +168,12 @@ impl Matcher {
             }
             distance_before = distance;
             let from = at - distance;
-            if input[from + best.length] == input[at + best.length] {
-                let length = common_length(&input[from..from + limit], &input[at..at + limit]);
-                if length > best.length && (length > LENGTH_MIN || distance <= SHORTEST_DISTANCE_MAX) {
+            let earlier = &input[from..from + limit];
+            // Longer only if the byte that would be new is the same, and the three before it.
+            let probe = best.length - LENGTH_MIN;
+            if key(earlier, probe) == key(current, probe) {
+                let length = common_length(earlier, current);
+                if length > best.length {
                     best = Match { length, distance };
                     if length >= LENGTH_NICE {
                         break;
@@ -162,15 +186,15 @@ impl Matcher {
     }
 }
 
-/// The four bytes at `at`, of which three are hashed; `None` when fewer are left.
+/// The four bytes at `at`; `None` when fewer are left.
 #[inline]
 fn key(input: &[u8], at: usize) -> Option<u32> {
-    input.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
+    Some(u32::from_le_bytes(*input.get(at..)?.first_chunk()?))
 }
 
 #[inline]
-fn hash(key: u32) -> usize {
-    ((key << 8).wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
+fn hash<const BITS: u32>(key: u32) -> usize {
+    (key.wrapping_mul(0x9e37_79b1) >> (32 - BITS)) as usize
 }
 
 /// The low half of a position, which is all that a distance up to 4096 needs.
