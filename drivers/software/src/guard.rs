@@ -6,7 +6,7 @@
 //! and its result is thrown away.
 //!
 //! The hard part is what a signal handler may do. It allocates nothing, takes no lock, and reads only what its own
-//! thread published before the work began: a chain of [`Frame`]s on that thread's stack. It calls `mmap` and
+//! thread published before the work began: a chain of frames on that thread's stack. It calls `mmap` and
 //! `madvise`, which are plain system calls, and puts `errno` back.
 //!
 //! # What is replaced
