@@ -231,6 +231,8 @@ mod tests {
         assert_eq!(table(&[1, 2]).err(), Some(BadLengths::Incomplete));
         assert_eq!(table(&[2]).err(), Some(BadLengths::Incomplete));
         assert_eq!(table(&[1, 2, 3, 4, 0, 5]).err(), Some(BadLengths::Incomplete));
+        let one_short: Vec<u8> = (1..=15).collect();
+        assert_eq!(table(&one_short).err(), Some(BadLengths::Incomplete), "by a single code of 15 bits");
     }
 
     #[test]

@@ -317,6 +317,27 @@ fn stopping_on_any_block_goes_block_by_block() {
     assert_eq!(inflater.run(input, StopOn::AnyBlock, &mut []).outcome, Outcome::StreamEnd, "it stays ended");
 }
 
+/// The first run's five bytes are all there is to refer to in the second.
+#[test]
+fn a_later_run_reaches_back_to_the_start_of_the_stream_and_no_further() {
+    let first = bits(&[(0, 8), (5, 16), (!5 & 0xffff, 16), (0x6463_6261, 32), (0x65, 8)]);
+    // Length 3, distance symbol 4 and its bit: 5 or 6 back.
+    for (extra, expected) in
+        [(0, Outcome::StreamEnd), (1, Outcome::Error(ErrorCode::DISTANCE_BEFORE_START_OF_FILE))]
+    {
+        let mut inflater = Inflater::new();
+        let mut out = [0; 5];
+        let inflated = inflater.run(InputBits::new(&first), StopOn::AnyBlock, &mut out);
+        assert_eq!((inflated.outcome, &out), (Outcome::BlockEnd, b"abcde"));
+        let second = bits(&[(0b011, 3), code(1, 7), code(4, 5), (extra, 1), code(0, 7)]);
+        let mut out = [0; 3];
+        assert_eq!(inflater.run(InputBits::new(&second), StopOn::FinalBlock, &mut out).outcome, expected);
+        if expected == Outcome::StreamEnd {
+            assert_eq!(&out, b"abc");
+        }
+    }
+}
+
 /// Bits dropped at the front and ignored at the end are as if they were not there.
 #[test]
 fn input_may_begin_and_end_within_a_byte() {
