@@ -2,7 +2,7 @@
 
 use crate::{DstAddr, SrcAddr};
 
-/// What [`Descriptor::create_delta`] compares and where it writes the differences.
+/// What [`Descriptor::create_delta`](crate::Descriptor::create_delta) compares and where it writes the differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreateDelta {
     /// The range as it was; 8-byte aligned.
@@ -44,7 +44,7 @@ impl CreateDelta {
     }
 }
 
-/// What [`Descriptor::apply_delta`] applies and where.
+/// What [`Descriptor::apply_delta`](crate::Descriptor::apply_delta) applies and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplyDelta {
     /// The record.

@@ -424,7 +424,7 @@ impl fmt::Debug for Descriptor {
             .field("dst_addr", &format_args!("{:#x}", self.dst_addr()))
             .field("xfer_size", &self.xfer_size())
             .field("int_handle", &self.int_handle())
-            .field("op_specific", &format_args!("{:02x?}", &self.bytes[40..]))
+            .field("op_specific", &format_args!("{:02x?}", self.op_specific()))
             .finish()
     }
 }

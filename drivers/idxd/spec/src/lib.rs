@@ -3,7 +3,7 @@
 //! The words of the two specifications and of the kernel's `linux/idxd.h` ("uapi") in Rust: no device is opened here
 //! and no memory is touched. The driver builds descriptors and reads records with this crate, and the emulated device
 //! reads descriptors and builds records with it, so the two agreeing says nothing about the layout. That is checked
-//! against a C program, in `tests/uapi.rs`.
+//! against a C program, in `tests/uapi`.
 //!
 //! "DSA §n" is the Data Streaming Accelerator architecture specification, order number 341204-006; "IAA §n" the
 //! In-Memory Analytics Accelerator architecture specification, revision 2.1. What is named here without a prefix is

@@ -225,4 +225,12 @@ impl Descriptor {
     pub fn dst_dif_tags(&self) -> DifTags {
         DifTags::read(&self.bytes, DST_DIF_TAGS)
     }
+
+    /// Bytes 63:40, the meaning by operation.
+    #[must_use]
+    pub fn op_specific(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes.copy_from_slice(&self.bytes[40..]);
+        bytes
+    }
 }
