@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use idxd_spec::{Completion, Descriptor, FaultInfo, Flags, Opcode, Operand, Status};
+use idxd_spec::{Completion, Descriptor, FaultInfo, Flags, Opcode, Operand, Status, iaa};
 
 use crate::bus::{Access, Bus, PAGE_BYTES};
 use crate::check::{self, Context};
@@ -14,7 +14,7 @@ use crate::record::Record;
 use crate::software_error::{Origin, SoftwareError};
 use crate::walk::{Flow, Interrupted, Span, Walk};
 use crate::work_queue::Taken;
-use crate::{DeviceKind, QueueConfig};
+use crate::{DeviceKind, QueueConfig, analytics, analytics_check};
 
 /// Page requests for one completion record before it is given up.
 const RECORD_REQUESTS_MAX: u32 = 8;
@@ -251,15 +251,22 @@ impl<B: Bus> Run<'_, B> {
         }
     }
 
+    /// A descriptor from a work queue of an IAA.
     fn submitted_to_iaa(&self, taken: &Taken) {
-        let descriptor = &taken.descriptor;
         let origin = Origin { queue: self.queue, batch_index: None };
-        if !self.has_usable_record(origin, descriptor, 64) {
+        if !self.has_usable_record(origin, &taken.descriptor, iaa::Completion::ALIGN as u64) {
             return;
         }
-        let mut bytes = [0; 64];
-        bytes[0] = Status::BAD_OPCODE.0;
-        self.report(origin, descriptor, Record::iaa(bytes));
+        let descriptor = iaa::Descriptor::from_bytes(*taken.descriptor.as_bytes());
+        let completion = match analytics_check::check(&descriptor, self.config) {
+            Err(completion) => completion,
+            Ok(()) if descriptor.opcode() == Opcode::DRAIN => {
+                let drained = self.drain(taken);
+                iaa::Completion::new(drained.status()).with_fault(drained.fault_addr(), drained.fault_info())
+            }
+            Ok(()) => analytics::run(self.model, &descriptor),
+        };
+        self.report(origin, &taken.descriptor, Record::iaa(completion.to_bytes()));
     }
 }
 

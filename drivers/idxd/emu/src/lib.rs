@@ -20,6 +20,8 @@
 //! log, traffic classes and bandwidth (accepted and without effect), the DIF, delta record, inter-domain, numeric and
 //! scatter-gather operations.
 
+mod analytics;
+mod analytics_check;
 mod bus;
 mod check;
 mod config;
@@ -30,6 +32,7 @@ mod error;
 mod fault_plan;
 mod group;
 mod host;
+pub mod iaa;
 mod index;
 mod instant;
 mod model;

@@ -7,6 +7,7 @@
 
 use idxd_spec::{Completion, FaultInfo, Operand, Status};
 
+use crate::DeviceKind;
 use crate::bus::{Access, Bus, BusFault, PAGE_BYTES};
 use crate::model::Model;
 use crate::page_request::PageAnswer;
@@ -138,7 +139,8 @@ impl<'a, B: Bus> Walk<'a, B> {
     /// Says that this is the walk of an operation over its data: counts the bytes, and lets the fault plan interfere.
     pub(crate) fn over_data(mut self) -> Self {
         self.counts = true;
-        let stop = if self.block_on_fault { None } else { self.model.plan.stop_after(self.size) };
+        let can_stop = self.model.kind == DeviceKind::Dsa && !self.block_on_fault;
+        let stop = if can_stop { self.model.plan.stop_after(self.size) } else { None };
         self.planned = match stop {
             Some(bytes) => Some(Planned::Stop(bytes)),
             None => self.model.plan.fault_page().and_then(|page| self.planned_fault(page)),

@@ -1,0 +1,307 @@
+//! The operations of an IAA: each done whole or not at all.
+//!
+//! There is no partial completion (IAA §7.1). So an operation reads its whole input, computes its whole output aside,
+//! makes sure of every page it is about to write, and only then writes.
+
+use idxd_spec::iaa::{
+    Completion, CompressAecs, CompressFlags, CrcFlags, DecompressFlags, Descriptor, ErrorCode,
+};
+use idxd_spec::{Flags, Opcode, Operand, Status};
+use svala_software::{crc32, crc32c};
+
+use crate::bus::Bus;
+use crate::iaa::{
+    self, BitBuffer, Code, EndProcessing, Histogram, InputBits, MatchOptions, Outcome, StopOn, Tables,
+};
+use crate::index::index;
+use crate::model::Model;
+use crate::walk::{Flow, Interrupted, Span, Stop, Walk};
+
+/// Bytes one access to the bus moves.
+const PIECE_LEN: u64 = 2 << 20;
+/// Bytes of the AECS a compression writes back when it does not write its Huffman tables (IAA table 3-3).
+const AECS_WRITTEN: usize = 64;
+
+/// Runs everything but drain.
+pub(crate) fn run<B: Bus>(model: &Model<B>, descriptor: &Descriptor) -> Completion {
+    let analytics = Analytics { model, descriptor };
+    let end = match descriptor.opcode() {
+        Opcode::MEMMOVE => analytics.memmove(),
+        Opcode::TRANSLATION_FETCH => analytics.translation_fetch(),
+        Opcode::DECOMPRESS => analytics.decompress(),
+        Opcode::COMPRESS => analytics.compress(),
+        Opcode::CRC64 => analytics.crc64(),
+        // What the checks let through and is not above does nothing but complete.
+        _ => Ok(Completion::new(Status::SUCCESS)),
+    };
+    end.unwrap_or_else(|failed| failed)
+}
+
+struct Analytics<'a, B> {
+    model: &'a Model<B>,
+    descriptor: &'a Descriptor,
+}
+
+impl<B: Bus> Analytics<'_, B> {
+    fn blocks(&self) -> bool {
+        self.descriptor.flags().contains(Flags::BLOCK_ON_FAULT)
+    }
+
+    /// Not of the specification's, but of uapi's and the silicon's operations.
+    fn memmove(&self) -> Result<Completion, Completion> {
+        self.write_output(&self.read_src1()?)?;
+        Ok(Completion::new(Status::SUCCESS).with_output_size(self.descriptor.src1_size()))
+    }
+
+    fn translation_fetch(&self) -> Result<Completion, Completion> {
+        let uses_stride = self.descriptor.flags().contains(Flags::USE_STRIDE);
+        let stride = if uses_stride { self.descriptor.stride().into() } else { crate::PAGE_BYTES };
+        for offset in (0..u64::from(self.descriptor.src1_size())).step_by(index(stride)) {
+            let spans = [Span::read(Operand::SRC, self.descriptor.src1_addr().wrapping_add(offset))];
+            let mut walk = Walk::new(self.model, &spans, 1, self.blocks());
+            walk.run(1, |_| Ok(Flow::Continue)).map_err(|stop| faulted(stop, 0))?;
+        }
+        Ok(Completion::new(Status::SUCCESS))
+    }
+
+    fn decompress(&self) -> Result<Completion, Completion> {
+        let flags = self.descriptor.decompress_flags();
+        let input = self.read_src1()?;
+        let bits = InputBits::new(&input).ignore_end(usize::from(flags.ignore_end_bits()));
+        let selects_final = flags.contains(DecompressFlags::SELECT_BFINAL_EOB);
+        let stops_anywhere = flags.contains(DecompressFlags::STOP_ON_EOB) && !selects_final;
+        let stop = if stops_anywhere { StopOn::AnyBlock } else { StopOn::FinalBlock };
+        let mut output = vec![0; self.descriptor.dst_size_max() as usize];
+        let inflated = iaa::inflate(bits, stop, &mut output);
+        let output = &output[..inflated.output_size];
+        let status = match inflated.outcome {
+            Outcome::Error(code) => return Err(analytics_error(code.raw())),
+            Outcome::InputEnd { after_block } if flags.contains(DecompressFlags::CHECK_FOR_EOB) => {
+                if selects_final || !after_block {
+                    return Err(analytics_error(ErrorCode::BAD_END_OF_FILE.0));
+                }
+                Status::SUCCESS
+            }
+            Outcome::Overflow => Status::OUTPUT_OVERFLOW,
+            Outcome::StreamEnd | Outcome::BlockEnd | Outcome::InputEnd { .. } => Status::SUCCESS,
+        };
+        self.write_output(output)?;
+        let consumed = if status == Status::SUCCESS { 0 } else { inflated.consumed_bytes() };
+        Ok(self.checksummed(Completion::new(status), output, (0, 0)).with_bytes_completed(len(consumed)))
+    }
+
+    fn compress(&self) -> Result<Completion, Completion> {
+        let flags = self.descriptor.compress_flags();
+        let input = self.read_src1()?;
+        let options = MatchOptions {
+            all_literals: flags.contains(CompressFlags::GENERATE_ALL_LITERALS),
+            miniblock_bytes: match flags.indexing() {
+                0 => None,
+                indexing => (256_usize << indexing).try_into().ok(),
+            },
+            ..MatchOptions::default()
+        };
+        let end = EndProcessing::from_bits(flags.end_processing().to_le_bytes()[0]);
+        if flags.contains(CompressFlags::STATS_MODE) {
+            return self.histogram(&Histogram::of(&input, options, end), &input);
+        }
+        let mut aecs = self.read_aecs()?;
+        let tables = tables(&aecs);
+        let bits = usize::from(aecs.accumulator_bits());
+        let mut accumulator = BitBuffer::from_bytes(aecs.accumulator(), bits)
+            .map_err(|_| analytics_error(ErrorCode::AECS.0))?;
+        let mut output = vec![0; self.descriptor.dst_size_max() as usize];
+        let flush = flags.contains(CompressFlags::FLUSH_OUTPUT);
+        let compressed = iaa::compress(&input, &tables, &mut accumulator, end, options, flush, &mut output)
+            .map_err(|error| analytics_error(error.code().raw()))?;
+        let seeds = (aecs.crc(), aecs.xor_csum());
+        let completion = self
+            .checksummed(Completion::new(Status::SUCCESS), &input, seeds)
+            .with_output_size(len(compressed.output_size))
+            .with_output_bits(compressed.output_bits);
+        aecs.set_crc(completion.crc());
+        aecs.set_xor_csum(completion.xor_csum());
+        aecs.set_accumulator_bits(u16::try_from(accumulator.bits()).unwrap_or(u16::MAX));
+        aecs.accumulator_mut().copy_from_slice(accumulator.bytes());
+        self.write_all(&output[..compressed.output_size], &aecs)?;
+        Ok(completion)
+    }
+
+    /// 318 counts (IAA table 3-4).
+    fn histogram(&self, histogram: &Histogram, input: &[u8]) -> Result<Completion, Completion> {
+        let counts = histogram.literal_length.iter().chain(&[0, 0]).chain(&histogram.distance);
+        let output: Vec<u8> = counts.flat_map(|count| count.to_le_bytes()).collect();
+        if output.len() > self.descriptor.dst_size_max() as usize {
+            return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW.0));
+        }
+        self.write_output(&output)?;
+        let completion = Completion::new(Status::SUCCESS);
+        Ok(self.checksummed(completion, input, (0, 0)).with_output_size(len(output.len())))
+    }
+
+    fn crc64(&self) -> Result<Completion, Completion> {
+        let input = self.read_src1()?;
+        let crc = generic_crc(&input, self.descriptor.crc_polynomial(), self.descriptor.crc_flags());
+        Ok(Completion::new(Status::SUCCESS).with_crc64(crc))
+    }
+
+    /// The checksums of the uncompressed data, and its size as the output's (IAA §3.6).
+    fn checksummed(&self, completion: Completion, data: &[u8], (crc, xor): (u32, u16)) -> Completion {
+        let crc = if self.descriptor.flags().contains(Flags::CRC_RFC3720) {
+            crc32c(crc, data)
+        } else {
+            crc32(crc, data)
+        };
+        let word = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes.get(1).copied().unwrap_or(0)]);
+        let xor = data.chunks(2).map(word).fold(xor, |xor, word| xor ^ word);
+        completion.with_crc(crc).with_xor_csum(xor).with_output_size(len(data.len()))
+    }
+
+    fn read_src1(&self) -> Result<Vec<u8>, Completion> {
+        let size = self.descriptor.src1_size().into();
+        let mut input = vec![0; index(size)];
+        let spans = [Span::read(Operand::SRC, self.descriptor.src1_addr())];
+        let walk = Walk::new(self.model, &spans, size, self.blocks());
+        // The plan's fault is on what is written, if anything is.
+        let writes = self.descriptor.opcode() != Opcode::CRC64;
+        let walk = if writes { walk } else { walk.over_data() };
+        read_whole(self.model, walk, spans[0], &mut input)?;
+        Ok(input)
+    }
+
+    fn read_aecs(&self) -> Result<CompressAecs, Completion> {
+        let mut bytes = [0; CompressAecs::SIZE];
+        let spans = [Span::read(Operand::SRC2, self.aecs_half(Flags::AECS_TOGGLE))];
+        let walk = Walk::new(self.model, &spans, CompressAecs::SIZE as u64, self.blocks());
+        read_whole(self.model, walk, spans[0], &mut bytes)?;
+        Ok(CompressAecs::from_bytes(bytes))
+    }
+
+    /// Source 2 is two areas of its size: the toggle says which is read, the other is written (IAA §3.2).
+    fn aecs_half(&self, second_if: Flags) -> u64 {
+        let is_second = (self.descriptor.flags() & Flags::AECS_TOGGLE) == second_if;
+        let offset = if is_second { self.descriptor.src2_size().into() } else { 0 };
+        self.descriptor.src2_addr().wrapping_add(offset)
+    }
+
+    fn write_output(&self, output: &[u8]) -> Result<(), Completion> {
+        let spans = [Span::write(Operand::DST, self.descriptor.dst_addr())];
+        let mut walk = Walk::new(self.model, &spans, output.len() as u64, self.blocks()).over_data();
+        walk.require_all().map_err(|stop| faulted(stop, 0))?;
+        self.write_walked(walk, spans[0], output)
+    }
+
+    /// Output and, if asked for, AECS: nothing of either is written before both are present.
+    fn write_all(&self, output: &[u8], aecs: &CompressAecs) -> Result<(), Completion> {
+        if !self.descriptor.flags().contains(Flags::WRITE_SRC2_AECS) {
+            return self.write_output(output);
+        }
+        let aecs = &aecs.as_bytes()[..AECS_WRITTEN];
+        let spans = [Span::write(Operand::SRC2, self.aecs_half(Flags::empty()))];
+        let mut walk = Walk::new(self.model, &spans, aecs.len() as u64, self.blocks());
+        walk.require_all().map_err(|stop| faulted(stop, 0))?;
+        self.write_output(output)?;
+        self.write_walked(walk, spans[0], aecs)
+    }
+
+    fn write_walked(&self, mut walk: Walk<'_, B>, span: Span, bytes: &[u8]) -> Result<(), Completion> {
+        let end = walk.run(PIECE_LEN, |piece| {
+            let from = index(piece.offset);
+            let addr = span.addr.wrapping_add(piece.offset);
+            let part = &bytes[from..from + index(piece.len)];
+            self.model
+                .bus
+                .write(addr, part)
+                .map_err(|fault| Interrupted { done: fault.addr.wrapping_sub(addr).min(piece.len), fault })?;
+            Ok(Flow::Continue)
+        });
+        let done = walk.done();
+        end.map(drop).map_err(|stop| faulted(stop, done))
+    }
+}
+
+fn read_whole<B: Bus>(
+    model: &Model<B>,
+    mut walk: Walk<'_, B>,
+    span: Span,
+    bytes: &mut [u8],
+) -> Result<(), Completion> {
+    walk.run(PIECE_LEN, |piece| {
+        let from = index(piece.offset);
+        let part = &mut bytes[from..from + index(piece.len)];
+        let addr = span.addr.wrapping_add(piece.offset);
+        model.bus.read(addr, part).map_err(|fault| Interrupted { done: 0, fault })?;
+        Ok(Flow::Continue)
+    })
+    .map(drop)
+    .map_err(|stop| faulted(stop, 0))
+}
+
+/// The record after a fault: `written` counts output (IAA §6.2.4), and does not mean that one could go on from there.
+fn faulted(stop: Stop, written: u64) -> Completion {
+    let record = stop.completion(written);
+    Completion::new(record.status())
+        .with_fault(record.fault_addr(), record.fault_info())
+        .with_bytes_completed(record.bytes_completed())
+}
+
+fn analytics_error(code: u8) -> Completion {
+    Completion::new(Status::ANALYTICS_ERROR).with_error_code(ErrorCode(code))
+}
+
+fn tables(aecs: &CompressAecs) -> Tables {
+    Tables {
+        literal_length: std::array::from_fn(|token| Code::from_dword(aecs.ll_code(token).0)),
+        distance: std::array::from_fn(|token| Code::from_dword(aecs.d_code(token).0)),
+    }
+}
+
+/// A length that came from 32-bit fields.
+fn len(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// A CRC of up to 64 bits, in the most significant bits of register and polynomial (IAA §3.10.3).
+fn generic_crc(data: &[u8], polynomial: u64, flags: CrcFlags) -> u64 {
+    let table: [u64; 256] = std::array::from_fn(|byte| {
+        (0..8).fold((byte as u64) << 56, |crc, _| {
+            let carry = if crc >> 63 == 1 { polynomial } else { 0 };
+            (crc << 1) ^ carry
+        })
+    });
+    // Ones from the lowest bit of the polynomial up: as many as the CRC is wide.
+    let inversion = match flags.contains(CrcFlags::INVERT) {
+        true => u64::MAX.checked_shl(polynomial.trailing_zeros()).unwrap_or(0),
+        false => 0,
+    };
+    let reflects = flags.contains(CrcFlags::REFLECT);
+    let crc = data.iter().fold(inversion, |crc, byte| {
+        let byte = if reflects { byte.reverse_bits() } else { *byte };
+        let [top, ..] = crc.to_be_bytes();
+        (crc << 8) ^ table[usize::from(top ^ byte)]
+    });
+    let crc = crc ^ inversion;
+    if reflects { crc.reverse_bits() } else { crc }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against the `crc` crate, with the parameters of IAA table 3-7.
+    #[test]
+    fn generic_crc_is_what_its_parameters_say() {
+        let data = b"123456789 and some more to cross the width of every register";
+        let reflected = CrcFlags::INVERT | CrcFlags::REFLECT;
+        let gzip = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(data);
+        assert_eq!(generic_crc(data, 0x04c1_1db7 << 32, reflected), u64::from(gzip));
+        let iscsi = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(data);
+        assert_eq!(generic_crc(data, 0x1edc_6f41 << 32, reflected), u64::from(iscsi));
+        let wimax = crc::Crc::<u32>::new(&crc::CRC_32_BZIP2).checksum(data);
+        assert_eq!(generic_crc(data, 0x04c1_1db7 << 32, CrcFlags::INVERT), u64::from(wimax) << 32);
+        let t10_dif = crc::Crc::<u16>::new(&crc::CRC_16_T10_DIF).checksum(data);
+        assert_eq!(generic_crc(data, 0x8bb7 << 48, CrcFlags::empty()), u64::from(t10_dif) << 48);
+        let xz = crc::Crc::<u64>::new(&crc::CRC_64_XZ).checksum(data);
+        assert_eq!(generic_crc(data, 0x42f0_e1eb_a9ea_3693, reflected), xz);
+    }
+}

@@ -1,0 +1,206 @@
+//! What an IAA checks in a descriptor before it runs it (IAA §4.1, §4.2, §6).
+//!
+//! As strict as [`check`](crate::check) is for DSA. Options of an operation that the model does not have are invalid
+//! flags too: an honest error and not a wrong result.
+
+use std::ops::Range;
+
+use idxd_spec::iaa::{
+    Completion, CompressAecs, CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, Descriptor,
+};
+use idxd_spec::{Flags, Opcode, Status};
+
+use crate::QueueConfig;
+use crate::check::ranges_overlap;
+
+const RESULT: Flags = Flags::COMPLETION_ADDR_VALID.union(Flags::REQUEST_COMPLETION);
+const ANY: Flags = RESULT.union(Flags::COMPLETION_TC);
+const SRC1: Flags = Flags::BLOCK_ON_FAULT.union(Flags::ADDR1_TC);
+/// Bit 14 is destination readback here (IAA table 6-3).
+const DST: Flags =
+    Flags::ADDR2_TC.union(Flags::CACHE_CONTROL_1).union(Flags::STRICT_ORDER).union(Flags::CACHE_CONTROL_2);
+const SRC2: Flags =
+    Flags::ADDR3_TC.union(Flags::READ_SRC2_AECS).union(Flags::WRITE_SRC2_AECS).union(Flags::AECS_TOGGLE);
+
+/// Checks all of it; the error is the record to write.
+pub(crate) fn check(descriptor: &Descriptor, queue: &QueueConfig) -> Result<(), Completion> {
+    let (allowed, required) = flags_of(descriptor).ok_or(Completion::new(Status::BAD_OPCODE))?;
+    let flags = descriptor.flags();
+    let mut allowed = allowed | ANY;
+    if !queue.block_on_fault {
+        allowed -= Flags::BLOCK_ON_FAULT;
+    }
+    if !flags.contains(Flags::COMPLETION_ADDR_VALID) {
+        allowed -= Flags::REQUEST_COMPLETION | Flags::COMPLETION_TC;
+    }
+    let invalid = (flags - allowed) | (required - flags);
+    if !invalid.is_empty() {
+        return Err(Completion::new(Status::INVALID_FLAGS).with_invalid_flags(invalid.bits()));
+    }
+    operation_flags(descriptor)?;
+    let verdict = match has_reserved_bytes(descriptor) {
+        true => Status::RESERVED_NOT_ZERO,
+        false => fields(descriptor, queue),
+    };
+    if verdict == Status::NONE { Ok(()) } else { Err(Completion::new(verdict)) }
+}
+
+fn flags_of(descriptor: &Descriptor) -> Option<(Flags, Flags)> {
+    let flags = descriptor.flags();
+    Some(match descriptor.opcode() {
+        Opcode::NOOP => (Flags::empty(), Flags::empty()),
+        Opcode::DRAIN => (drain_flags(flags), Flags::REQUEST_COMPLETION),
+        Opcode::TRANSLATION_FETCH => (Flags::BLOCK_ON_FAULT | Flags::USE_STRIDE, Flags::empty()),
+        Opcode::MEMMOVE => (SRC1 | DST, RESULT),
+        // Jobs of several descriptors, which the AECS of decompression is for, are not in the model.
+        Opcode::DECOMPRESS => (SRC1 | DST | Flags::CRC_RFC3720, RESULT),
+        Opcode::COMPRESS if descriptor.compress_flags().contains(CompressFlags::STATS_MODE) => {
+            (SRC1 | DST | Flags::CRC_RFC3720, RESULT)
+        }
+        Opcode::COMPRESS => (SRC1 | DST | SRC2 | Flags::CRC_RFC3720, RESULT | Flags::READ_SRC2_AECS),
+        Opcode::CRC64 => (SRC1, RESULT),
+        _ => return None,
+    })
+}
+
+fn drain_flags(flags: Flags) -> Flags {
+    let mut allowed = Flags::READBACK_ADDR_1_VALID
+        | Flags::READBACK_ADDR_2_VALID
+        | Flags::SUPPRESS_READBACK_A
+        | Flags::SUPPRESS_READBACK_B;
+    if flags.contains(Flags::READBACK_ADDR_1_VALID) {
+        allowed |= Flags::ADDR1_TC;
+    }
+    if flags.contains(Flags::READBACK_ADDR_2_VALID) {
+        allowed |= Flags::ADDR2_TC;
+    }
+    allowed
+}
+
+/// Bytes 39:38 (status 0x30) and 59:56 (status 0x31).
+fn operation_flags(descriptor: &Descriptor) -> Result<(), Completion> {
+    let refuse = |status, invalid: u32| match invalid {
+        0 => Ok(()),
+        invalid => Err(Completion::new(status).with_invalid_flags(invalid)),
+    };
+    match descriptor.opcode() {
+        Opcode::DECOMPRESS => {
+            let flags = descriptor.decompress_flags();
+            let supported = DecompressFlags::ENABLE
+                | DecompressFlags::FLUSH_OUTPUT
+                | DecompressFlags::STOP_ON_EOB
+                | DecompressFlags::CHECK_FOR_EOB
+                | DecompressFlags::SELECT_BFINAL_EOB
+                | DecompressFlags::empty().with_ignore_end_bits(7);
+            let invalid = (flags - supported) | (DecompressFlags::ENABLE - flags);
+            refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
+        }
+        Opcode::COMPRESS => {
+            let supported = CompressFlags::STATS_MODE
+                | CompressFlags::FLUSH_OUTPUT
+                | CompressFlags::GENERATE_ALL_LITERALS
+                | CompressFlags::empty().with_end_processing(3)
+                | CompressFlags::empty().with_indexing(7);
+            let flags = descriptor.compress_flags();
+            refuse(Status::INVALID_COMPRESSION_FLAGS, (flags - supported).bits().into())?;
+            let flags_2 = descriptor.compress_flags_2();
+            refuse(Status::INVALID_FILTER_FLAGS, (flags_2 - CompressFlags2::empty()).bits())
+        }
+        Opcode::CRC64 => {
+            let invalid = descriptor.crc_flags() - (CrcFlags::INVERT | CrcFlags::REFLECT);
+            refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_reserved_bytes(descriptor: &Descriptor) -> bool {
+    let flags = descriptor.flags();
+    let is_set = |range: Range<usize>| descriptor.as_bytes()[range].iter().any(|byte| *byte != 0);
+    let unless = |flag: Flags, range: Range<usize>| !flags.contains(flag) && is_set(range);
+    if unless(Flags::COMPLETION_ADDR_VALID, 8..16) || unless(Flags::REQUEST_INTERRUPT, 36..38) {
+        return true;
+    }
+    match descriptor.opcode() {
+        Opcode::NOOP => is_set(16..36) || is_set(38..64),
+        Opcode::DRAIN => {
+            is_set(32..36)
+                || is_set(38..64)
+                || unless(Flags::READBACK_ADDR_1_VALID, 16..24)
+                || unless(Flags::READBACK_ADDR_2_VALID, 24..32)
+        }
+        Opcode::TRANSLATION_FETCH => {
+            is_set(24..32) || is_set(38..48) || unless(Flags::USE_STRIDE, 48..52) || is_set(52..64)
+        }
+        Opcode::MEMMOVE => is_set(38..48) || is_set(52..64),
+        Opcode::DECOMPRESS => is_set(40..48) || is_set(52..64),
+        Opcode::COMPRESS => {
+            unless(Flags::READ_SRC2_AECS, 40..48) || unless(Flags::READ_SRC2_AECS, 52..56) || is_set(60..64)
+        }
+        Opcode::CRC64 => is_set(24..32) || is_set(40..56),
+        _ => false,
+    }
+}
+
+/// Sizes, alignments, overlaps. [`Status::NONE`] if they are fine.
+fn fields(descriptor: &Descriptor, queue: &QueueConfig) -> Status {
+    let opcode = descriptor.opcode();
+    if matches!(opcode, Opcode::NOOP | Opcode::DRAIN) {
+        return Status::NONE;
+    }
+    let (src1, src1_size) = (descriptor.src1_addr(), descriptor.src1_size());
+    if opcode == Opcode::TRANSLATION_FETCH {
+        return region_fields(descriptor);
+    }
+    let dst = descriptor.dst_addr();
+    let dst_size = if opcode == Opcode::MEMMOVE { src1_size } else { descriptor.dst_size_max() };
+    let needs_input = matches!(opcode, Opcode::MEMMOVE | Opcode::CRC64);
+    let sizes = [src1_size, dst_size, descriptor.src2_size()];
+    let is_too_big = sizes.iter().any(|size| *size > queue.transfer_bytes_max);
+    if is_too_big || (needs_input && src1_size == 0) || (src1_size == 0 && dst_size == 0) {
+        return Status::TRANSFER_SIZE;
+    }
+    if opcode == Opcode::MEMMOVE && ![0, src1_size].contains(&descriptor.dst_size_max()) {
+        return Status::TRANSFER_SIZE;
+    }
+    if opcode != Opcode::CRC64 && ranges_overlap(src1, src1_size, dst, dst_size) {
+        return Status::OVERLAPPING_BUFFERS;
+    }
+    if opcode != Opcode::COMPRESS {
+        return Status::NONE;
+    }
+    aecs_fields(descriptor)
+}
+
+fn aecs_fields(descriptor: &Descriptor) -> Status {
+    if !descriptor.flags().contains(Flags::READ_SRC2_AECS) {
+        return Status::NONE;
+    }
+    let (aecs, size) = (descriptor.src2_addr(), descriptor.src2_size());
+    let is_written = descriptor.flags().contains(Flags::WRITE_SRC2_AECS);
+    let src1 = (descriptor.src1_addr(), descriptor.src1_size());
+    let dst = (descriptor.dst_addr(), descriptor.dst_size_max());
+    if size as usize != CompressAecs::SIZE {
+        return Status::TRANSFER_SIZE;
+    }
+    if !aecs.is_multiple_of(CompressAecs::ALIGN as u64) {
+        return Status::ALIGNMENT;
+    }
+    let area = if is_written { 2 * size } else { size };
+    let reads_second = !is_written && descriptor.flags().contains(Flags::AECS_TOGGLE);
+    let start = if reads_second { aecs.wrapping_add(size.into()) } else { aecs };
+    let overlaps = |(addr, len)| ranges_overlap(start, area, addr, len);
+    if overlaps(src1) || overlaps(dst) { Status::OVERLAPPING_BUFFERS } else { Status::NONE }
+}
+
+fn region_fields(descriptor: &Descriptor) -> Status {
+    let size = u64::from(descriptor.src1_size());
+    let stride = descriptor.stride();
+    if size == 0 || descriptor.src1_addr().checked_add(size - 1).is_none() {
+        Status::TRANSFER_SIZE
+    } else if descriptor.flags().contains(Flags::USE_STRIDE) && (stride < 4096 || !stride.is_power_of_two()) {
+        Status::ALIGNMENT
+    } else {
+        Status::NONE
+    }
+}
