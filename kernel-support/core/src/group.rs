@@ -29,11 +29,6 @@ pub(crate) struct Owed<P: Platform> {
 impl<P: Platform> Owed<P> {
     pub(crate) fn new(iopf: SharedOf<P, Shared<P>>, ticket: Ticket, handle: Option<AnyRef<P>>) -> Self {
         let Ticket { key, chain, last } = ticket;
-        iopf.counters.groups.add(1);
-        if let Some(handle) = &handle {
-            handle.counters().groups.add(1);
-            handle.counters().faults.add(u64::from(chain.len()) + u64::from(last.is_some()));
-        }
         Self { iopf, key, last, chain: Some(chain), handle }
     }
 
@@ -113,7 +108,7 @@ impl<P: Platform> FaultGroup<P> {
         Requests { iopf: &self.owed.iopf, at, last: self.owed.last }
     }
 
-    /// What is attached at the group's PASID.
+    /// What is attached at the group's PASID. There until the group is answered.
     #[must_use]
     pub fn handle(&self) -> Option<&AnyRef<P>> {
         self.owed.handle.as_ref()

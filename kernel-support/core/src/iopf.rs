@@ -246,7 +246,8 @@ impl<P: Platform, S: Removal> Iopf<P, S> {
     /// Its counters.
     #[must_use]
     pub fn stats(&self) -> IopfStats {
-        self.owner.iopf.counters.snapshot()
+        let groups = self.owner.iopf.state.with(|state| state.groups());
+        self.owner.iopf.counters.snapshot(groups)
     }
 
     /// What it holds at this moment.
@@ -423,8 +424,9 @@ impl<P: Platform> Reporter<P> {
                 if matches!(reason, Reason::GroupLost | Reason::QueueFull { .. }) {
                     owed.count_overflow();
                 }
+                let refused = self.refused(request, reason, true);
                 drop(owed);
-                Err(self.refused(request, reason, true))
+                Err(refused)
             }
             Verdict::Closed { .. } => Err(self.refused(request, Reason::Closed, false)),
         }
@@ -450,6 +452,9 @@ fn discard_partials<P: Platform>(iopf: &SharedOf<P, Shared<P>>, discard: Discard
             while left > 0 {
                 let Some(ticket) = iopf.state.with(|state| state.discard_one()) else { break };
                 let handle = iopf.table.acquire(ticket.key.pasid).ok();
+                if let Some(handle) = &handle {
+                    ticket.count(handle);
+                }
                 drop(Owed::new(iopf.clone(), ticket, handle));
                 left -= 1;
                 answered += 1;

@@ -1,7 +1,7 @@
 //! What a device's fault path remembers, under its one lock. Every decision about a page request is made here, in one
 //! critical section, and carried out outside it.
 
-use super::env::{Env, OutOfMemory};
+use super::env::{Counter, Env, OutOfMemory};
 use super::handle::AnyRef;
 use super::iopf::{Limits, Reason};
 use super::partial::{Chain, Collected, Partials};
@@ -34,6 +34,15 @@ pub(crate) struct Ticket {
     pub(crate) last: Option<PageRequest>,
 }
 
+impl Ticket {
+    /// Counts the group on the handle it came for.
+    pub(crate) fn count<P: Platform>(&self, handle: &AnyRef<P>) {
+        let counters = handle.counters();
+        counters.groups.add(1);
+        counters.faults.add(u64::from(self.chain.len()) + u64::from(self.last.is_some()));
+    }
+}
+
 /// What to do about a last request.
 pub(crate) enum Verdict<P: Platform> {
     /// It is in the queue.
@@ -50,6 +59,8 @@ pub(crate) struct State<P: Platform> {
     pub(crate) bonds: usize,
     /// Answers owed: groups queued, groups being handled, refusals on their way.
     outstanding: u32,
+    /// Answers ever owed.
+    groups: u64,
     groups_max: u32,
     partials: Partials<P>,
     /// A ring: `queued` groups from `head` on.
@@ -64,6 +75,7 @@ impl<P: Platform> State<P> {
             phase: Phase::Enabled,
             bonds: 0,
             outstanding: 0,
+            groups: 0,
             groups_max: limits.groups_max,
             partials: Partials::try_new(limits.partials_max, limits.open_groups_max)?,
             ring: P::Env::slots(limits.groups_max as usize, |_| None)?,
@@ -98,6 +110,9 @@ impl<P: Platform> State<P> {
         let open = self.partials.take(|open| *open == key);
         let lost = open.as_ref().is_some_and(|open| open.lost);
         let ticket = self.owe(key, open.map_or(Chain::EMPTY, |open| open.chain), Some(last));
+        if let Ok(handle) = &handle {
+            ticket.count(handle);
+        }
         let (reason, handle) = match handle {
             Err(busy) => (Reason::Unattached(busy), None),
             Ok(handle) if self.phase != Phase::Enabled => (Reason::NotEnabled, Some(handle)),
@@ -116,7 +131,12 @@ impl<P: Platform> State<P> {
 
     fn owe(&mut self, key: GroupKey, chain: Chain, last: Option<PageRequest>) -> Ticket {
         self.outstanding += 1;
+        self.groups += 1;
         Ticket { key, chain, last }
+    }
+
+    pub(crate) fn groups(&self) -> u64 {
+        self.groups
     }
 
     /// Pays: the answer has been given. Says whether none is owed any more.

@@ -99,7 +99,6 @@ impl<E: Env> BondCounters<E> {
 
 pub(crate) struct IopfCounters<E: Env> {
     pub(crate) requests: E::Counter,
-    pub(crate) groups: E::Counter,
     pub(crate) answers: Answers<E>,
     pub(crate) overflows: E::Counter,
     pub(crate) discarded: E::Counter,
@@ -111,7 +110,6 @@ impl<E: Env> IopfCounters<E> {
     pub(crate) fn new() -> Self {
         Self {
             requests: E::Counter::new(),
-            groups: E::Counter::new(),
             answers: Answers::new(),
             overflows: E::Counter::new(),
             discarded: E::Counter::new(),
@@ -120,10 +118,11 @@ impl<E: Env> IopfCounters<E> {
         }
     }
 
-    pub(crate) fn snapshot(&self) -> IopfStats {
+    /// The counters, with `groups`, which is counted under the state lock.
+    pub(crate) fn snapshot(&self, groups: u64) -> IopfStats {
         IopfStats {
             requests: self.requests.value(),
-            groups: self.groups.value(),
+            groups,
             success: self.answers.success.value(),
             invalid: self.answers.invalid.value(),
             failure: self.answers.failure.value(),
