@@ -82,6 +82,8 @@ pub struct Capabilities {
     pub unsplit_bytes_max: u64,
     /// Whether a job may ask the device to block on a page fault.
     pub block_on_fault: bool,
+    /// Whether deflate and inflate can compute an Adler-32.
+    pub adler32: bool,
     /// Jobs up to this size are worth a short spin of the awaiting task; 0 turns spinning off.
     pub spin_bytes_max: u64,
     /// Polls of such a spin.

@@ -245,6 +245,14 @@ impl Job {
         }
     }
 
+    /// The checksum a deflate or inflate job computes.
+    pub const fn check(&self) -> Check {
+        match *self {
+            Self::Deflate { check, .. } | Self::Inflate { check, .. } => check,
+            _ => Check::None,
+        }
+    }
+
     /// Whether a driver can do the job piece by piece. An inflate cannot be: where a piece ends, only the stream
     /// knows.
     pub const fn can_split(&self) -> bool {

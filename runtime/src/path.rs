@@ -96,6 +96,8 @@ pub enum Reason {
         /// The operation.
         operation: Operation,
     },
+    /// No queue computes the checksum that was asked for.
+    Check,
     /// Cheaper here: the operation is smaller than the runtime's `offload_bytes_min`.
     Small,
     /// More bytes than the device can take in one go for an operation that cannot be split.
@@ -115,6 +117,7 @@ impl fmt::Display for Reason {
             Self::Asked => f.write_str("asked for"),
             Self::NoDevice => f.write_str("no accelerator"),
             Self::NotOffered { operation } => write!(f, "no queue does {operation}"),
+            Self::Check => f.write_str("no queue computes the checksum"),
             Self::Small => f.write_str("too small to offload"),
             Self::Large { bytes_max } => write!(f, "larger than the device's {bytes_max} bytes"),
             Self::Stream => f.write_str("stream the device cannot decode"),

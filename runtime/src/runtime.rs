@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::driver::{Bound, Driver};
 use crate::error::Error;
 use crate::fault::{FaultPolicy, Resolver};
-use crate::job::Job;
+use crate::job::{Check, Job};
 use crate::path::{Path, Reason};
 use crate::reactor::{self, Doorbell, Reactor};
 use crate::report::{Report, Snapshot};
@@ -180,6 +180,8 @@ impl Runtime {
                 if device {
                     reason.get_or_insert(Reason::NotOffered { operation });
                 }
+            } else if job.check() == Check::Adler32 && !capabilities.adler32 {
+                reason = Some(Reason::Check);
             } else if !job.can_split() && job.bytes() > capabilities.unsplit_bytes_max {
                 reason = Some(Reason::Large { bytes_max: capabilities.unsplit_bytes_max });
             } else if job.bytes() == 0 && device && !job.in_step() {

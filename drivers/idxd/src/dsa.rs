@@ -1,0 +1,407 @@
+//! The DSA queue: jobs in, descriptors out.
+//!
+//! A job larger than the queue's `transfer_bytes_max` is split: its parts go round on the *lanes* of the flight,
+//! each a descriptor with a record of its own, several at once where their order does not matter. A batch has a
+//! lane for each member. A lane that faults waits; the runtime populates and resumes it with the rest of its
+//! descriptor, by the rules of `idxd-spec`.
+//!
+//! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
+#![expect(unsafe_code, reason = "implements an unsafe trait; no unsafe operation in here")]
+
+mod flight;
+mod part;
+
+pub use flight::DsaFlight;
+
+use idxd_spec::{Descriptor, SrcAddr};
+use svala::backend::{
+    AddressMode, Capabilities, Completion, Failure, Member, Notifier, Polled, Queue, Refused, Submission,
+    Submitted, Verdict,
+};
+use svala::{Done, Job, Operation, Operations, QueueName};
+
+use crate::dsa::flight::{LaneState, Progress};
+use crate::dsa::part::Order;
+use crate::portal::{Accepted, Credits, Portal};
+
+/// What the driver has to know of a work queue.
+#[derive(Clone, Debug)]
+pub struct DsaQueueConfig {
+    /// Name in results and messages.
+    pub name: String,
+    /// Jobs in flight at most.
+    pub depth: u32,
+    /// Largest transfer of one descriptor, in bytes.
+    pub transfer_bytes_max: u32,
+    /// Most descriptors in a batch; 1 and less: no batches.
+    pub batch_max: u32,
+    /// Whether descriptors may set block-on-fault.
+    pub block_on_fault: bool,
+    /// Entries of a dedicated queue; none for a shared one.
+    pub dedicated_size: Option<u32>,
+    /// Parts of one job under way at once.
+    pub lanes_per_job: u16,
+    /// Times a part may be refused.
+    pub submit_tries_max: u32,
+}
+
+impl Default for DsaQueueConfig {
+    fn default() -> Self {
+        Self {
+            name: "wq".into(),
+            depth: 64,
+            transfer_bytes_max: 2 << 20,
+            batch_max: 64,
+            block_on_fault: false,
+            dedicated_size: None,
+            lanes_per_job: 1,
+            submit_tries_max: 20_000,
+        }
+    }
+}
+
+/// A DSA work queue.
+#[derive(Debug)]
+pub struct DsaQueue<P> {
+    portal: P,
+    capabilities: Capabilities,
+    /// Bytes of a part: the queue's maximum, in whole words so that a fill's parts begin at its first byte.
+    part_bytes: u64,
+    lanes_per_job: u16,
+    submit_tries_max: u32,
+    credits: Credits,
+}
+
+impl<P: Portal> DsaQueue<P> {
+    /// A queue that writes to `portal`.
+    pub fn new(portal: P, config: &DsaQueueConfig) -> Self {
+        let notified = portal.completion() == Completion::Notified;
+        let capabilities = Capabilities {
+            name: QueueName::new(&config.name),
+            kind: portal.kind(),
+            operations: Operations::NONE
+                .with(Operation::Copy)
+                .with(Operation::Fill)
+                .with(Operation::Compare)
+                .with(Operation::Crc32c),
+            address_mode: AddressMode::Sva,
+            completion: portal.completion(),
+            depth: config.depth.max(1),
+            batch_max: config.batch_max.clamp(1, u32::from(svala::backend::LANES_MAX)),
+            unsplit_bytes_max: u64::from(config.transfer_bytes_max),
+            block_on_fault: config.block_on_fault,
+            adler32: false,
+            // A device in this process announces its completions: spinning would take its CPU away.
+            spin_bytes_max: if notified { 0 } else { 16 << 10 },
+            spin_polls: if notified { 0 } else { 200 },
+        };
+        Self {
+            portal,
+            capabilities,
+            part_bytes: u64::from(config.transfer_bytes_max).max(8) & !7,
+            lanes_per_job: config.lanes_per_job.max(1),
+            submit_tries_max: config.submit_tries_max,
+            credits: config.dedicated_size.map_or(Credits::shared(), Credits::dedicated),
+        }
+    }
+
+    /// The portal.
+    pub const fn portal(&self) -> &P {
+        &self.portal
+    }
+
+    /// Writes a lane's descriptor. False: no room.
+    fn write(&self, flight: &DsaFlight, lane: u16) -> bool {
+        let place = &flight.lanes[usize::from(lane)];
+        if !self.credits.take() {
+            return false;
+        }
+        let accepted = self.portal.submit(&place.descriptor.get()) == Accepted::Yes;
+        if accepted {
+            place.state.set(LaneState::Submitted);
+            place.credited.set(true);
+        } else {
+            self.credits.give();
+        }
+        accepted
+    }
+
+    /// Gives a lane the next part of its work. False: there is none.
+    fn load(&self, flight: &DsaFlight, lane: u16, job: &Job, offset: u64) -> bool {
+        let len = job.bytes().saturating_sub(offset).min(self.part_bytes);
+        if len == 0 {
+            return false;
+        }
+        let place = &flight.lanes[usize::from(lane)];
+        let progress = flight.progress.get();
+        let at = match progress.order {
+            Order::Backward => job.bytes() - offset - len,
+            Order::Parallel | Order::Forward => offset,
+        };
+        let Some(descriptor) = part::descriptor(job, at, len, place.seed.get()) else { return false };
+        let mut descriptor = descriptor.with_completion(place.record.addr());
+        if progress.block_on_fault {
+            descriptor = descriptor.with_block_on_fault();
+        }
+        place.descriptor.set(descriptor);
+        place.offset.set(at);
+        place.len.set(len);
+        place.kept.set(0);
+        place.state.set(LaneState::ToSubmit);
+        true
+    }
+
+    /// Loads what a lane is to do next, if anything.
+    fn load_next(&self, flight: &DsaFlight, lane: u16, job: &Job, batch: bool) -> bool {
+        let place = &flight.lanes[usize::from(lane)];
+        if batch {
+            return self.load(flight, lane, job, place.offset.get() + place.len.get());
+        }
+        let mut progress = flight.progress.get();
+        if progress.stops() || !self.load(flight, lane, job, progress.next) {
+            return false;
+        }
+        progress.next += place.len.get();
+        flight.progress.set(progress);
+        true
+    }
+
+    /// Something of an idle flight's was written: nothing can be trusted to be ours.
+    fn check_idle(flight: &DsaFlight) -> Result<(), Refused> {
+        let place = &flight.lanes[0];
+        if place.record.is_written() {
+            let record = place.record.head();
+            place.record.clear();
+            return Err(Refused::Failed(Failure::Nonsense {
+                what: "record written again after completion",
+                record,
+            }));
+        }
+        Ok(())
+    }
+
+    /// Drives the lanes of a flight; the first thing the runtime has to know.
+    fn drive(&self, flight: &DsaFlight, members: &mut [Member]) -> Polled {
+        let mut stalled = false;
+        for lane in 0..flight.progress.get().lanes {
+            match self.drive_lane(flight, members, lane) {
+                Lane::Idle | Lane::Pending => {}
+                Lane::Stalled => stalled = true,
+                Lane::Fault(fault) => return Polled::Fault(fault),
+            }
+        }
+        let progress = flight.progress.get();
+        let busy = flight.lanes[..usize::from(progress.lanes)]
+            .iter()
+            .any(|lane| lane.state.get() != LaneState::Idle);
+        if busy {
+            return if stalled { Polled::Stalled } else { Polled::Pending };
+        }
+        Polled::Done(flight.outcome(members))
+    }
+
+    fn drive_lane(&self, flight: &DsaFlight, members: &mut [Member], lane: u16) -> Lane {
+        let place = &flight.lanes[usize::from(lane)];
+        loop {
+            match place.state.get() {
+                LaneState::Idle => return Lane::Idle,
+                LaneState::Faulted => return Lane::Pending,
+                LaneState::ToSubmit => {
+                    if self.write(flight, lane) {
+                        continue;
+                    }
+                    let mut progress = flight.progress.get();
+                    progress.tries += 1;
+                    if progress.tries < self.submit_tries_max {
+                        flight.progress.set(progress);
+                        return Lane::Stalled;
+                    }
+                    progress.failure.get_or_insert(Failure::Refused { tries: progress.tries });
+                    flight.progress.set(progress);
+                    place.state.set(LaneState::Idle);
+                }
+                LaneState::Submitted => {
+                    let Some(record) = place.record.dsa() else { return Lane::Pending };
+                    place.record.clear();
+                    if place.credited.replace(false) {
+                        self.credits.give();
+                    }
+                    match flight.completed(members, lane, &record) {
+                        flight::Completed::Fault(fault) => {
+                            place.state.set(LaneState::Faulted);
+                            return Lane::Fault(fault);
+                        }
+                        flight::Completed::Part => {
+                            place.state.set(LaneState::Idle);
+                            let batch = !members.is_empty();
+                            let job = flight.job_of(members, lane);
+                            if !(batch && members[usize::from(lane)].result.is_some()) {
+                                self.load_next(flight, lane, &job, batch);
+                            }
+                        }
+                        flight::Completed::Failed => place.state.set(LaneState::Idle),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes one descriptor for all loaded lanes. False: no room.
+    fn write_batch(&self, flight: &DsaFlight, count: u16) -> bool {
+        if !self.credits.take() {
+            return false;
+        }
+        flight.batch_record.clear();
+        let list = SrcAddr(flight.list_addr());
+        let batch = Descriptor::batch(list, u32::from(count)).with_completion(flight.batch_record.addr());
+        let accepted = self.portal.submit(&batch) == Accepted::Yes;
+        if !accepted {
+            self.credits.give();
+        }
+        accepted
+    }
+}
+
+/// What driving one lane came to.
+enum Lane {
+    Idle,
+    Pending,
+    Stalled,
+    Fault(svala::backend::LaneFault),
+}
+
+// SAFETY: descriptors name only the operands of their job (`part::descriptor` cuts parts out of them) and the
+// flight's own records; one is under way exactly while its lane is `Submitted`, or the batch is; `Polled::Done` is
+// answered only with every lane idle, and a job that is refused has written none.
+unsafe impl<P: Portal> Queue for DsaQueue<P> {
+    type Flight = DsaFlight;
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn flight(&self) -> DsaFlight {
+        let lanes = if self.capabilities.batch_max > 1 { self.capabilities.batch_max } else { 1 };
+        DsaFlight::new(u16::try_from(lanes).unwrap_or(1).max(self.lanes_per_job))
+    }
+
+    fn attach(&self, notifier: Notifier) {
+        self.portal.attach(notifier);
+    }
+
+    unsafe fn submit(
+        &self,
+        flight: &DsaFlight,
+        job: &Job,
+        submission: Submission,
+    ) -> Result<Submitted, Refused> {
+        Self::check_idle(flight)?;
+        if submission.block_on_fault && !self.capabilities.block_on_fault {
+            return Err(Refused::Failed(Failure::Unsupported));
+        }
+        let order = Order::of(job);
+        let parts = job.bytes().div_ceil(self.part_bytes);
+        let most = if order == Order::Parallel { u64::from(self.lanes_per_job).min(parts) } else { 1 };
+        let mut progress = Progress::new(order, submission.block_on_fault);
+        flight.lanes[0].seed.set(part::seed(job));
+        progress.lanes = u16::try_from(most).unwrap_or(1);
+        flight.job.set(*job);
+        flight.progress.set(progress);
+        if !self.load_next(flight, 0, job, false) {
+            return Err(Refused::Failed(Failure::Unsupported));
+        }
+        if !self.write(flight, 0) {
+            flight.lanes[0].state.set(LaneState::Idle);
+            return Err(Refused::Busy);
+        }
+        for lane in 1..progress.lanes {
+            if self.load_next(flight, lane, job, false) {
+                self.write(flight, lane);
+            }
+        }
+        Ok(Submitted::Flying)
+    }
+
+    unsafe fn submit_batch(
+        &self,
+        flight: &DsaFlight,
+        members: &mut [Member],
+        submission: Submission,
+    ) -> Result<Submitted, Refused> {
+        Self::check_idle(flight)?;
+        if members.len() > flight.lanes.len()
+            || submission.block_on_fault && !self.capabilities.block_on_fault
+        {
+            return Err(Refused::Failed(Failure::Unsupported));
+        }
+        let mut progress = Progress::new(Order::Forward, submission.block_on_fault);
+        progress.lanes = u16::try_from(members.len()).unwrap_or(u16::MAX);
+        flight.progress.set(progress);
+        let mut count = 0;
+        for (lane, member) in (0..progress.lanes).zip(members.iter_mut()) {
+            let place = &flight.lanes[usize::from(lane)];
+            place.state.set(LaneState::Idle);
+            place.seed.set(part::seed(&member.job));
+            if member.result.is_some() {
+                continue;
+            }
+            if self.load(flight, lane, &member.job, 0) {
+                place.record.clear();
+                flight.list[count].set(place.descriptor.get());
+                count += 1;
+            } else {
+                member.result = Some(Err(Failure::Unsupported));
+            }
+        }
+        match u16::try_from(count).unwrap_or(u16::MAX) {
+            0 => return Ok(Submitted::Done(Done::default())),
+            // A batch of one is illegal before DSA 3 (DSA §8.3.2): the lane goes by itself when it is polled.
+            1 => {}
+            count => {
+                if !self.write_batch(flight, count) {
+                    flight.all_idle();
+                    return Err(Refused::Busy);
+                }
+                progress.batch = Some(count);
+                flight.progress.set(progress);
+            }
+        }
+        Ok(Submitted::Flying)
+    }
+
+    fn poll(&self, flight: &DsaFlight, members: &mut [Member]) -> Polled {
+        if flight.progress.get().batch.is_some() {
+            let Some(record) = flight.batch_record.dsa() else { return Polled::Pending };
+            flight.batch_record.clear();
+            self.credits.give();
+            flight.batch_completed(&record);
+        }
+        self.drive(flight, members)
+    }
+
+    fn watch(&self, flight: &DsaFlight) -> Option<*const u8> {
+        let progress = flight.progress.get();
+        match progress.batch {
+            Some(_) => Some(flight.batch_record.line()),
+            None => (progress.lanes == 1).then(|| flight.lanes[0].record.line()),
+        }
+    }
+
+    fn resume(&self, flight: &DsaFlight, members: &mut [Member], lane: u16, verdict: Verdict) {
+        let Some(place) = flight.lanes.get(usize::from(lane)) else { return };
+        if place.state.get() != LaneState::Faulted {
+            return;
+        }
+        match verdict {
+            Verdict::Resubmit => place.state.set(LaneState::ToSubmit),
+            Verdict::Cancel => {
+                place.state.set(LaneState::Idle);
+                flight.cancel(members, lane);
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.portal.close();
+    }
+}

@@ -1,0 +1,164 @@
+//! The emulated DSA and IAA as queues.
+
+use std::sync::Arc;
+
+use idxd_emu::{Device, DeviceConfig, DeviceKind, DeviceStats, FaultPlan, QueueConfig, Submission};
+use idxd_spec::Descriptor;
+use parking_lot::Mutex;
+use svala::backend::{Completion, Kind, Notifier};
+
+use crate::dsa::{DsaQueue, DsaQueueConfig};
+use crate::iaa::{IaaQueue, IaaQueueConfig};
+use crate::portal::{Accepted, Portal};
+
+/// Why there is no emulated device.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmulatedError {
+    /// The device could not be started.
+    #[error("{name}")]
+    Start {
+        /// Its name.
+        name: String,
+        /// What it said.
+        #[source]
+        source: idxd_emu::Error,
+    },
+}
+
+/// Settings of an emulated device.
+#[derive(Clone, Debug)]
+pub struct EmulatedConfig {
+    /// Name of its queue.
+    pub name: String,
+    /// Engines.
+    pub engines: usize,
+    /// The work queue.
+    pub queue: QueueConfig,
+    /// Jobs in flight at most.
+    pub depth: u32,
+    /// Most members of a batch.
+    pub batch_max: u32,
+    /// What is to go wrong.
+    pub plan: FaultPlan,
+}
+
+impl Default for EmulatedConfig {
+    fn default() -> Self {
+        Self {
+            name: "emu0.0".into(),
+            engines: 1,
+            queue: QueueConfig::shared(64),
+            depth: 64,
+            batch_max: 64,
+            plan: FaultPlan::default(),
+        }
+    }
+}
+
+/// Starts emulated devices.
+#[derive(Debug)]
+pub enum Emulated {}
+
+impl Emulated {
+    /// A DSA with one work queue.
+    ///
+    /// # Errors
+    ///
+    /// [`EmulatedError::Start`] for a configuration no device has, and without `/proc/self/pagemap` or threads.
+    pub fn dsa(config: EmulatedConfig) -> Result<DsaQueue<EmulatedPortal>, EmulatedError> {
+        let queue = DsaQueueConfig {
+            name: config.name.clone(),
+            depth: config.depth,
+            transfer_bytes_max: config.queue.transfer_bytes_max,
+            batch_max: config.batch_max.min(config.queue.batch_max),
+            block_on_fault: config.queue.block_on_fault,
+            dedicated_size: dedicated_size(&config.queue),
+            lanes_per_job: u16::try_from(config.engines.min(4)).unwrap_or(1),
+            ..DsaQueueConfig::default()
+        };
+        Ok(DsaQueue::new(start(config, DeviceKind::Dsa)?, &queue))
+    }
+
+    /// An IAA with one work queue.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emulated::dsa`].
+    pub fn iaa(config: EmulatedConfig) -> Result<IaaQueue<EmulatedPortal>, EmulatedError> {
+        let queue = IaaQueueConfig {
+            name: config.name.clone(),
+            depth: config.depth,
+            transfer_bytes_max: config.queue.transfer_bytes_max,
+            block_on_fault: config.queue.block_on_fault,
+            dedicated_size: dedicated_size(&config.queue),
+            ..IaaQueueConfig::default()
+        };
+        Ok(IaaQueue::new(start(config, DeviceKind::Iaa)?, &queue))
+    }
+}
+
+fn dedicated_size(queue: &QueueConfig) -> Option<u32> {
+    (queue.mode == idxd_emu::QueueMode::Dedicated).then_some(queue.size)
+}
+
+fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, EmulatedError> {
+    let EmulatedConfig { name, engines, queue, plan, .. } = config;
+    let device = DeviceConfig { name: name.clone(), kind, engines, queues: vec![queue], prs: true, plan };
+    let device = Device::start(device).map_err(|source| EmulatedError::Start { name, source })?;
+    // A device that started has the queue it was configured with.
+    let Some(portal) = device.portal(0) else { unreachable!("wq0 of {device:?}") };
+    Ok(EmulatedPortal { portal, device: Mutex::new(Some(Arc::new(device))) })
+}
+
+/// The portal of an emulated device's only queue, and the device itself.
+pub struct EmulatedPortal {
+    portal: idxd_emu::Portal,
+    device: Mutex<Option<Arc<Device>>>,
+}
+
+impl EmulatedPortal {
+    /// The device, until the queue is closed.
+    pub fn device(&self) -> Option<Arc<Device>> {
+        self.device.lock().clone()
+    }
+
+    /// The device's counters; zeros once it is gone.
+    pub fn stats(&self) -> DeviceStats {
+        self.device().map_or_else(DeviceStats::default, |device| device.stats())
+    }
+}
+
+impl std::fmt::Debug for EmulatedPortal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.portal.fmt(f)
+    }
+}
+
+impl Portal for EmulatedPortal {
+    fn submit(&self, descriptor: &Descriptor) -> Accepted {
+        match self.portal.submit(descriptor) {
+            Submission::Accepted => Accepted::Yes,
+            Submission::Retry => Accepted::Retry,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Emulated
+    }
+
+    fn completion(&self) -> Completion {
+        Completion::Notified
+    }
+
+    fn attach(&self, notifier: Notifier) {
+        if let Some(device) = self.device() {
+            device.on_completion(move || notifier.notify());
+        }
+    }
+
+    fn close(&self) {
+        // Ends the device's threads, unless somebody else still holds it.
+        drop(self.device.lock().take());
+    }
+}

@@ -1,0 +1,447 @@
+//! The IAA queue: deflate and inflate.
+//!
+//! A deflate job runs in parts of at most half the queue's `transfer_bytes_max`, so that a part's output fits a
+//! descriptor even where nothing compresses; each part is one block with the fixed Huffman codes and ends on a
+//! byte boundary, the CRC goes on from part to part through the AECS. An inflate job is one descriptor: carrying
+//! the decoder's state from one to the next is not done yet, so streams or outputs beyond `transfer_bytes_max`,
+//! and windows beyond the device's 4 KiB, are left to the CPU engine, and the result says so.
+//!
+//! An IAA keeps nothing of a partial run: a fault starts the part again once all of its memory is there.
+//!
+//! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
+#![expect(unsafe_code, reason = "implements an unsafe trait; no unsafe operation in here")]
+
+use std::cell::Cell;
+
+use idxd_spec::iaa::{Completion as IaaCompletion, Compress, CompressAecs, CompressFlags, Decompress};
+use idxd_spec::iaa::{DecompressFlags, Descriptor as IaaDescriptor};
+use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
+use svala::backend::{
+    AddressMode, Capabilities, Completion, Failure, LaneFault, Member, Notifier, Polled, Queue, Refused,
+    Submission, Submitted, Verdict,
+};
+use svala::{
+    Access, Check, Done, Job, Operand, Operands, Operation, Operations, QueueName, Span, Value, VirtAddr,
+};
+
+use crate::portal::{Accepted, Credits, Portal};
+use crate::record::Record;
+
+/// What the driver has to know of a work queue.
+#[derive(Clone, Debug)]
+pub struct IaaQueueConfig {
+    /// Name in results and messages.
+    pub name: String,
+    /// Jobs in flight at most.
+    pub depth: u32,
+    /// Largest transfer of one descriptor, in bytes.
+    pub transfer_bytes_max: u32,
+    /// Whether descriptors may set block-on-fault.
+    pub block_on_fault: bool,
+    /// Entries of a dedicated queue; none for a shared one.
+    pub dedicated_size: Option<u32>,
+    /// Times a part may be refused.
+    pub submit_tries_max: u32,
+}
+
+impl Default for IaaQueueConfig {
+    fn default() -> Self {
+        Self {
+            name: "wq".into(),
+            depth: 64,
+            transfer_bytes_max: 2 << 20,
+            block_on_fault: false,
+            dedicated_size: None,
+            submit_tries_max: 20_000,
+        }
+    }
+}
+
+/// An IAA work queue.
+#[derive(Debug)]
+pub struct IaaQueue<P> {
+    portal: P,
+    capabilities: Capabilities,
+    transfer_bytes_max: u64,
+    submit_tries_max: u32,
+    credits: Credits,
+}
+
+/// Where a flight stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    ToSubmit,
+    Submitted,
+    Faulted,
+    Cancelled,
+}
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    state: State,
+    block_on_fault: bool,
+    /// Input bytes of finished parts.
+    read: u64,
+    /// Output bytes of finished parts.
+    written: u64,
+    /// Input bytes of the part under way.
+    part: u64,
+    check: u32,
+    tries: u32,
+}
+
+/// The memory of one slot.
+pub struct IaaFlight {
+    record: Record,
+    /// Where the device reads the tables of a compression. Only written between descriptors.
+    aecs: Cell<CompressAecs>,
+    descriptor: Cell<IaaDescriptor>,
+    job: Cell<Job>,
+    progress: Cell<Progress>,
+}
+
+impl<P: Portal> IaaQueue<P> {
+    /// A queue that writes to `portal`.
+    pub fn new(portal: P, config: &IaaQueueConfig) -> Self {
+        let notified = portal.completion() == Completion::Notified;
+        let transfer_bytes_max = u64::from(config.transfer_bytes_max).max(64);
+        let capabilities = Capabilities {
+            name: QueueName::new(&config.name),
+            kind: portal.kind(),
+            operations: Operations::NONE.with(Operation::Deflate).with(Operation::Inflate),
+            address_mode: AddressMode::Sva,
+            completion: portal.completion(),
+            depth: config.depth.max(1),
+            batch_max: 1,
+            unsplit_bytes_max: transfer_bytes_max,
+            block_on_fault: config.block_on_fault,
+            adler32: false,
+            spin_bytes_max: if notified { 0 } else { 4 << 10 },
+            spin_polls: if notified { 0 } else { 200 },
+        };
+        Self {
+            portal,
+            capabilities,
+            transfer_bytes_max,
+            submit_tries_max: config.submit_tries_max,
+            credits: config.dedicated_size.map_or(Credits::shared(), Credits::dedicated),
+        }
+    }
+
+    /// The portal.
+    pub const fn portal(&self) -> &P {
+        &self.portal
+    }
+
+    /// Makes the descriptor of the next part. None for what an IAA does not do.
+    fn load(&self, flight: &IaaFlight) -> Option<()> {
+        let mut progress = flight.progress.get();
+        let size = |bytes: u64| u32::try_from(bytes).ok();
+        let descriptor = match flight.job.get() {
+            Job::Deflate { src, dst, last, .. } => {
+                let part = src.part(progress.read, self.transfer_bytes_max / 2);
+                let room = dst.part(progress.written, self.transfer_bytes_max);
+                let ends = progress.read + part.len == src.len;
+                progress.part = part.len;
+                let mut aecs = CompressAecs::fixed_huffman(false);
+                aecs.set_crc(progress.check);
+                flight.aecs.set(aecs);
+                let end = match last && ends {
+                    true => CompressFlags::END_EOB_STORED_FINAL,
+                    false => CompressFlags::END_EOB_STORED,
+                };
+                IaaDescriptor::compress(Compress {
+                    src: SrcAddr(part.addr.get()),
+                    src_size: size(part.len)?,
+                    dst: DstAddr(room.addr.get()),
+                    dst_size_max: size(room.len)?,
+                    aecs: SrcAddr(VirtAddr::of(flight.aecs.as_ptr().cast_const()).get()),
+                    flags: CompressFlags::FLUSH_OUTPUT | end,
+                })
+            }
+            Job::Inflate { src, dst, .. } => {
+                progress.part = src.len;
+                IaaDescriptor::decompress(Decompress {
+                    src: SrcAddr(src.addr.get()),
+                    src_size: size(src.len)?,
+                    dst: DstAddr(dst.addr.get()),
+                    dst_size_max: size(dst.len.min(self.transfer_bytes_max))?,
+                    flags: DecompressFlags::FLUSH_OUTPUT
+                        | DecompressFlags::STOP_ON_EOB
+                        | DecompressFlags::CHECK_FOR_EOB
+                        | DecompressFlags::SELECT_BFINAL_EOB,
+                })
+            }
+            _ => return None,
+        };
+        let mut descriptor = descriptor.with_completion(flight.record.addr());
+        if progress.block_on_fault {
+            descriptor = descriptor.with_block_on_fault();
+        }
+        flight.descriptor.set(descriptor);
+        progress.state = State::ToSubmit;
+        flight.progress.set(progress);
+        Some(())
+    }
+
+    fn write(&self, flight: &IaaFlight) -> bool {
+        if !self.credits.take() {
+            return false;
+        }
+        let bytes = *flight.descriptor.get().as_bytes();
+        let accepted = self.portal.submit(&Descriptor::from_bytes(bytes)) == Accepted::Yes;
+        if accepted {
+            flight.set_state(State::Submitted);
+        } else {
+            self.credits.give();
+        }
+        accepted
+    }
+
+    fn completed(&self, flight: &IaaFlight, record: &[u8; 64]) -> Polled {
+        let done = IaaCompletion::from_bytes(record);
+        let status = done.status();
+        match status.without_write() {
+            Status::SUCCESS => self.part_done(flight, &done),
+            Status::PAGE_FAULT | Status::PAGE_REQUEST_INVALID => {
+                flight.set_state(State::Faulted);
+                Polled::Fault(flight.fault(&done))
+            }
+            _ => {
+                flight.set_state(State::Idle);
+                Polled::Done(Err(self.failure(flight, &done, record)))
+            }
+        }
+    }
+
+    fn part_done(&self, flight: &IaaFlight, done: &IaaCompletion) -> Polled {
+        let mut progress = flight.progress.get();
+        let room = flight.room(&progress, self.transfer_bytes_max);
+        let output = u64::from(done.output_size());
+        flight.set_state(State::Idle);
+        if output > room {
+            let record = u64::from(done.status().0);
+            return Polled::Done(Err(Failure::Nonsense { what: "more output than room", record }));
+        }
+        progress.written += output;
+        progress.check = done.crc();
+        match flight.job.get() {
+            Job::Deflate { src, check, .. } => {
+                progress.read += progress.part;
+                progress.state = State::Idle;
+                flight.progress.set(progress);
+                if progress.read < src.len {
+                    return match self.load(flight) {
+                        Some(()) => self.advance(flight),
+                        None => Polled::Done(Err(Failure::Unsupported)),
+                    };
+                }
+                let check = if check == Check::None { 0 } else { progress.check };
+                let value = Value::Deflate { written: progress.written, check };
+                Polled::Done(Ok(Done { bytes: progress.read, value }))
+            }
+            Job::Inflate { src, check, .. } => {
+                // The record does not say where the stream ended; the caller's framing finds out what follows.
+                let read = u64::from(done.bytes_completed()).min(src.len);
+                let read = if read == 0 { src.len } else { read };
+                let check = if check == Check::None { 0 } else { progress.check };
+                let value = Value::Inflate { read, written: progress.written, check };
+                Polled::Done(Ok(Done { bytes: read, value }))
+            }
+            _ => Polled::Done(Err(Failure::Unsupported)),
+        }
+    }
+
+    fn failure(&self, flight: &IaaFlight, done: &IaaCompletion, record: &[u8; 64]) -> Failure {
+        let status = done.status();
+        let progress = flight.progress.get();
+        match (status.without_write(), flight.job.get()) {
+            (Status::OUTPUT_OVERFLOW, Job::Deflate { dst, .. }) => Failure::OutputFull { bytes_max: dst.len },
+            (Status::OUTPUT_OVERFLOW, Job::Inflate { dst, .. }) if dst.len <= self.transfer_bytes_max => {
+                Failure::OutputFull { bytes_max: dst.len }
+            }
+            // Either broken, or beyond the device's window or transfer size: a decoder without those limits tells.
+            (Status::OUTPUT_OVERFLOW | Status::ANALYTICS_ERROR, Job::Inflate { .. }) => Failure::Stream,
+            _ => match status.name() {
+                Some(name) => Failure::Status { status: status.0, name, done_bytes: progress.read },
+                None => {
+                    let mut head = [0; 8];
+                    head.copy_from_slice(&record[..8]);
+                    let record = u64::from_le_bytes(head);
+                    Failure::Nonsense { what: "status the specification does not have", record }
+                }
+            },
+        }
+    }
+
+    fn advance(&self, flight: &IaaFlight) -> Polled {
+        if self.write(flight) {
+            return Polled::Pending;
+        }
+        let mut progress = flight.progress.get();
+        progress.tries += 1;
+        if progress.tries < self.submit_tries_max {
+            flight.progress.set(progress);
+            return Polled::Stalled;
+        }
+        flight.set_state(State::Idle);
+        Polled::Done(Err(Failure::Refused { tries: progress.tries }))
+    }
+}
+
+impl IaaFlight {
+    fn set_state(&self, state: State) {
+        self.progress.set(Progress { state, ..self.progress.get() });
+    }
+
+    /// Room the part under way had.
+    fn room(&self, progress: &Progress, transfer_bytes_max: u64) -> u64 {
+        match self.job.get() {
+            Job::Deflate { dst, .. } | Job::Inflate { dst, .. } => {
+                dst.part(progress.written, transfer_bytes_max).len
+            }
+            _ => 0,
+        }
+    }
+
+    /// All the part needs: nothing of it is kept. The AECS lives in the flight, whose pages are there because they
+    /// have just been written.
+    fn fault(&self, done: &IaaCompletion) -> LaneFault {
+        let descriptor = self.descriptor.get();
+        let status = done.status();
+        let span = |addr: u64, bytes: u32| Span::new(VirtAddr::new(addr), u64::from(bytes));
+        let rest: Operands = [
+            Some(Operand {
+                span: span(descriptor.src1_addr(), descriptor.src1_size()),
+                access: Access::Read,
+            }),
+            Some(Operand {
+                span: span(descriptor.dst_addr(), descriptor.dst_size_max()),
+                access: Access::Write,
+            }),
+        ];
+        LaneFault {
+            lane: 0,
+            access: if status.is_write_fault() { Access::Write } else { Access::Read },
+            addr: VirtAddr::new(done.fault_addr()),
+            done_bytes: self.progress.get().read,
+            status: status.0,
+            rest,
+            restarts: true,
+        }
+    }
+}
+
+// SAFETY: descriptors name only parts of their job's operands and the flight's own record and tables; one is under
+// way exactly in `Submitted`, and neither `Polled::Done` nor a refusal is answered there.
+unsafe impl<P: Portal> Queue for IaaQueue<P> {
+    type Flight = IaaFlight;
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn flight(&self) -> IaaFlight {
+        let nothing = Span::default();
+        IaaFlight {
+            record: Record::default(),
+            aecs: Cell::new(CompressAecs::new()),
+            descriptor: Cell::new(IaaDescriptor::noop()),
+            job: Cell::new(Job::Inflate { src: nothing, dst: nothing, check: Check::None }),
+            progress: Cell::new(Progress {
+                state: State::Idle,
+                block_on_fault: false,
+                read: 0,
+                written: 0,
+                part: 0,
+                check: 0,
+                tries: 0,
+            }),
+        }
+    }
+
+    fn attach(&self, notifier: Notifier) {
+        self.portal.attach(notifier);
+    }
+
+    unsafe fn submit(
+        &self,
+        flight: &IaaFlight,
+        job: &Job,
+        submission: Submission,
+    ) -> Result<Submitted, Refused> {
+        if flight.record.is_written() {
+            let record = flight.record.head();
+            flight.record.clear();
+            return Err(Refused::Failed(Failure::Nonsense {
+                what: "record written again after completion",
+                record,
+            }));
+        }
+        if submission.block_on_fault && !self.capabilities.block_on_fault {
+            return Err(Refused::Failed(Failure::Unsupported));
+        }
+        flight.job.set(*job);
+        flight.progress.set(Progress {
+            state: State::Idle,
+            block_on_fault: submission.block_on_fault,
+            read: 0,
+            written: 0,
+            part: 0,
+            check: 0,
+            tries: 0,
+        });
+        self.load(flight).ok_or(Refused::Failed(Failure::Unsupported))?;
+        if self.write(flight) {
+            return Ok(Submitted::Flying);
+        }
+        flight.set_state(State::Idle);
+        Err(Refused::Busy)
+    }
+
+    unsafe fn submit_batch(
+        &self,
+        _flight: &IaaFlight,
+        _members: &mut [Member],
+        _submission: Submission,
+    ) -> Result<Submitted, Refused> {
+        // An IAA has no batch descriptor (IAA §7).
+        Err(Refused::Failed(Failure::Unsupported))
+    }
+
+    fn poll(&self, flight: &IaaFlight, _members: &mut [Member]) -> Polled {
+        match flight.progress.get().state {
+            State::Idle | State::Cancelled => {
+                flight.set_state(State::Idle);
+                Polled::Done(Err(Failure::Cancelled))
+            }
+            State::Faulted => Polled::Pending,
+            State::ToSubmit => self.advance(flight),
+            State::Submitted => {
+                let Some(record) = flight.record.iaa() else { return Polled::Pending };
+                flight.record.clear();
+                self.credits.give();
+                self.completed(flight, &record)
+            }
+        }
+    }
+
+    fn watch(&self, flight: &IaaFlight) -> Option<*const u8> {
+        Some(flight.record.line())
+    }
+
+    fn resume(&self, flight: &IaaFlight, _members: &mut [Member], _lane: u16, verdict: Verdict) {
+        if flight.progress.get().state == State::Faulted {
+            flight.set_state(match verdict {
+                Verdict::Resubmit => State::ToSubmit,
+                Verdict::Cancel => State::Cancelled,
+            });
+        }
+    }
+
+    fn close(&self) {
+        self.portal.close();
+    }
+}
