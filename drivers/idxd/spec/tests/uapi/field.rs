@@ -37,14 +37,14 @@ impl Field {
             Check::Number(read, write) => {
                 let width: u32 = theirs.mask.iter().map(|byte| byte.count_ones()).sum();
                 let value = VALUE & (u64::MAX >> (64 - width));
-                assert_eq!(seen_by(|bytes| read(bytes)), theirs.mask, "{name}: where it is");
+                assert_eq!(seen_by(read), theirs.mask, "{name}: where it is");
                 assert_eq!(read(&theirs.value), value, "{name}: what it reads");
                 if let Some(write) = write {
                     assert_eq!(read(&write(value)), value, "{name}: what it writes");
                 }
             }
             Check::Array(read) => {
-                assert_eq!(seen_by(|bytes| read(bytes)), theirs.mask, "{name}: where it is")
+                assert_eq!(seen_by(read), theirs.mask, "{name}: where it is")
             }
             Check::Reserved(descriptor) => {
                 let bytes = *descriptor().as_bytes();
@@ -60,7 +60,7 @@ impl Field {
                 }
             }
             Check::Inside(read) => {
-                let seen = seen_by(|bytes| read(bytes));
+                let seen = seen_by(read);
                 let outside = seen.iter().zip(theirs.mask).any(|(seen, mask)| seen & !mask != 0);
                 assert!(seen != [0; 64] && !outside, "{name}: {seen:02x?}");
             }
