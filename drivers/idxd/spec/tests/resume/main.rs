@@ -7,8 +7,8 @@ mod device;
 
 use device::{BASE, Device, Memory};
 use idxd_spec::{
-    ApplyDelta, Completion, CreateDelta, Descriptor, DstAddr, FaultInfo, Flags, GenCap, Opcode, Operand,
-    Reason, Resume, SrcAddr, Status, resume, resume_on,
+    ApplyDelta, Completion, CreateDelta, Descriptor, DifFlags, DifTags, DstAddr, DstDifFlags, FaultInfo,
+    Flags, GenCap, Opcode, Operand, Reason, Resume, SrcAddr, SrcDifFlags, Status, resume, resume_on,
 };
 use proptest::prelude::*;
 
@@ -79,6 +79,8 @@ fn stops() -> impl Strategy<Value = Vec<u32>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn copy_resumes(memory in memory(), from in 0..1000u64, to in 0..1000u64, size in 1..3000u32, stops in stops()) {
         both(&memory, Descriptor::memmove(src(from), dst(to), size), &stops);
@@ -283,6 +285,54 @@ fn gather_reduce_starts_again() {
     let mut bytes = *Descriptor::memmove(src(0), dst(0), 4).as_bytes();
     bytes[7] = Opcode::GATHER_REDUCE.0;
     assert_eq!(resume(&Descriptor::from_bytes(bytes), &fault(0)), Resume::Whole);
+}
+
+/// Source and destination advance as DSA appendix B.4 tabulates: data with or without the 8 bytes behind each block.
+#[test]
+fn dif_resumes_at_a_block_with_the_tags_of_the_record() {
+    let (dif, src_dif, dst_dif) = (DifFlags::BLOCK_520, SrcDifFlags::REF_TAG_FIXED, DstDifFlags::GUARD_PASS);
+    let old = DifTags { ref_tag: 1, app_tag_mask: 2, app_tag: 3 };
+    let (new_src, new_dst) = (DifTags { ref_tag: 4, ..old }, DifTags { ref_tag: 5, app_tag: 6, ..old });
+    let after = |bytes| fault(bytes).with_src_dif_tags(new_src).with_dst_dif_tags(new_dst);
+    let (from, to) = (src(0), dst(4096));
+    let cases = [
+        (
+            Descriptor::dif_check(from, 5280, dif, src_dif, old),
+            after(3 * 528),
+            Descriptor::dif_check(src(3 * 528), 7 * 528, dif, src_dif, new_src),
+        ),
+        (
+            Descriptor::dif_insert(from, to, 5200, dif, dst_dif, old),
+            after(3 * 520),
+            Descriptor::dif_insert(src(3 * 520), dst(4096 + 3 * 528), 7 * 520, dif, dst_dif, new_dst),
+        ),
+        (
+            Descriptor::dif_strip(from, to, 5280, dif, src_dif, old),
+            after(3 * 528),
+            Descriptor::dif_strip(src(3 * 528), dst(4096 + 3 * 520), 7 * 528, dif, src_dif, new_src),
+        ),
+        (
+            Descriptor::dif_update(from, to, 5280, dif, (src_dif, old), (dst_dif, old)),
+            after(3 * 528),
+            Descriptor::dif_update(
+                src(3 * 528),
+                dst(4096 + 3 * 528),
+                7 * 528,
+                dif,
+                (src_dif, new_src),
+                (dst_dif, new_dst),
+            ),
+        ),
+        (
+            Descriptor::dix_generate(from, to, 5200, dif, dst_dif, old),
+            after(3 * 520),
+            Descriptor::dix_generate(src(3 * 520), dst(4096 + 3 * 8), 7 * 520, dif, dst_dif, new_dst),
+        ),
+    ];
+    for (descriptor, done, rest) in cases {
+        assert_eq!(resume(&descriptor, &done), Resume::Rest(rest));
+        assert_eq!(resume(&descriptor, &after(7)), Resume::Impossible(Reason::Granularity(7)));
+    }
 }
 
 #[test]
