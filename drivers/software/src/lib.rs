@@ -1,8 +1,9 @@
 //! The CPU engine: every operation at memory speed, and the arithmetic of the emulated device.
 //!
-//! Without the `queue` feature the crate is the arithmetic alone: functions from slices to slices and numbers, which
-//! know nothing of queues, descriptors or the runtime. [`guarded`], [`check_readable`] and [`check_writable`] are for
-//! callers that work on memory somebody else may take away: maps of a file that shrinks, addresses of unknown origin.
+//! `SoftwareQueue` makes the CPU a queue of the runtime. Without the `queue` feature the crate is the arithmetic alone:
+//! functions from slices to slices and numbers, which know nothing of queues, descriptors or the runtime. [`guarded`],
+//! [`check_readable`] and [`check_writable`] are for callers that work on memory somebody else may take away: maps of a
+//! file that shrinks, addresses of unknown origin.
 
 pub mod compare;
 pub mod copy;
@@ -14,6 +15,8 @@ pub mod guard;
 pub mod inflate;
 pub mod pattern;
 pub mod populate_check;
+#[cfg(feature = "queue")]
+mod queue;
 
 pub use compare::{first_difference, first_difference_from_pattern};
 pub use copy::{copy, copy_within};
@@ -27,3 +30,5 @@ pub use guard::{Vanished, guarded};
 pub use inflate::{InflateError, Inflated, Inflater, inflate};
 pub use pattern::Pattern;
 pub use populate_check::{BadRange, check_readable, check_writable};
+#[cfg(feature = "queue")]
+pub use queue::{QueueError, SoftwareConfig, SoftwareFlight, SoftwareQueue};
