@@ -1,1 +1,1 @@
-//! Benchmarks of svala.
+//! Benchmarks of svala: see `benches/`, and `results/` for what they said, where and when.

@@ -1,1 +1,40 @@
 //! svala with the drivers wired in: opens what the machine has and picks a queue per operation.
+//!
+//! ```
+//! use svala_engine::{Device, Engine};
+//!
+//! let engine = Engine::builder().device(Device::Emulated).open()?;
+//! let done = svala_engine::block_on(engine.copy(vec![7_u8; 1 << 20], vec![0_u8; 1 << 20]))?;
+//! let (src, dst) = done.buffers;
+//! assert_eq!(src, dst);
+//! println!("{} bytes by {}", done.report.bytes, done.report.path);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! This crate is apart from the runtime `svala` because the drivers depend on the runtime: the runtime cannot also
+//! depend on them. [`Engine`] is a [`Runtime`] with queues in it and adds what concerns whole files: framed
+//! compression ([`Engine::compress`], [`Engine::decompress`], and piece by piece with [`Segments`] and
+//! [`Expander`]).
+
+mod compress;
+mod decompress;
+mod device;
+mod engine;
+mod error;
+mod expand;
+mod guard;
+mod segments;
+
+pub use compress::{Compressed, Compression, compressed_bytes_max};
+pub use decompress::{DecompressOutcome, Decompressed};
+pub use device::Device;
+pub use engine::{Builder, Engine};
+pub use error::{DecompressError, OpenError};
+pub use expand::{ExpandError, Expander};
+pub use segments::Segments;
+pub use svala::{
+    Access, Batch, Completed, Config, Drained, Error, Failed, FaultPolicy, Faults, FileMap, FileMapMut,
+    IoBuf, IoBufMut, Job, Lent, Operation, Outcome, Path, QueueName, QueueSnapshot, Reason, Report,
+    ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
+};
+pub use svala_software::Format;

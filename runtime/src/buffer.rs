@@ -7,8 +7,10 @@
 #![expect(unsafe_code, reason = "IoBuf and IoBufMut promise that an address outlives a move")]
 
 mod map;
+mod slice;
 
 pub use map::{FileMap, FileMapMut};
+pub use slice::Slice;
 
 use std::sync::Arc;
 

@@ -42,7 +42,7 @@ mod wait;
 
 pub use address::{Access, PAGE_BYTES, Span, VirtAddr};
 pub use batch::{Batch, Lent, MemberOutcome};
-pub use buffer::{FileMap, FileMapMut, IoBuf, IoBufMut};
+pub use buffer::{FileMap, FileMapMut, IoBuf, IoBufMut, Slice};
 pub use config::Config;
 pub use error::{Error, Failed};
 pub use fault::{FaultPolicy, ResolverChoice};
@@ -52,3 +52,6 @@ pub use path::{Path, QueueName, Reason};
 pub use report::{Faults, QueueSnapshot, Report, Snapshot};
 pub use runtime::{Builder, Drained, Runtime};
 pub use scope::{Scope, Scoped};
+
+/// Runs a future to its end on this thread: all a program without an executor needs.
+pub use pollster::block_on;

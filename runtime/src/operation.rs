@@ -306,6 +306,28 @@ impl Runtime {
         self.after_stream(first, check, Room::Busy).await
     }
 
+    /// [`Runtime::inflate`] on the CPU, for `reason`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::inflate`]; [`Error::Unsupported`] without a CPU engine.
+    pub async fn inflate_on_cpu<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+        check: Check,
+        reason: Reason,
+    ) -> Outcome<Inflated, (S, D)> {
+        let prepared = prepare_inflate(src, dst, check);
+        match self.software() {
+            Some(cpu) => self.run_on(cpu, cpu.capabilities().path(reason), prepared, Room::Wait).await,
+            None => {
+                let error = Error::Unsupported { operation: Operation::Inflate };
+                Err(Failed::early(error, prepared.buffers, self.blank_report()))
+            }
+        }
+    }
+
     /// Does on the CPU what the device could not decode.
     async fn after_stream<S: IoBuf, D: IoBufMut>(
         &self,

@@ -91,6 +91,8 @@ pub enum Reason {
     Asked,
     /// The machine has no usable accelerator.
     NoDevice,
+    /// The machine has an accelerator, but svala does not drive it yet.
+    NotDriven,
     /// No open queue does this operation.
     NotOffered {
         /// The operation.
@@ -116,6 +118,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Asked => f.write_str("asked for"),
             Self::NoDevice => f.write_str("no accelerator"),
+            Self::NotDriven => f.write_str("the accelerator is not driven yet"),
             Self::NotOffered { operation } => write!(f, "no queue does {operation}"),
             Self::Check => f.write_str("no queue computes the checksum"),
             Self::Small => f.write_str("too small to offload"),

@@ -1,0 +1,113 @@
+//! Compressing a buffer into a framed stream.
+
+use svala::{
+    Check, Completed, DeflateOptions, Deflated, Error, Failed, IoBuf, IoBufMut, Operation, Outcome, Slice,
+};
+use svala_software::{CheckKind, Format, FrameBytes, Level, Window};
+
+use crate::engine::Engine;
+use crate::guard;
+
+/// How to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    /// The frame around the deflate stream.
+    pub format: Format,
+    /// 1 (fast) to 9 (small). The emulated IAA has one setting and ignores it.
+    pub level: u8,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { format: Format::Gzip, level: 6 }
+    }
+}
+
+impl Compression {
+    pub(crate) const fn check(self) -> Check {
+        match self.format.check_kind() {
+            CheckKind::Crc32 => Check::Crc32,
+            CheckKind::Adler32 => Check::Adler32,
+            CheckKind::None => Check::None,
+        }
+    }
+
+    pub(crate) fn header(self) -> FrameBytes {
+        self.format.header(Level::new(self.level).unwrap_or(Level::DEFAULT), Window::DEFLATE)
+    }
+
+    pub(crate) const fn options(self, last: bool) -> DeflateOptions {
+        DeflateOptions { level: self.level, last, check: self.check() }
+    }
+}
+
+/// A framed stream that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compressed {
+    /// Bytes of it, frame included.
+    pub written: u64,
+}
+
+/// Room that is always enough for the framed stream of `len` bytes, whatever makes it: incompressible data grows by
+/// an eighth with the fixed codes of the emulated IAA.
+pub const fn compressed_bytes_max(len: usize) -> usize {
+    let software = svala_software::deflate_bound(len);
+    let device = len + len / 8 + 16 * (len / (64 << 10) + 1);
+    let deflate = if software > device { software } else { device };
+    deflate.saturating_add(64)
+}
+
+impl Engine {
+    /// Compresses `src` into a whole stream of `compression.format` in `dst`.
+    ///
+    /// [`compressed_bytes_max`] says how much room is enough. The emulated IAA does gzip and raw; it computes no
+    /// Adler-32, so zlib goes to the CPU, as the result's path says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutputFull`], otherwise as [`Runtime::deflate`](svala::Runtime::deflate). The buffers come back.
+    pub async fn compress<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        mut dst: D,
+        compression: Compression,
+    ) -> Outcome<Compressed, (S, D)> {
+        let header = compression.header();
+        let room = len_of(&dst);
+        let trailer_bytes = compression.format.trailer_bytes();
+        let Some(end) = room.checked_sub(trailer_bytes).filter(|end| *end >= header.len()) else {
+            return Err(self.refuse(full(room), (src, dst)));
+        };
+        if let Err(error) = guard::write(&mut dst, 0, &header, Operation::Deflate) {
+            return Err(self.refuse(error, (src, dst)));
+        }
+        let body = match Slice::new(dst, header.len()..end) {
+            Ok(body) => body,
+            Err(dst) => return Err(self.refuse(full(room), (src, dst))),
+        };
+        let source_bytes = src.span().len;
+        let done = match self.deflate(src, body, compression.options(true)).await {
+            Ok(done) => done,
+            Err(failed) => return Err(failed.map_buffers(|(src, body)| (src, body.into_inner()))),
+        };
+        let Completed { value: Deflated { written, check }, report, buffers: (src, body) } = done;
+        let mut dst = body.into_inner();
+        let trailer = compression.format.trailer(check, source_bytes);
+        let at = header.len() + usize::try_from(written).unwrap_or(usize::MAX);
+        match guard::write(&mut dst, at, &trailer, Operation::Deflate) {
+            Ok(()) => {
+                let written = (at + trailer.len()) as u64;
+                Ok(Completed { value: Compressed { written }, report, buffers: (src, dst) })
+            }
+            Err(error) => Err(Failed { error, buffers: Some((src, dst)), report }),
+        }
+    }
+}
+
+pub(crate) fn len_of<B: IoBuf>(buffer: &B) -> usize {
+    usize::try_from(buffer.span().len).unwrap_or(usize::MAX)
+}
+
+fn full(room: usize) -> Error {
+    Error::OutputFull { operation: Operation::Deflate, bytes_max: room as u64 }
+}

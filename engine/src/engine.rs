@@ -1,0 +1,144 @@
+//! The engine: a runtime with queues in it.
+
+use std::fs;
+use std::ops::Deref;
+use std::path::Path as FilePath;
+
+use idxd_emu::FaultPlan;
+use svala::{Config, FaultPolicy, Faults, Path, Reason, Report, Runtime};
+use svala_idxd::{Emulated, EmulatedConfig};
+use svala_software::{SoftwareConfig, SoftwareQueue};
+
+use crate::device::Device;
+use crate::error::OpenError;
+
+/// An engine about to be opened.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    device: Device,
+    config: Option<Config>,
+    plan: FaultPlan,
+    cpu_threads: Option<usize>,
+}
+
+impl Builder {
+    /// What to run on.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// What to do about device page faults.
+    #[must_use]
+    pub fn faults(self, faults: FaultPolicy) -> Self {
+        self.config(|config| config.faults = faults)
+    }
+
+    /// Changes the runtime's settings.
+    #[must_use]
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(self.config.get_or_insert_with(Config::default));
+        self
+    }
+
+    /// What is to go wrong on the emulated devices.
+    #[must_use]
+    pub fn emulated_plan(mut self, plan: FaultPlan) -> Self {
+        self.plan = plan;
+        self
+    }
+
+    /// Threads of the CPU engine; by default as many as the machine runs at once.
+    #[must_use]
+    pub const fn cpu_threads(mut self, threads: usize) -> Self {
+        self.cpu_threads = Some(threads);
+        self
+    }
+
+    /// Opens the engine.
+    ///
+    /// # Errors
+    ///
+    /// A device that does not exist or cannot be used, and what the system refuses.
+    pub fn open(self) -> Result<Engine, OpenError> {
+        let mut config = self.config.unwrap_or_default();
+        config.software_reason = match &self.device {
+            Device::Software => Reason::Asked,
+            Device::Path(path) => {
+                fs::metadata(path).map_err(|source| OpenError::Device { path: path.clone(), source })?;
+                return Err(OpenError::NotDriven { path: path.clone() });
+            }
+            Device::Auto if has_hardware(FilePath::new("/sys/bus/dsa/devices")) => Reason::NotDriven,
+            _ => Reason::NoDevice,
+        };
+        let mut builder = Runtime::builder();
+        if self.device == Device::Emulated {
+            let emulated = |name: &str| EmulatedConfig {
+                name: name.into(),
+                plan: self.plan.clone(),
+                ..EmulatedConfig::default()
+            };
+            builder =
+                builder.queue(Emulated::dsa(emulated("emu-dsa"))?).queue(Emulated::iaa(emulated("emu-iaa"))?);
+        }
+        let mut software = SoftwareConfig::default();
+        if let Some(threads) = self.cpu_threads {
+            software.workers = threads;
+        }
+        let software = SoftwareQueue::new(software).map_err(|error| OpenError::Software(Box::new(error)))?;
+        let runtime = builder.queue(software).config(|settings| *settings = config).build()?;
+        tracing::debug!(device = ?self.device, "engine open");
+        Ok(Engine { runtime, device: self.device })
+    }
+}
+
+/// Whether the kernel's idxd driver has a device.
+fn has_hardware(devices: &FilePath) -> bool {
+    fs::read_dir(devices).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// A [`Runtime`] with queues in it, and operations on framed streams.
+///
+/// Cheap to clone. Everything a runtime does, it does: see [`Runtime`] for `copy`, `fill`, `compare`, `crc32c`,
+/// `run_batch`, `scope`, `snapshot` and `shutdown`.
+#[derive(Clone)]
+pub struct Engine {
+    runtime: Runtime,
+    device: Device,
+}
+
+impl Engine {
+    /// Begins an engine.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Why a stream is expanded on the CPU.
+    pub(crate) fn stream_reason(&self) -> Reason {
+        if self.device == Device::Emulated { Reason::Stream } else { self.runtime.config().software_reason }
+    }
+
+    /// The failure of an operation that never reached a queue.
+    pub(crate) fn refuse<B>(&self, error: svala::Error, buffers: B) -> svala::Failed<B> {
+        let path = Path::Software { reason: Reason::Empty };
+        svala::Failed {
+            error,
+            buffers: Some(buffers),
+            report: Report { path, bytes: 0, faults: Faults::default() },
+        }
+    }
+
+    /// What was asked for.
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Deref for Engine {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        &self.runtime
+    }
+}
