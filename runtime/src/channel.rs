@@ -11,11 +11,11 @@
 
 mod in_flight;
 mod resolve;
+mod turn;
 
 pub(crate) use in_flight::{Ended, InFlight};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -31,6 +31,8 @@ use crate::path::Path;
 use crate::reactor::Doorbell;
 use crate::report::{Faults, QueueSnapshot};
 use crate::slot::{Completed, Contents, FreeList, Held, Phase, Slot};
+use crate::sync::{AtomicBool, AtomicU32, Ordering, fence};
+use turn::Turn;
 
 /// What wakes and drops one round of reaping may leave to do with the list unlocked.
 const AFTER_MAX: usize = 16;
@@ -53,8 +55,7 @@ pub(crate) struct Channel {
     /// Slots that are waited for. Capacity for all of them.
     handed: Mutex<Vec<u32>>,
     handed_len: AtomicU32,
-    /// Somebody wanted to reap while another did.
-    again: AtomicBool,
+    turn: Turn,
     closed: AtomicBool,
     resolver: Arc<Resolver>,
     doorbell: Arc<Doorbell>,
@@ -82,6 +83,8 @@ enum After {
 pub(crate) struct Reaped {
     /// Some slot finished.
     pub(crate) finished: bool,
+    /// Another thread is reaping; what it leaves behind is not counted here.
+    pub(crate) elsewhere: bool,
     /// Slots in flight that only looking will find.
     pub(crate) looking: u32,
     /// Slots in flight.
@@ -109,7 +112,7 @@ impl Channel {
             waiting: AtomicU32::new(0),
             handed: Mutex::new(Vec::with_capacity(depth as usize)),
             handed_len: AtomicU32::new(0),
-            again: AtomicBool::new(false),
+            turn: Turn::new(),
             closed: AtomicBool::new(false),
             driver,
             resolver,
@@ -193,6 +196,13 @@ impl Channel {
         self.handed_len.load(Ordering::SeqCst)
     }
 
+    /// Whether slots are waited for, asked by whoever has just completed one of them.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        // The completion comes before the look at the list; `put_on_list` has it the other way round.
+        fence(Ordering::SeqCst);
+        self.handed_len() != 0
+    }
+
     /// Puts a slot on the list, looks at it once, and makes sure that somebody will look again.
     ///
     /// The handshake has already given the contents to the reaper's side.
@@ -201,13 +211,17 @@ impl Channel {
         let mut stalled = false;
         {
             let mut handed = self.handed.lock();
+            // On the list before the look: a completion that the look misses finds the list not empty.
+            handed.push(slot);
+            self.note_len(&handed);
+            fence(Ordering::SeqCst);
             match self.look_at(slot, &mut after) {
-                Step::Over => {}
-                step => {
-                    handed.push(slot);
-                    self.handed_len.store(u32::try_from(handed.len()).unwrap_or(u32::MAX), Ordering::SeqCst);
-                    stalled = matches!(step, Step::Stalled);
+                Step::Over => {
+                    handed.pop();
+                    self.note_len(&handed);
                 }
+                Step::Keep => {}
+                Step::Stalled => stalled = true,
             }
         }
         if let Some(after) = after {
@@ -217,26 +231,29 @@ impl Channel {
             self.doorbell.ring(polled || stalled);
         }
         // A notification that came while the lock was held found it taken.
-        if self.again.load(Ordering::SeqCst) {
-            self.reap(None);
+        if self.turn.is_asked() && self.reap(None).looking != 0 {
+            self.doorbell.ring(true);
         }
     }
 
     /// Drives every slot that is waited for. With `now`, tells futures that have waited too long.
     pub(crate) fn reap(&self, now: Option<Instant>) -> Reaped {
         let mut reaped = Reaped::default();
-        self.again.store(true, Ordering::SeqCst);
-        // Whoever holds the lock looks at `again` after letting go of it, so nothing is missed by leaving.
-        while self.again.load(Ordering::SeqCst) {
-            let Some(mut handed) = self.handed.try_lock() else { break };
-            self.again.store(false, Ordering::SeqCst);
+        self.turn.ask();
+        // Whoever holds the lock looks for questions after letting go of it, so nothing is missed by leaving.
+        while self.turn.is_asked() {
+            let Some(mut handed) = self.handed.try_lock() else {
+                reaped.elsewhere = true;
+                break;
+            };
+            self.turn.begin();
             let mut after: [Option<After>; AFTER_MAX] = [const { None }; AFTER_MAX];
             let mut used = 0;
             let mut i = 0;
             reaped.looking = 0;
             while i < handed.len() {
                 if used == AFTER_MAX {
-                    self.again.store(true, Ordering::SeqCst);
+                    self.turn.ask();
                     break;
                 }
                 let slot = handed[i];
@@ -265,9 +282,14 @@ impl Channel {
         reaped
     }
 
-    fn note_state(&self, handed: &[u32], reaped: &mut Reaped) {
+    fn note_len(&self, handed: &[u32]) -> u32 {
         let len = u32::try_from(handed.len()).unwrap_or(u32::MAX);
         self.handed_len.store(len, Ordering::SeqCst);
+        len
+    }
+
+    fn note_state(&self, handed: &[u32], reaped: &mut Reaped) {
+        let len = self.note_len(handed);
         reaped.in_flight = len;
         if self.capabilities().completion == crate::backend::Completion::Polled {
             reaped.looking = len;

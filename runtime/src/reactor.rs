@@ -82,6 +82,7 @@ pub(crate) struct Reactor {
 /// What one round over the channels found.
 #[derive(Default)]
 struct Round {
+    /// Something finished, or another thread reaps: look again before resting.
     finished: bool,
     looking: u32,
     in_flight: u32,
@@ -124,7 +125,7 @@ impl Reactor {
         }
         for channel in self.channels.iter().filter(|channel| channel.handed_len() != 0) {
             let reaped = channel.reap(tick);
-            round.finished |= reaped.finished;
+            round.finished |= reaped.finished || reaped.elsewhere;
             round.looking += reaped.looking;
             round.in_flight += reaped.in_flight;
             round.watch = reaped.watch;

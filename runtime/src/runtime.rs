@@ -99,7 +99,7 @@ fn attach(channel: &Arc<Channel>, doorbell: &Arc<Doorbell>) {
     channel.driver().attach(Notifier::new(move || {
         if let Some(channel) = weak.upgrade() {
             // Without anybody waiting there is nothing to do: futures look for themselves.
-            if channel.handed_len() != 0 && channel.reap(None).looking != 0 {
+            if channel.is_waited_for() && channel.reap(None).looking != 0 {
                 doorbell.ring(true);
             }
         }

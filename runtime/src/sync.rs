@@ -1,6 +1,6 @@
 //! The atomics of the slot protocol. `tests/loom.rs` compiles the protocol against loom's in their place.
 
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::task::Waker;
 
 /// A place for the waker of the task that waits.
