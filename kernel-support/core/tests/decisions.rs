@@ -21,7 +21,7 @@ fn table(first: u32, last: u32, entries_max: usize) -> Table {
 fn device(limits: Limits) -> (Arc<Told>, Table, Iopf<Std>) {
     let told = Arc::new(Told::default());
     let table = table(1, 6, 6);
-    let iopf = Iopf::try_new(Recorder(told.clone()), table.clone(), limits).unwrap();
+    let iopf = Iopf::try_new(Recorder::new(told.clone()), table.clone(), limits).unwrap();
     (told, table, iopf)
 }
 

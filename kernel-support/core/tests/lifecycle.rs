@@ -132,7 +132,7 @@ impl World {
     fn new() -> Self {
         let told = Arc::new(Told::default());
         let table = PasidTable::try_new(pasid(1), pasid(PASIDS), 3).unwrap();
-        let iopf = Iopf::try_new(Recorder(told.clone()), table.clone(), LIMITS).unwrap();
+        let iopf = Iopf::try_new(Recorder::new(told.clone()), table.clone(), LIMITS).unwrap();
         Self {
             reporter: iopf.reporter(),
             queue: iopf.queue(),

@@ -125,7 +125,7 @@ fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
 fn device() -> (StdArc<Told>, PasidTable<P>, Iopf<P>) {
     let told = StdArc::new(Told::default());
     let table = PasidTable::try_new(pasid(1), pasid(4), 4).unwrap();
-    let iopf = Iopf::try_new(Recorder(told.clone()), table.clone(), LIMITS).unwrap();
+    let iopf = Iopf::try_new(Recorder::new(told.clone()), table.clone(), LIMITS).unwrap();
     (told, table, iopf)
 }
 
@@ -156,7 +156,7 @@ fn remove(iopf: Iopf<P, Quiesced>, told: &Told) -> IopfStats {
 /// A request that races with unbind is answered once, by the worker or by the refusal, and unbind returns.
 #[test]
 fn report_against_unbind() {
-    explore(3, || {
+    explore(2, || {
         let (told, table, iopf) = device();
         let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
         let (reporter, queue, number) = (iopf.reporter(), iopf.queue(), bond.pasid());
@@ -179,7 +179,7 @@ fn report_against_unbind() {
 /// it is gone (the recorder asserts it).
 #[test]
 fn report_against_removal() {
-    explore(3, || {
+    explore(2, || {
         let (told, _table, iopf) = device();
         let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
         let (reporter, queue, number) = (iopf.reporter(), iopf.queue(), bond.pasid());
@@ -291,7 +291,7 @@ fn report_against_bind() {
 /// Two workers, two groups: each group has one answer. The workers end when the device is quiesced.
 #[test]
 fn two_workers_take_each_group_once() {
-    explore(3, || {
+    explore(2, || {
         let (told, _table, iopf) = device();
         let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
         for index in [1, 2] {
@@ -345,5 +345,34 @@ fn wait_against_the_last_answer() {
         assert_eq!((told.answers().len(), table.in_use()), (1, 0));
         worker.join().unwrap();
         assert_eq!(told.alive(), 0);
+    });
+}
+
+/// The owner sleeps until the device is drained, and what it waits for is a bond: unbinding wakes it.
+#[test]
+fn drain_against_the_last_bond() {
+    explore(4, || {
+        let (told, _table, iopf) = device();
+        let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+        let user = thread::spawn(move || drop(bond));
+        remove(iopf.quiesce(Discard::AnswerInvalid), &told);
+        assert!(told.programmed.lock().unwrap().is_empty());
+        user.join().unwrap();
+        assert_eq!(told.alive(), 0);
+    });
+}
+
+/// A worker sleeps on an empty queue: a report wakes it.
+#[test]
+fn report_against_a_sleeping_worker() {
+    explore(4, || {
+        let (told, _table, iopf) = device();
+        let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+        let queue = iopf.queue();
+        let worker = thread::spawn(move || queue.wait().expect("a group").respond(Code::Success));
+        iopf.reporter().report(write(bond.pasid())).unwrap();
+        worker.join().unwrap();
+        drop(bond);
+        assert_eq!(remove(iopf.quiesce(Discard::AnswerInvalid), &told).success, 1);
     });
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sva_core::env::Env;
+use sva_core::env::{Env, Word};
 use sva_core::{
     GroupIndex, Hardware, HardwareError, Identity, PageResponse, PasidNumber, Platform, Responder,
 };
@@ -62,27 +62,40 @@ impl Told {
 }
 
 /// The device end of [`Told`].
-pub(crate) struct Recorder(pub(crate) Arc<Told>);
+pub(crate) struct Recorder<E: Env> {
+    told: Arc<Told>,
+    /// Read before everything the device does: a place where a model checker may go on with another thread.
+    pause: E::Word,
+}
 
-impl Responder for Recorder {
-    fn respond(&self, response: PageResponse) {
-        assert!(!self.0.removed.load(Ordering::Relaxed), "response after removal: {response:?}");
-        self.0.responses.lock().unwrap().push(response);
+impl<E: Env> Recorder<E> {
+    pub(crate) fn new(told: Arc<Told>) -> Self {
+        Self { told, pause: E::Word::new(0) }
     }
 }
 
-impl Hardware<Named> for Recorder {
+impl<E: Env> Responder for Recorder<E> {
+    fn respond(&self, response: PageResponse) {
+        self.pause.load();
+        assert!(!self.told.removed.load(Ordering::Relaxed), "response after removal: {response:?}");
+        self.told.responses.lock().unwrap().push(response);
+    }
+}
+
+impl<E: Env> Hardware<Named> for Recorder<E> {
     fn program(&self, pasid: PasidNumber, _: &Named) -> Result<(), HardwareError> {
-        if self.0.refuse.swap(false, Ordering::Relaxed) {
+        self.pause.load();
+        if self.told.refuse.swap(false, Ordering::Relaxed) {
             return Err(HardwareError(-5));
         }
-        self.0.programmings.fetch_add(1, Ordering::Relaxed);
-        assert!(self.0.programmed.lock().unwrap().insert(pasid), "{pasid} programmed twice");
+        self.told.programmings.fetch_add(1, Ordering::Relaxed);
+        assert!(self.told.programmed.lock().unwrap().insert(pasid), "{pasid} programmed twice");
         Ok(())
     }
 
     fn clear(&self, pasid: PasidNumber) {
-        assert!(self.0.programmed.lock().unwrap().remove(&pasid), "{pasid} cleared, never programmed");
+        self.pause.load();
+        assert!(self.told.programmed.lock().unwrap().remove(&pasid), "{pasid} cleared, never programmed");
     }
 }
 
@@ -94,7 +107,7 @@ impl<E: Env> Platform for Stage<E> {
     type Space = Named;
     type User = Named;
     type Paging = Named;
-    type Device = Recorder;
+    type Device = Recorder<E>;
 }
 
 impl<E> fmt::Debug for Stage<E> {
