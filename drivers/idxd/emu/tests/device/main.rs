@@ -1,0 +1,14 @@
+//! The emulated device, driven by raw descriptors on real memory. Oracles are straight loops and the `crc` crate.
+
+#![expect(clippy::cast_possible_truncation, reason = "lengths of test buffers, all small")]
+
+mod analytics;
+mod batches;
+mod checks;
+mod fault_plan;
+mod faults;
+mod hostile;
+mod instant;
+mod operations;
+mod queues;
+mod support;
