@@ -79,7 +79,12 @@ impl Handshake {
             return found;
         }
         self.waker.register(waker);
-        self.outcome().unwrap_or(Look::Pending)
+        let found = self.outcome();
+        if found.is_some() {
+            // The other side may have looked for the waker before it was there: a task must not be kept for it.
+            drop(self.waker.take());
+        }
+        found.unwrap_or(Look::Pending)
     }
 
     fn outcome(&self) -> Option<Look> {
@@ -96,7 +101,11 @@ impl Handshake {
         let mut from = WAITING;
         loop {
             match self.state.compare_exchange(from, ABANDONED, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    // Nobody is to be woken any more, and nobody else takes the waker.
+                    drop(self.waker.take());
+                    return true;
+                }
                 Err(EXPIRED) => from = EXPIRED,
                 Err(_) => return false,
             }
