@@ -172,7 +172,8 @@ pub enum Verdict {
     /// The page should be there now: go on.
     Resubmit,
     /// Give the job up. The flight still has to be polled until its other lanes are quiet; it then ends with
-    /// [`Failure::Cancelled`] unless something worse happened.
+    /// [`Failure::Cancelled`] unless something worse happened. In a batch only the lane's member is given up, and
+    /// the batch ends as if the member had failed by itself: a result that is in place already says why.
     Cancel,
 }
 

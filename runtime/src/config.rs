@@ -13,7 +13,8 @@ pub struct Config {
     pub faults: FaultPolicy,
     /// Who populates memory.
     pub resolver: ResolverChoice,
-    /// Faults in a row without a byte done in between before an operation ends with the fault.
+    /// Faults in a row without a byte done in between, for each lane of the device, before an operation ends with
+    /// the fault.
     pub fault_retries_max: u32,
     /// Smallest window populated ahead of a fault, in bytes; it ends at the transfer's end anyway.
     pub window_bytes_min: u64,

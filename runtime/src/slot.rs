@@ -154,8 +154,10 @@ pub(crate) struct Contents {
     pub(crate) faults: Faults,
     pub(crate) resolution: Resolution,
     pub(crate) window: Window,
-    /// Faults in a row without a byte done in between.
+    /// Faults in a row, over all lanes, without a byte done in between.
     pub(crate) stuck: u32,
+    /// Lanes that may be stuck: one more than the highest that has faulted.
+    pub(crate) lanes: u16,
     /// Bytes done at the last fault.
     pub(crate) done_bytes: u64,
     /// Submissions refused in a row.
@@ -249,6 +251,7 @@ impl Slot {
                 resolution: Resolution::default(),
                 window: Window::new(),
                 stuck: 0,
+                lanes: 0,
                 done_bytes: 0,
                 tries: 0,
                 since: None,

@@ -67,7 +67,8 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
     ) -> Self {
         // SAFETY: the slot was acquired, so its contents are this future's.
         let contents = unsafe { &mut *channel.slots[slot as usize].contents() };
-        reset(contents, work, submission, path);
+        let block_on_fault = submission.block_on_fault && channel.capabilities().block_on_fault;
+        reset(contents, work, Submission { block_on_fault, ..submission }, path);
         let operation = operation_of(&work);
         contents.held.put(buffers);
         if matches!(channel.config.faults, FaultPolicy::Prefetch) {
@@ -217,6 +218,7 @@ fn reset(contents: &mut Contents, work: Work, submission: Submission, path: Path
         contents.window = Window::new();
         contents.resolution.covered = [None; OPERANDS_MAX];
         contents.stuck = 0;
+        contents.lanes = 0;
         contents.done_bytes = 0;
     }
 }

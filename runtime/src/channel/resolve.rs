@@ -7,7 +7,7 @@ use std::io;
 
 use super::{Channel, Step};
 use crate::address::{Access, PAGE_BYTES, Span};
-use crate::backend::{LaneFault, Verdict};
+use crate::backend::{Failure, LaneFault, Member, Verdict};
 use crate::fault::{Answer, FaultPolicy, Request, WindowBounds};
 use crate::job::{Job, OPERANDS_MAX, Operand, Operands};
 use crate::slot::{Contents, Phase, Work};
@@ -19,6 +19,7 @@ impl Channel {
     /// A lane of the caller's operation faulted: resolve it, or give the operation up.
     pub(super) fn on_fault(&self, slot: u32, contents: &mut Contents, fault: LaneFault) {
         contents.faults.faults += 1;
+        contents.lanes = contents.lanes.max(fault.lane.saturating_add(1));
         if fault.done_bytes > contents.done_bytes {
             contents.done_bytes = fault.done_bytes;
             contents.stuck = 0;
@@ -33,7 +34,7 @@ impl Channel {
             self.resume(slot, contents, fault.lane, Verdict::Cancel);
         } else if matches!(self.config.faults, FaultPolicy::Fail) {
             self.give_up(slot, contents, fault, None);
-        } else if contents.stuck > self.config.fault_retries_max {
+        } else if contents.stuck > self.config.fault_retries_max.saturating_mul(u32::from(contents.lanes)) {
             let why = format!("faulted {} times in a row although it was populated", contents.stuck);
             self.give_up(slot, contents, fault, Some(io::Error::other(why)));
         } else if contents.stuck == 0 && !fault.restarts && covers(&contents.resolution.covered, &fault) {
@@ -45,9 +46,19 @@ impl Channel {
         }
     }
 
-    /// The operation ends with `fault`.
+    /// The operation ends with `fault`, or the member of a batch whose lane it is.
     fn give_up(&self, slot: u32, contents: &mut Contents, fault: LaneFault, why: Option<io::Error>) {
-        contents.fault = Some((fault, why));
+        match member_of(&contents.work, fault.lane) {
+            Some(member) => {
+                let LaneFault { access, addr, done_bytes, .. } = fault;
+                let failure = Failure::Address { access, addr, done_bytes };
+                // SAFETY: the member lives in what the slot holds, which the caller owns, and the driver is not
+                // being called.
+                unsafe { (*member).result = Some(Err(failure)) };
+                contents.stuck = 0;
+            }
+            None => contents.fault = Some((fault, why)),
+        }
         self.resume(slot, contents, fault.lane, Verdict::Cancel);
     }
 
@@ -61,13 +72,17 @@ impl Channel {
     pub(super) fn resolve(&self, slot: u32, contents: &mut Contents, fault: LaneFault) -> bool {
         let single = contents.resolution.single;
         let before = contents.window;
-        let targets = if single {
+        let mut targets = if single {
             page_of(&fault)
         } else if fault.restarts {
             fault.rest
         } else {
             self.window_of(contents, &fault)
         };
+        // A driver that names no rest, or a window of nothing: without a range nobody would answer.
+        if targets.iter().flatten().all(|operand| operand.span.len == 0) {
+            targets = page_of(&fault);
+        }
         if !self.populate(slot, contents, targets) {
             contents.window = before;
             return false;
@@ -193,16 +208,19 @@ impl Channel {
 fn job_of(work: &Work, lane: u16) -> Option<Job> {
     match *work {
         Work::One(job) => Some(job),
-        Work::Many { members, len } => {
-            let lane = usize::from(lane);
-            if lane >= len {
-                return None;
-            }
+        // SAFETY: the members live in what the slot holds, which the caller owns.
+        Work::Many { .. } => member_of(work, lane).map(|member| unsafe { (*member).job }),
+    }
+}
+
+/// The member of a batch the lane belongs to.
+fn member_of(work: &Work, lane: u16) -> Option<*mut Member> {
+    match *work {
+        Work::Many { members, len } if usize::from(lane) < len => {
             // SAFETY: `lane` is in bounds of the members.
-            let member = unsafe { members.add(lane) };
-            // SAFETY: the members live in what the slot holds, which the caller owns.
-            Some(unsafe { (*member).job })
+            Some(unsafe { members.add(usize::from(lane)) })
         }
+        _ => None,
     }
 }
 

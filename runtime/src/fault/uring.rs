@@ -12,6 +12,10 @@ use nix::sys::eventfd::EventFd;
 use parking_lot::Mutex;
 
 use super::resolver::{Answer, IN_FLIGHT_MAX, Request, advice};
+use crate::address::PAGE_BYTES;
+
+/// Longest range of one entry: whole pages in 32 bits.
+const BYTES_MAX: u64 = u32::MAX as u64 & !(PAGE_BYTES - 1);
 
 /// A ring whose completions show on the runtime's eventfd.
 pub(crate) struct Uring {
@@ -50,7 +54,8 @@ impl Uring {
         }
         for request in requests {
             let pages = request.operand.span.pages();
-            let len = i64::try_from(pages.len).unwrap_or(i64::MAX);
+            // The entry's length has 32 bits. What a longer range leaves out is populated when it faults.
+            let len = i64::try_from(pages.len.min(BYTES_MAX)).unwrap_or(i64::MAX);
             let entry = opcode::Madvise::new(
                 pages.addr.as_ptr::<libc::c_void>(),
                 len,
