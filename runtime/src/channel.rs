@@ -20,7 +20,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::backend::{Capabilities, Failure, Polled, Refused, Submitted};
 use crate::config::Config;
@@ -49,8 +49,10 @@ pub(crate) struct Channel {
     driver: Box<dyn Driver>,
     slots: Box<[Slot]>,
     free: FreeList,
-    /// Futures that wait for a slot, and how many there are.
+    /// Futures that wait for a slot stand in line; the first of them is notified when there is room.
+    line: Semaphore,
     room: Notify,
+    /// How many there are.
     waiting: AtomicU32,
     /// Slots that are waited for. Capacity for all of them.
     handed: Mutex<Vec<u32>>,
@@ -108,6 +110,7 @@ impl Channel {
             index,
             slots: (0..depth).map(|_| Slot::new(path)).collect(),
             free: FreeList::new(depth),
+            line: Semaphore::const_new(1),
             room: Notify::new(),
             waiting: AtomicU32::new(0),
             handed: Mutex::new(Vec::with_capacity(depth as usize)),
@@ -129,9 +132,9 @@ impl Channel {
         &*self.driver
     }
 
-    /// Takes a slot if one is free and nobody has waited longer.
+    /// Takes a slot if one is free, nobody has waited longer and the channel is open.
     pub(crate) fn try_acquire(&self) -> Option<u32> {
-        if self.waiting.load(Ordering::SeqCst) != 0 {
+        if self.is_closed() || self.waiting.load(Ordering::SeqCst) != 0 {
             return None;
         }
         self.take_slot()
@@ -146,12 +149,13 @@ impl Channel {
     /// Waits for a slot; none when the channel closes. First come, first served.
     pub(crate) async fn acquire(&self) -> Option<u32> {
         let _here = Waiting::announce(self);
+        // One at a time looks for a slot, so that nobody takes what another was woken for.
+        let _turn = self.line.acquire().await.ok()?;
         loop {
             let mut notified = std::pin::pin!(self.room.notified());
             // In the queue before looking: a slot given back from now on notifies.
             notified.as_mut().enable();
             if self.closed.load(Ordering::SeqCst) {
-                self.room.notify_one();
                 return None;
             }
             if let Some(slot) = self.take_slot() {
@@ -177,7 +181,7 @@ impl Channel {
     /// No new operations; waiting ones end.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.room.notify_waiters();
+        self.line.close();
         self.room.notify_one();
     }
 
@@ -225,7 +229,10 @@ impl Channel {
             }
         }
         if let Some(after) = after {
-            self.do_after(after);
+            // The waker is that of the future that is being polled: it looks again anyway.
+            if let After::Drop(_) = after {
+                self.do_after(after);
+            }
         } else {
             let polled = self.capabilities().completion == crate::backend::Completion::Polled;
             self.doorbell.ring(polled || stalled);
@@ -301,22 +308,35 @@ impl Channel {
     }
 
     fn expire(&self, handed: &[u32], now: Instant, after: &mut [Option<After>]) {
-        let mut after = after.iter_mut();
+        let mut after = after.iter_mut().peekable();
         for &slot in handed {
+            // Without room for another waker the rest hears at the next tick.
+            if after.peek().is_none() {
+                return;
+            }
             // SAFETY: the slot is on the list whose lock the caller holds, so the contents are ours.
             let since = unsafe { (*self.slots[slot as usize].contents()).since };
             if since.is_none_or(|since| now.saturating_duration_since(since) < self.config.answer_within) {
                 continue;
             }
-            let Some(place) = after.next() else { return };
-            *place = self.slots[slot as usize].handshake.expire().map(After::Wake);
+            // Only a waker takes up a place: those told before, or gone, must not keep the others from hearing.
+            if let Some(waker) = self.slots[slot as usize].handshake.expire()
+                && let Some(place) = after.next()
+            {
+                *place = Some(After::Wake(waker));
+            }
         }
     }
 
+    /// Runs code that is not ours. Should it panic, neither the other wake-ups of the round nor the thread go.
     fn do_after(&self, after: After) {
-        match after {
+        let run = move || match after {
             After::Wake(waker) => waker.wake(),
             After::Drop(held) => drop(held),
+        };
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+            let queue = self.capabilities().name;
+            tracing::error!(%queue, "a waker or a buffer panicked on the thread that reaps");
         }
     }
 
