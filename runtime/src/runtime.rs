@@ -228,9 +228,9 @@ impl Inner {
     fn drain(&self) -> Drained {
         let until = Instant::now() + self.config.drain_within;
         loop {
-            let waited_for: u32 = self.channels.iter().map(|channel| channel.handed_len()).sum();
-            if waited_for == 0 || Instant::now() >= until {
-                return Drained { unanswered: waited_for };
+            let unanswered: u32 = self.channels.iter().map(|channel| channel.busy_slots()).sum();
+            if unanswered == 0 || Instant::now() >= until {
+                return Drained { unanswered };
             }
             std::thread::sleep(Duration::from_micros(200));
         }

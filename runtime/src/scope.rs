@@ -114,6 +114,21 @@ impl Take for Scope<'_, '_> {
     }
 }
 
+impl Scope<'_, '_> {
+    /// Sees to the end what nobody waited for.
+    fn finish_rest(&self) {
+        let mut index = 0;
+        while index < self.flights.lock().len() {
+            if let Flight::Under(flight) = std::mem::replace(&mut self.flights.lock()[index], Flight::Taken)
+                && let Err(error) = pollster::block_on(flight).outcome
+            {
+                tracing::warn!(%error, "an operation of a scope failed, and nobody asked");
+            }
+            index += 1;
+        }
+    }
+}
+
 impl<'scope, 'env> Scope<'scope, 'env> {
     /// Copies `src` to `dst`.
     ///
@@ -205,7 +220,8 @@ impl Drop for End<'_> {
 }
 
 impl Runtime {
-    /// Runs `body`, which may begin operations on borrowed memory, and returns when all of them have ended.
+    /// Runs `body`, which may begin operations on borrowed memory, and returns when all of them have ended: those
+    /// that nobody waited for are seen to their end, unless `body` panics.
     ///
     /// Blocks, so it has no place on an executor's thread. A device that never answers keeps the scope from
     /// returning: that is logged, because returning would free memory it may still write to.
@@ -220,6 +236,8 @@ impl Runtime {
             scope: PhantomData,
             env: PhantomData,
         };
-        body(&scope)
+        let result = body(&scope);
+        scope.finish_rest();
+        result
     }
 }
