@@ -6,7 +6,7 @@
 //! UNSAFETY: hands the members to the driver by address while the slot owns them.
 #![expect(unsafe_code, reason = "members are lent to the driver by address")]
 
-use crate::backend::{Kind, Member};
+use crate::backend::{Failure, Kind, Member};
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::channel::{Channel, InFlight};
 use crate::error::{Error, Failed};
@@ -156,6 +156,19 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
         self.0.lent.push(lent);
     }
 
+    /// Counts what is open after a run. One that ended well answers every member.
+    fn settle(&mut self, ended_well: bool) {
+        self.0.open = 0;
+        for member in self.0.members.iter_mut().filter(|member| member.result.is_none()) {
+            if ended_well {
+                let failure = Failure::Nonsense { what: "no answer in a batch that is done", record: 0 };
+                member.result = Some(Err(failure));
+            } else {
+                self.0.open += 1;
+            }
+        }
+    }
+
     /// Takes the members out, in the order they were added: each with its result and its buffers. A member that
     /// was never run says that the batch was closed before.
     pub fn drain(&mut self) -> impl Iterator<Item = MemberOutcome<S, D>> {
@@ -209,12 +222,12 @@ impl Runtime {
         // SAFETY: the members and the buffers of their jobs live behind the box that the slot now holds, and
         // nobody can reach them before it comes back.
         let flight = unsafe { InFlight::start(channel, slot, batch, work, self.submission(), path) };
-        let ended = flight.await;
+        let mut ended = flight.await;
+        if let Some(batch) = &mut ended.buffers {
+            batch.settle(ended.outcome.is_ok());
+        }
         match (ended.outcome, ended.buffers) {
-            (Ok(_), Some(mut batch)) => {
-                batch.0.open = 0;
-                Ok(Completed { value: (), report: ended.report, buffers: batch })
-            }
+            (Ok(_), Some(batch)) => Ok(Completed { value: (), report: ended.report, buffers: batch }),
             (Ok(_), None) => unreachable!("a slot that ended well gives its buffers back"),
             (Err(error), buffers) => Err(Failed { error, buffers, report: ended.report }),
         }

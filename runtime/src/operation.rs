@@ -139,8 +139,8 @@ trait Extract: Sized {
 }
 
 impl Extract for () {
-    fn extract(_: Value) -> Option<Self> {
-        Some(())
+    fn extract(value: Value) -> Option<Self> {
+        matches!(value, Value::None).then_some(())
     }
 }
 
