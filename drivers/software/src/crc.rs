@@ -58,12 +58,12 @@ pub fn copy_crc32c(seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
 
 /// The CRC-32C of `a` followed by `b`, of their values and the length of `b` in bytes.
 pub fn crc32c_combine(a: u32, b: u32, len_b: u64) -> u32 {
-    combined_32(Crc32Iscsi, a, b, len_b)
+    combined_32(&POWERS_CRC32C, a, b, len_b)
 }
 
 /// The CRC-32 of `a` followed by `b`, of their values and the length of `b` in bytes.
 pub fn crc32_combine(a: u32, b: u32, len_b: u64) -> u32 {
-    combined_32(Crc32IsoHdlc, a, b, len_b)
+    combined_32(&POWERS_CRC32, a, b, len_b)
 }
 
 /// The CRC-64 of `a` followed by `b`, of their values and the length of `b` in bytes.
@@ -105,11 +105,46 @@ fn chained(algorithm: CrcAlgorithm, state: u64, data: &[u8]) -> u64 {
     digest.finalize()
 }
 
-fn combined_32(algorithm: CrcAlgorithm, a: u32, b: u32, len_b: u64) -> u32 {
-    if len_b == 0 {
-        return a;
+/// CRCs are linear: that of `a` followed by as many zeros as `b` has bytes, plus that of `b`. Appending a zero byte
+/// multiplies by x^8, so it takes one multiplication for every bit that is set in the length.
+fn combined_32(powers: &Powers, a: u32, b: u32, len_b: u64) -> u32 {
+    let set = (0..u64::BITS).filter(|bit| len_b >> bit & 1 != 0);
+    set.fold(a, |moved, bit| powers.multiply(moved, powers.of_byte_counts[bit as usize])) ^ b
+}
+
+/// x^(8 * 2^i) modulo a polynomial of degree 32, for every i that a length can have a bit for.
+///
+/// Polynomials are bits in reflected order, as the checksums are: x^0 is the highest.
+struct Powers {
+    polynomial: u32,
+    of_byte_counts: [u32; 64],
+}
+
+static POWERS_CRC32C: Powers = Powers::new(0x82f6_3b78);
+static POWERS_CRC32: Powers = Powers::new(0xedb8_8320);
+
+impl Powers {
+    const fn new(polynomial: u32) -> Self {
+        let mut powers = Self { polynomial, of_byte_counts: [0; 64] };
+        let mut power = 1 << 23;
+        let mut i = 0;
+        while i < powers.of_byte_counts.len() {
+            powers.of_byte_counts[i] = power;
+            power = powers.multiply(power, power);
+            i += 1;
+        }
+        powers
     }
-    low_32(crc_fast::checksum_combine(algorithm, u64::from(a), u64::from(b), len_b))
+
+    const fn multiply(&self, a: u32, b: u32) -> u32 {
+        let (mut product, mut shifted, mut i) = (0, b, 0);
+        while i < u32::BITS {
+            product ^= shifted & (a >> (u32::BITS - 1 - i) & 1).wrapping_neg();
+            shifted = shifted >> 1 ^ self.polynomial & (shifted & 1).wrapping_neg();
+            i += 1;
+        }
+        product
+    }
 }
 
 /// A 32-bit checksum that came as a `u64` whose upper half is zero.

@@ -89,6 +89,26 @@ fn copy_with_crc_copies_and_chains() {
     }
 }
 
+#[test]
+fn combining_over_lengths_nobody_has_agrees_with_crc_fast() {
+    for bit in 0..60 {
+        for len in [1_u64 << bit, (3 << bit) - 1, 0x5555_5555_5555_5555 >> (62 - bit)] {
+            let (a, b) = (0x1234_5678, 0x9abc_def0);
+            for (algorithm, ours) in [
+                (crc_fast::CrcAlgorithm::Crc32Iscsi, crc32c_combine(a, b, len)),
+                (crc_fast::CrcAlgorithm::Crc32IsoHdlc, crc32_combine(a, b, len)),
+            ] {
+                let theirs = crc_fast::checksum_combine(algorithm, a.into(), b.into(), len);
+                assert_eq!(
+                    u64::from(ours),
+                    if len == 0 { a.into() } else { theirs },
+                    "{algorithm:?}, {len} bytes"
+                );
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn checksums_chain_and_combine(data in prop::collection::vec(any::<u8>(), 0..20_000), cut: prop::sample::Index) {
