@@ -17,7 +17,7 @@ pub struct SoftwareConfig {
     /// Most members of a batch, up to [`LANES_MAX`].
     pub batch_max: u32,
     /// What is done on the caller's thread: jobs that take no longer than copying this many bytes. Deflate counts
-    /// thirty-two times, inflate eight times the larger of input and room. 0 sends everything to the workers.
+    /// 64 times, inflate 16 times the larger of input and room. 0 sends everything to the workers.
     pub inline_bytes_max: u64,
 }
 
@@ -28,7 +28,7 @@ impl Default for SoftwareConfig {
             workers: cpus.min(WORKERS_DEFAULT_MAX),
             depth: 256,
             batch_max: u32::from(LANES_MAX),
-            inline_bytes_max: 128 << 10,
+            inline_bytes_max: 256 << 10,
         }
     }
 }

@@ -21,9 +21,9 @@ use crate::pattern::Pattern;
 use crate::populate_check::{check_readable, check_writable};
 
 /// Compressing a byte takes as long as copying this many.
-const DEFLATE_COST: u64 = 32;
+const DEFLATE_COST: u64 = 64;
 /// So does expanding one.
-const INFLATE_COST: u64 = 8;
+const INFLATE_COST: u64 = 16;
 
 /// How far a job's addresses are to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
