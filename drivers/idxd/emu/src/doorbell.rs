@@ -19,13 +19,20 @@ pub(crate) enum Command {
 pub(crate) struct Doorbell {
     command: Mutex<Command>,
     rung: Condvar,
+    /// A new command, for engines that sit out a planned delay: no portal wakes them.
+    commanded: Condvar,
     /// Engines that sleep or are about to: a submitter who sees none need not take the lock.
     sleepers: AtomicUsize,
 }
 
 impl Doorbell {
     pub(crate) fn new() -> Self {
-        Self { command: Mutex::new(Command::Run), rung: Condvar::new(), sleepers: AtomicUsize::new(0) }
+        Self {
+            command: Mutex::new(Command::Run),
+            rung: Condvar::new(),
+            commanded: Condvar::new(),
+            sleepers: AtomicUsize::new(0),
+        }
     }
 
     /// Wakes a sleeping engine, if there is one. The descriptor is queued already.
@@ -41,6 +48,7 @@ impl Doorbell {
     pub(crate) fn command(&self, command: Command) {
         *self.command.lock() = command;
         self.rung.notify_all();
+        self.commanded.notify_all();
     }
 
     /// Sleeps until there is work and it may be run. `false` when the engine is to end.
@@ -70,7 +78,7 @@ impl Doorbell {
         let deadline = Instant::now() + duration;
         let mut command = self.command.lock();
         while *command != Command::Finish {
-            if self.rung.wait_until(&mut command, deadline).timed_out() {
+            if self.commanded.wait_until(&mut command, deadline).timed_out() {
                 return;
             }
         }

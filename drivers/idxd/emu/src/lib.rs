@@ -23,6 +23,7 @@
 mod analytics;
 mod analytics_check;
 mod bus;
+mod capability;
 mod check;
 mod config;
 mod device;

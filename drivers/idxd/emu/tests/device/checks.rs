@@ -1,6 +1,6 @@
 //! Descriptors a device must refuse, and with which status.
 
-use idxd_emu::{DeviceConfig, QueueConfig};
+use idxd_emu::{DeviceConfig, DeviceKind, QueueConfig};
 use idxd_spec::{Descriptor, DstAddr, Flags, Opcode, SrcAddr, Status};
 use proptest::prelude::*;
 
@@ -172,4 +172,23 @@ fn source_addresses_need_no_alignment() {
     let copy = Descriptor::memmove(SrcAddr(memory.addr(3)), memory.dst(2049), 777);
     assert_eq!(rig.run(&copy).status(), Status::SUCCESS);
     assert_eq!(memory.read(3, 777), memory.read(2049, 777));
+}
+
+/// Every code, on both devices: refused as an unknown operation exactly if the capability register does not have it.
+#[test]
+fn operations_are_those_of_the_capability_register() {
+    for kind in [DeviceKind::Dsa, DeviceKind::Iaa] {
+        let rig = Rig::new(DeviceConfig { kind, ..DeviceConfig::default() });
+        for code in 0..=255 {
+            let mut bytes = [0; 64];
+            bytes[7] = code;
+            let status = rig.run(&Descriptor::from_bytes(bytes)).status();
+            assert_eq!(
+                status != Status::BAD_OPCODE,
+                kind.op_cap().contains(Opcode(code)),
+                "{kind:?} {code:#x}"
+            );
+        }
+        assert_eq!((rig.device.kind(), kind.gen_cap().block_on_fault()), (kind, true));
+    }
 }
