@@ -64,7 +64,7 @@ impl SoftwareQueue {
         let config = config.checked()?;
         memory::prepare();
         let shared = Arc::new(Shared::new(&config));
-        let threads = workers::start(&shared, config.workers)?;
+        let threads = workers::start(&shared, &config)?;
         tracing::debug!(workers = config.workers, depth = config.depth, "CPU engine up");
         Ok(Self {
             capabilities: Capabilities {

@@ -1,5 +1,6 @@
 //! The bounds of the CPU engine's queue.
 
+use std::borrow::Cow;
 use std::io;
 
 use svala::backend::LANES_MAX;
@@ -19,6 +20,8 @@ pub struct SoftwareConfig {
     /// What is done on the caller's thread: jobs that take no longer than copying this many bytes. Deflate counts
     /// 64 times, inflate 16 times the larger of input and room. 0 sends everything to the workers.
     pub inline_bytes_max: u64,
+    /// What the threads are called, followed by their number. Linux shows 15 bytes of it.
+    pub thread_name: Cow<'static, str>,
 }
 
 impl Default for SoftwareConfig {
@@ -29,6 +32,7 @@ impl Default for SoftwareConfig {
             depth: 256,
             batch_max: u32::from(LANES_MAX),
             inline_bytes_max: 256 << 10,
+            thread_name: Cow::Borrowed("svala-cpu"),
         }
     }
 }

@@ -174,16 +174,20 @@ impl Shared {
 }
 
 /// Starts the workers. They end by [`Shared::close`].
-pub(super) fn start(shared: &Arc<Shared>, workers: usize) -> Result<Vec<JoinHandle<()>>, QueueError> {
-    let mut threads = Vec::with_capacity(workers);
-    for index in 0..workers {
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    config: &SoftwareConfig,
+) -> Result<Vec<JoinHandle<()>>, QueueError> {
+    let mut threads = Vec::with_capacity(config.workers);
+    for index in 0..config.workers {
         let mut worker = Worker {
             shared: Arc::clone(shared),
             contexts: Contexts::new(),
             taken: Vec::with_capacity(PIECES_MAX),
         };
-        let started =
-            std::thread::Builder::new().name(format!("svala-cpu-{index}")).spawn(move || worker.run());
+        let started = std::thread::Builder::new()
+            .name(format!("{}-{index}", config.thread_name))
+            .spawn(move || worker.run());
         match started {
             Ok(thread) => threads.push(thread),
             Err(source) => {

@@ -1,0 +1,198 @@
+//! Futures that go, scopes, shutting down, and who is kept waiting.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use svala::Value;
+use svala_software::{SoftwareConfig, SoftwareQueue};
+
+use super::{Counted, never_inline, noise, runtime, runtime_with};
+
+#[test]
+fn dropped_futures_leave_nothing_behind() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let runtime = runtime_with(never_inline());
+    for round in 0..50_usize {
+        let len = 100_000 * (round % 7 + 1);
+        let src = Counted::new(noise(len), &alive);
+        let dst = Counted::new(vec![0; len], &alive);
+        let mut copy = pin!(runtime.copy(src, dst));
+        if round % 10 != 0 {
+            // Under way, and dropped in the middle of it.
+            let _ = copy.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+    assert_eq!(runtime.shutdown().unanswered, 0);
+    assert_eq!(runtime.snapshot().queues[0].in_flight, 0);
+    drop(runtime);
+    assert_eq!(alive.load(Ordering::SeqCst), 0, "buffers alive");
+}
+
+/// The timer is due when the copy has begun. On one thread it can only fire if that thread is free before the copy
+/// ends; which of the two came first is recorded by the tasks themselves.
+#[test]
+fn executor_thread_is_free_while_a_large_job_runs() {
+    const LEN: usize = 256 << 20;
+    let runtime = runtime_with(SoftwareConfig { workers: 1, ..SoftwareConfig::default() });
+    let executor = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let turns = executor.block_on(async {
+        let copy = runtime.copy(vec![1_u8; LEN], vec![0_u8; LEN]);
+        let mut copy = pin!(copy);
+        let mut turns = 0;
+        let buffers = loop {
+            tokio::select! {
+                biased;
+                done = &mut copy => break done.unwrap().buffers,
+                () = tokio::time::sleep(Duration::from_millis(1)) => turns += 1,
+            }
+        };
+        assert!(buffers.0 == buffers.1);
+        turns
+    });
+    assert!(turns > 0, "no timer fired during the copy of 256 MiB");
+}
+
+/// One worker, kept busy with large jobs: a small one that comes later is not the last to end.
+#[test]
+fn small_job_overtakes_the_rest_of_a_large_one() {
+    let runtime = runtime_with(SoftwareConfig { workers: 1, ..never_inline() });
+    let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let order = executor.block_on(async {
+        let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let jobs = [("copy", 128 << 20), ("crc", 64 << 20), ("small", 1 << 20)];
+        let tasks: Vec<_> = jobs
+            .into_iter()
+            .map(|(name, len)| {
+                let (runtime, order) = (runtime.clone(), Arc::clone(&order));
+                tokio::spawn(async move {
+                    match name {
+                        "crc" => drop(runtime.crc32c(vec![0_u8; len], 0).await.unwrap()),
+                        _ => drop(runtime.copy(vec![0_u8; len], vec![0_u8; len]).await.unwrap()),
+                    }
+                    order.lock().push(name);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        order.lock().clone()
+    });
+    assert_eq!(order[0], "small", "{order:?}");
+}
+
+#[test]
+#[expect(clippy::forget_non_drop, reason = "that a handle may be leaked is the point")]
+fn scope_borrows_and_waits_even_for_handles_that_were_leaked() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        let src = noise(3 << 20);
+        let (mut waited, mut leaked, mut dropped) =
+            (vec![0; src.len()], vec![0; src.len()], vec![0; src.len()]);
+        runtime.scope(|scope| {
+            let copy = scope.copy(&src, &mut waited).unwrap();
+            std::mem::forget(scope.copy(&src, &mut leaked).unwrap());
+            drop(scope.copy(&src, &mut dropped).unwrap());
+            let crc = scope.crc32c(&src, 0).unwrap();
+            let compare = scope.compare(&src, &src).unwrap();
+            assert_eq!(copy.wait().unwrap().0, Value::None);
+            let wanted = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&src);
+            assert_eq!(crc.wait().unwrap().0, Value::Crc32c(wanted));
+            assert_eq!(compare.wait().unwrap().0, Value::Difference(None));
+        });
+        assert!(waited == src && leaked == src && dropped == src);
+        assert_eq!(runtime.shutdown().unanswered, 0);
+    }
+}
+
+fn cpu_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("svala-life")).count()
+}
+
+/// Counts threads by a name of its own, since other tests have theirs.
+#[test]
+fn dropping_the_runtime_ends_the_workers() {
+    let config = SoftwareConfig { thread_name: "svala-life".into(), workers: 3, ..SoftwareConfig::default() };
+    let runtime = runtime_with(config.clone());
+    pollster::block_on(runtime.crc32c(noise(1 << 20), 0)).unwrap();
+    assert_eq!(cpu_threads(), 3);
+    drop(runtime);
+    assert_eq!(cpu_threads(), 0);
+    let unused = SoftwareQueue::new(config).unwrap();
+    drop(unused);
+    assert_eq!(cpu_threads(), 0);
+}
+
+/// The last owner of the runtime is a task's waker, which a worker wakes and drops.
+#[test]
+fn runtime_dropped_on_a_worker_thread_does_not_wait_for_itself() {
+    struct Owner(parking_lot::Mutex<Option<svala::Runtime>>, std::sync::mpsc::Sender<()>);
+    impl std::task::Wake for Owner {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().take());
+            let _ = self.1.send(());
+        }
+    }
+    let runtime = runtime_with(never_inline());
+    let (sender, dropped) = std::sync::mpsc::channel();
+    let owner = Arc::new(Owner(parking_lot::Mutex::new(Some(runtime.clone())), sender));
+    let waker = Waker::from(owner);
+    let job = async move { runtime.copy(vec![1; 32 << 20], vec![0; 32 << 20]).await.map(drop) };
+    let mut job = Box::pin(job);
+    assert!(job.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    // The future goes with its handle on the runtime; the one in the waker is the last.
+    drop(job);
+    drop(waker);
+    // Nobody is woken for an abandoned operation, so the waker's drop may have been the end already.
+    let _ = dropped.recv_timeout(Duration::from_secs(60));
+}
+
+#[test]
+fn configuration_out_of_bounds_is_refused() {
+    for config in [
+        SoftwareConfig { workers: 0, ..SoftwareConfig::default() },
+        SoftwareConfig { depth: 0, ..SoftwareConfig::default() },
+        SoftwareConfig { batch_max: 1025, ..SoftwareConfig::default() },
+    ] {
+        let message = SoftwareQueue::new(config).unwrap_err().to_string();
+        assert!(message.starts_with("cpu: "), "{message}");
+    }
+}
+
+/// Idle workers use no CPU: over a while their clocks do not move.
+#[test]
+fn idle_workers_use_no_cpu() {
+    let config = SoftwareConfig { thread_name: "svala-idle".into(), workers: 2, ..SoftwareConfig::default() };
+    let runtime = runtime_with(config);
+    pollster::block_on(runtime.crc32c(noise(4 << 20), 0)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut before = ticks();
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = ticks();
+        if now == before {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still running");
+        before = now;
+    }
+}
+
+/// User and system time, and switches, of the idle test's workers.
+fn ticks() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
+    let mut stats = Vec::new();
+    for task in tasks {
+        let Ok(status) = std::fs::read_to_string(task.path().join("status")) else { continue };
+        if status.starts_with("Name:\tsvala-idle") {
+            stats.extend(status.lines().filter(|line| line.contains("ctxt_switches")).map(String::from));
+        }
+    }
+    assert_eq!(stats.len(), 4, "two workers");
+    stats
+}
