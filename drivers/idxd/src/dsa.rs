@@ -20,7 +20,7 @@ use svala::backend::{
 };
 use svala::{Done, Job, Operation, Operations, QueueName};
 
-use crate::dsa::flight::{LaneState, Progress};
+use crate::dsa::flight::LaneState;
 use crate::dsa::part::Order;
 use crate::portal::{Accepted, Credits, Portal};
 
@@ -111,12 +111,11 @@ impl<P: Portal> DsaQueue<P> {
     }
 
     /// Writes a lane's descriptor. False: no room.
-    fn write(&self, flight: &DsaFlight, lane: u16) -> bool {
-        let place = &flight.lanes[usize::from(lane)];
+    fn write(&self, place: &flight::Lane, descriptor: &Descriptor) -> bool {
         if !self.credits.take() {
             return false;
         }
-        let accepted = self.portal.submit(&place.descriptor.get()) == Accepted::Yes;
+        let accepted = self.portal.submit(descriptor) == Accepted::Yes;
         if accepted {
             place.state.set(LaneState::Submitted);
             place.credited.set(true);
@@ -126,21 +125,20 @@ impl<P: Portal> DsaQueue<P> {
         accepted
     }
 
-    /// Gives a lane the next part of its work. False: there is none.
-    fn load(&self, flight: &DsaFlight, lane: u16, job: &Job, offset: u64) -> bool {
+    /// Gives a lane the part of its work that begins at `offset`, and returns its descriptor. None: there is none.
+    #[inline]
+    fn load(&self, flight: &DsaFlight, place: &flight::Lane, job: &Job, offset: u64) -> Option<Descriptor> {
         let len = job.bytes().saturating_sub(offset).min(self.part_bytes);
         if len == 0 {
-            return false;
+            return None;
         }
-        let place = &flight.lanes[usize::from(lane)];
-        let progress = flight.progress.get();
-        let at = match progress.order {
+        let at = match flight.progress.order.get() {
             Order::Backward => job.bytes() - offset - len,
             Order::Parallel | Order::Forward => offset,
         };
-        let Some(descriptor) = part::descriptor(job, at, len, place.seed.get()) else { return false };
-        let mut descriptor = descriptor.with_completion(place.record.addr());
-        if progress.block_on_fault {
+        let mut descriptor =
+            part::descriptor(job, at, len, place.seed.get())?.with_completion(place.record.addr());
+        if flight.progress.block_on_fault.get() {
             descriptor = descriptor.with_block_on_fault();
         }
         place.descriptor.set(descriptor);
@@ -148,22 +146,20 @@ impl<P: Portal> DsaQueue<P> {
         place.len.set(len);
         place.kept.set(0);
         place.state.set(LaneState::ToSubmit);
-        true
+        Some(descriptor)
     }
 
     /// Loads what a lane is to do next, if anything.
-    fn load_next(&self, flight: &DsaFlight, lane: u16, job: &Job, batch: bool) -> bool {
+    fn load_next(&self, flight: &DsaFlight, lane: u16, job: &Job, batch: bool) {
         let place = &flight.lanes[usize::from(lane)];
         if batch {
-            return self.load(flight, lane, job, place.offset.get() + place.len.get());
+            self.load(flight, place, job, place.offset.get() + place.len.get());
+        } else if !flight.progress.stops() {
+            let offset = flight.progress.next.get();
+            if self.load(flight, place, job, offset).is_some() {
+                flight.progress.next.set(offset + place.len.get());
+            }
         }
-        let mut progress = flight.progress.get();
-        if progress.stops() || !self.load(flight, lane, job, progress.next) {
-            return false;
-        }
-        progress.next += place.len.get();
-        flight.progress.set(progress);
-        true
     }
 
     /// Something of an idle flight's was written: nothing can be trusted to be ours.
@@ -183,17 +179,15 @@ impl<P: Portal> DsaQueue<P> {
     /// Drives the lanes of a flight; the first thing the runtime has to know.
     fn drive(&self, flight: &DsaFlight, members: &mut [Member]) -> Polled {
         let mut stalled = false;
-        for lane in 0..flight.progress.get().lanes {
+        for lane in 0..flight.progress.lanes.get() {
             match self.drive_lane(flight, members, lane) {
                 Lane::Idle | Lane::Pending => {}
                 Lane::Stalled => stalled = true,
                 Lane::Fault(fault) => return Polled::Fault(fault),
             }
         }
-        let progress = flight.progress.get();
-        let busy = flight.lanes[..usize::from(progress.lanes)]
-            .iter()
-            .any(|lane| lane.state.get() != LaneState::Idle);
+        let lanes = usize::from(flight.progress.lanes.get());
+        let busy = flight.lanes[..lanes].iter().any(|lane| lane.state.get() != LaneState::Idle);
         if busy {
             return if stalled { Polled::Stalled } else { Polled::Pending };
         }
@@ -207,17 +201,15 @@ impl<P: Portal> DsaQueue<P> {
                 LaneState::Idle => return Lane::Idle,
                 LaneState::Faulted => return Lane::Pending,
                 LaneState::ToSubmit => {
-                    if self.write(flight, lane) {
+                    if self.write(place, &place.descriptor.get()) {
                         continue;
                     }
-                    let mut progress = flight.progress.get();
-                    progress.tries += 1;
-                    if progress.tries < self.submit_tries_max {
-                        flight.progress.set(progress);
+                    let tries = flight.progress.tries.get() + 1;
+                    flight.progress.tries.set(tries);
+                    if tries < self.submit_tries_max {
                         return Lane::Stalled;
                     }
-                    progress.failure.get_or_insert(Failure::Refused { tries: progress.tries });
-                    flight.progress.set(progress);
+                    flight.fail(members, lane, Failure::Refused { tries });
                     place.state.set(LaneState::Idle);
                 }
                 LaneState::Submitted => {
@@ -300,24 +292,28 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
             return Err(Refused::Failed(Failure::Unsupported));
         }
         let order = Order::of(job);
-        let parts = job.bytes().div_ceil(self.part_bytes);
-        let most = if order == Order::Parallel { u64::from(self.lanes_per_job).min(parts) } else { 1 };
-        let mut progress = Progress::new(order, submission.block_on_fault);
-        flight.lanes[0].seed.set(part::seed(job));
-        progress.lanes = u16::try_from(most).unwrap_or(1);
+        let most = match order {
+            Order::Parallel if job.bytes() > self.part_bytes => {
+                u64::from(self.lanes_per_job).min(job.bytes().div_ceil(self.part_bytes))
+            }
+            _ => 1,
+        };
+        let lanes = u16::try_from(most).unwrap_or(1);
+        let first = &flight.lanes[0];
+        first.seed.set(part::seed(job));
         flight.job.set(*job);
-        flight.progress.set(progress);
-        if !self.load_next(flight, 0, job, false) {
+        flight.progress.begin(order, lanes, submission.block_on_fault);
+        let Some(descriptor) = self.load(flight, first, job, 0) else {
             return Err(Refused::Failed(Failure::Unsupported));
-        }
-        if !self.write(flight, 0) {
-            flight.lanes[0].state.set(LaneState::Idle);
+        };
+        flight.progress.next.set(first.len.get());
+        if !self.write(first, &descriptor) {
+            first.state.set(LaneState::Idle);
             return Err(Refused::Busy);
         }
-        for lane in 1..progress.lanes {
-            if self.load_next(flight, lane, job, false) {
-                self.write(flight, lane);
-            }
+        // The others are written when the flight is next looked at.
+        for lane in 1..lanes {
+            self.load_next(flight, lane, job, false);
         }
         Ok(Submitted::Flying)
     }
@@ -334,23 +330,21 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         {
             return Err(Refused::Failed(Failure::Unsupported));
         }
-        let mut progress = Progress::new(Order::Forward, submission.block_on_fault);
-        progress.lanes = u16::try_from(members.len()).unwrap_or(u16::MAX);
-        flight.progress.set(progress);
+        let lanes = u16::try_from(members.len()).unwrap_or(u16::MAX);
+        flight.progress.begin(Order::Forward, lanes, submission.block_on_fault);
         let mut count = 0;
-        for (lane, member) in (0..progress.lanes).zip(members.iter_mut()) {
-            let place = &flight.lanes[usize::from(lane)];
+        for (place, member) in flight.lanes.iter().zip(members.iter_mut()) {
             place.state.set(LaneState::Idle);
             place.seed.set(part::seed(&member.job));
             if member.result.is_some() {
                 continue;
             }
-            if self.load(flight, lane, &member.job, 0) {
-                place.record.clear();
-                flight.list[count].set(place.descriptor.get());
-                count += 1;
-            } else {
-                member.result = Some(Err(Failure::Unsupported));
+            match self.load(flight, place, &member.job, 0) {
+                Some(descriptor) => {
+                    flight.list[count].set(descriptor);
+                    count += 1;
+                }
+                None => member.result = Some(Err(Failure::Unsupported)),
             }
         }
         match u16::try_from(count).unwrap_or(u16::MAX) {
@@ -362,15 +356,14 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
                     flight.all_idle();
                     return Err(Refused::Busy);
                 }
-                progress.batch = Some(count);
-                flight.progress.set(progress);
+                flight.progress.batch.set(Some(count));
             }
         }
         Ok(Submitted::Flying)
     }
 
     fn poll(&self, flight: &DsaFlight, members: &mut [Member]) -> Polled {
-        if flight.progress.get().batch.is_some() {
+        if flight.progress.batch.get().is_some() {
             let Some(record) = flight.batch_record.dsa() else { return Polled::Pending };
             flight.batch_record.clear();
             self.credits.give();
@@ -380,10 +373,9 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
     }
 
     fn watch(&self, flight: &DsaFlight) -> Option<*const u8> {
-        let progress = flight.progress.get();
-        match progress.batch {
+        match flight.progress.batch.get() {
             Some(_) => Some(flight.batch_record.line()),
-            None => (progress.lanes == 1).then(|| flight.lanes[0].record.line()),
+            None => (flight.progress.lanes.get() == 1).then(|| flight.lanes[0].record.line()),
         }
     }
 

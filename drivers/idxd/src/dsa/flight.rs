@@ -37,44 +37,63 @@ pub(super) struct Lane {
     pub(super) credited: Cell<bool>,
 }
 
-/// How far a job has come.
-#[derive(Clone, Copy, Debug)]
+/// How far a job has come. Each field by itself: copying a whole structure of which a part was just written
+/// costs more than the work.
 pub(super) struct Progress {
-    pub(super) order: Order,
-    pub(super) block_on_fault: bool,
+    pub(super) order: Cell<Order>,
+    pub(super) block_on_fault: Cell<bool>,
     /// Lanes in use.
-    pub(super) lanes: u16,
+    pub(super) lanes: Cell<u16>,
     /// Offset of the first byte no lane has had yet.
-    pub(super) next: u64,
+    pub(super) next: Cell<u64>,
     /// Bytes done.
-    pub(super) done: u64,
+    pub(super) done: Cell<u64>,
     /// Offset of the first difference known.
-    pub(super) difference: Option<u64>,
-    pub(super) failure: Option<Failure>,
+    pub(super) difference: Cell<Option<u64>>,
+    pub(super) failure: Cell<Option<Failure>>,
     /// Submissions refused.
-    pub(super) tries: u32,
+    pub(super) tries: Cell<u32>,
     /// Members of the batch descriptor under way.
-    pub(super) batch: Option<u16>,
+    pub(super) batch: Cell<Option<u16>>,
 }
 
 impl Progress {
-    pub(super) const fn new(order: Order, block_on_fault: bool) -> Self {
+    const fn new() -> Self {
         Self {
-            order,
-            block_on_fault,
-            lanes: 1,
-            next: 0,
-            done: 0,
-            difference: None,
-            failure: None,
-            tries: 0,
-            batch: None,
+            order: Cell::new(Order::Forward),
+            block_on_fault: Cell::new(false),
+            lanes: Cell::new(1),
+            next: Cell::new(0),
+            done: Cell::new(0),
+            difference: Cell::new(None),
+            failure: Cell::new(None),
+            tries: Cell::new(0),
+            batch: Cell::new(None),
         }
     }
 
+    /// Nothing done yet, on `lanes` lanes.
+    pub(super) fn begin(&self, order: Order, lanes: u16, block_on_fault: bool) {
+        self.order.set(order);
+        self.block_on_fault.set(block_on_fault);
+        self.lanes.set(lanes);
+        self.next.set(0);
+        self.done.set(0);
+        self.difference.set(None);
+        self.failure.set(None);
+        self.tries.set(0);
+        self.batch.set(None);
+    }
+
     /// Whether there is no point in starting further parts.
-    pub(super) const fn stops(&self) -> bool {
-        self.failure.is_some() || self.difference.is_some()
+    pub(super) fn stops(&self) -> bool {
+        self.failure.get().is_some() || self.difference.get().is_some()
+    }
+
+    fn fail(&self, failure: Failure) {
+        if self.failure.get().is_none() {
+            self.failure.set(Some(failure));
+        }
     }
 }
 
@@ -95,7 +114,7 @@ pub struct DsaFlight {
     pub(super) list: Box<[Cell<Descriptor>]>,
     pub(super) batch_record: Record,
     pub(super) job: Cell<Job>,
-    pub(super) progress: Cell<Progress>,
+    pub(super) progress: Progress,
 }
 
 impl DsaFlight {
@@ -116,7 +135,7 @@ impl DsaFlight {
             list: (0..lanes).map(|_| Cell::new(Descriptor::noop())).collect(),
             batch_record: Record::default(),
             job: Cell::new(nothing),
-            progress: Cell::new(Progress::new(Order::Forward, false)),
+            progress: Progress::new(),
         }
     }
 
@@ -160,9 +179,9 @@ impl DsaFlight {
             let access = if status.is_write_fault() { Access::Write } else { Access::Read };
             let addr = VirtAddr::new(done.fault_addr());
             let into = u64::from(done.bytes_completed()).min(place.len.get());
-            Failure::Address { access, addr, done_bytes: self.progress.get().done + into }
+            Failure::Address { access, addr, done_bytes: self.progress.done.get() + into }
         } else {
-            let done_bytes = self.progress.get().done;
+            let done_bytes = self.progress.done.get();
             match status.name() {
                 Some(name) => Failure::Status { status: status.0, name, done_bytes },
                 None => {
@@ -178,7 +197,7 @@ impl DsaFlight {
         let place = &self.lanes[usize::from(lane)];
         let at = place.offset.get() + place.kept.get();
         let left = place.len.get() - place.kept.get();
-        let mut progress = self.progress.get();
+        let progress = &self.progress;
         let mut difference = None;
         match job {
             Job::Compare { .. } if done.result() != 0 => {
@@ -200,19 +219,17 @@ impl DsaFlight {
             }
             _ => {}
         }
-        progress.done += left;
+        progress.done.set(progress.done.get() + left);
         if let Some(member) = members.get_mut(usize::from(lane)) {
-            self.progress.set(progress);
             let over = place.offset.get() + place.len.get() == job.bytes() || difference.is_some();
             if over {
                 member.result = Some(Ok(value(job, difference, place.seed.get())));
             }
         } else {
-            progress.difference = match (progress.difference, difference) {
+            progress.difference.set(match (progress.difference.get(), difference) {
                 (Some(known), Some(new)) => Some(known.min(new)),
                 (known, new) => known.or(new),
-            };
-            self.progress.set(progress);
+            });
         }
         Completed::Part
     }
@@ -223,9 +240,7 @@ impl DsaFlight {
         let kept = u64::from(place.descriptor.get().xfer_size()) - u64::from(rest.xfer_size());
         place.kept.set(place.kept.get() + kept);
         place.descriptor.set(rest);
-        let mut progress = self.progress.get();
-        progress.done += kept;
-        self.progress.set(progress);
+        self.progress.done.set(self.progress.done.get() + kept);
         self.fault(lane, job, done, false)
     }
 
@@ -235,7 +250,7 @@ impl DsaFlight {
             lane,
             access: if status.is_write_fault() { Access::Write } else { Access::Read },
             addr: VirtAddr::new(done.fault_addr()),
-            done_bytes: self.progress.get().done,
+            done_bytes: self.progress.done.get(),
             status: status.0,
             rest: rest_of(job, &self.lanes[usize::from(lane)].descriptor.get()),
             restarts,
@@ -243,14 +258,12 @@ impl DsaFlight {
     }
 
     /// Notes that a lane's work failed: the member's own failure in a batch, the job's otherwise.
-    fn fail(&self, members: &mut [Member], lane: u16, failure: Failure) {
+    pub(super) fn fail(&self, members: &mut [Member], lane: u16, failure: Failure) {
         if let Some(member) = members.get_mut(usize::from(lane)) {
             member.result.get_or_insert(Err(failure));
             return;
         }
-        let mut progress = self.progress.get();
-        progress.failure.get_or_insert(failure);
-        self.progress.set(progress);
+        self.progress.fail(failure);
     }
 
     /// A lane was given up.
@@ -272,16 +285,14 @@ impl DsaFlight {
     /// The batch descriptor completed: which lanes the device has taken on.
     pub(super) fn batch_completed(&self, record: &[u8; 32]) {
         let done = Completion::from_bytes(record);
-        let mut progress = self.progress.get();
-        let count = progress.batch.take().unwrap_or(0);
-        self.progress.set(progress);
+        let count = self.progress.batch.take().unwrap_or(0);
         let taken = match done.status().without_write() {
             status if status.is_success() => u32::from(count),
             Status::BATCH_FAILED => u32::from(count),
             Status::BATCH_PAGE_FAULT => done.descs_completed(),
             _ => 0,
         };
-        let lanes = self.lanes[..usize::from(progress.lanes)].iter();
+        let lanes = self.lanes[..usize::from(self.progress.lanes.get())].iter();
         let loaded = lanes.filter(|lane| lane.state.get() == LaneState::ToSubmit);
         for (index, lane) in (0_u32..).zip(loaded) {
             // One the device did not get to, or that has no record whatever the batch says, goes by itself.
@@ -293,15 +304,14 @@ impl DsaFlight {
 
     /// The job's outcome, with every lane idle.
     pub(super) fn outcome(&self, members: &[Member]) -> Result<Done, Failure> {
-        let progress = self.progress.get();
-        if let Some(failure) = progress.failure {
+        if let Some(failure) = self.progress.failure.get() {
             return Err(failure);
         }
         if !members.is_empty() {
-            return Ok(Done { bytes: progress.done, value: Value::None });
+            return Ok(Done { bytes: self.progress.done.get(), value: Value::None });
         }
         let job = self.job.get();
-        Ok(value(&job, progress.difference, self.lanes[0].seed.get()))
+        Ok(value(&job, self.progress.difference.get(), self.lanes[0].seed.get()))
     }
 }
 
