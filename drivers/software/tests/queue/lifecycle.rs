@@ -1,12 +1,13 @@
 //! Futures that go, scopes, shutting down, and who is kept waiting.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use svala::Value;
 use svala_software::{SoftwareConfig, SoftwareQueue};
 
@@ -62,7 +63,7 @@ fn small_job_overtakes_the_rest_of_a_large_one() {
     let runtime = runtime_with(SoftwareConfig { workers: 1, ..never_inline() });
     let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let order = executor.block_on(async {
-        let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let order = Arc::new(Mutex::new(Vec::new()));
         let jobs = [("copy", 128 << 20), ("crc", 64 << 20), ("small", 1 << 20)];
         let tasks: Vec<_> = jobs
             .into_iter()
@@ -108,10 +109,10 @@ fn scope_borrows_and_waits_even_for_handles_that_were_leaked() {
     }
 }
 
-fn cpu_threads() -> usize {
+fn threads_called(name: &str) -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.filter(|name| name.starts_with("svala-life")).count()
+    names.filter(|thread| thread.starts_with(name)).count()
 }
 
 /// Counts threads by a name of its own, since other tests have theirs.
@@ -120,36 +121,48 @@ fn dropping_the_runtime_ends_the_workers() {
     let config = SoftwareConfig { thread_name: "svala-life".into(), workers: 3, ..SoftwareConfig::default() };
     let runtime = runtime_with(config.clone());
     pollster::block_on(runtime.crc32c(noise(1 << 20), 0)).unwrap();
-    assert_eq!(cpu_threads(), 3);
+    assert_eq!(threads_called("svala-life"), 3);
     drop(runtime);
-    assert_eq!(cpu_threads(), 0);
+    assert_eq!(threads_called("svala-life"), 0);
     let unused = SoftwareQueue::new(config).unwrap();
     drop(unused);
-    assert_eq!(cpu_threads(), 0);
+    assert_eq!(threads_called("svala-life"), 0);
 }
 
-/// The last owner of the runtime is a task's waker, which a worker wakes and drops.
-#[test]
-fn runtime_dropped_on_a_worker_thread_does_not_wait_for_itself() {
-    struct Owner(parking_lot::Mutex<Option<svala::Runtime>>, std::sync::mpsc::Sender<()>);
-    impl std::task::Wake for Owner {
-        fn wake(self: Arc<Self>) {
-            drop(self.0.lock().take());
-            let _ = self.1.send(());
+/// A task that runs where it is woken: on a worker of the engine.
+struct RunsWhereWoken(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Wake for RunsWhereWoken {
+    fn wake(self: Arc<Self>) {
+        let task = self.0.lock().take();
+        if let Some(mut task) = task
+            && task.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self)))).is_pending()
+        {
+            *self.0.lock() = Some(task);
         }
     }
-    let runtime = runtime_with(never_inline());
-    let (sender, dropped) = std::sync::mpsc::channel();
-    let owner = Arc::new(Owner(parking_lot::Mutex::new(Some(runtime.clone())), sender));
-    let waker = Waker::from(owner);
-    let job = async move { runtime.copy(vec![1; 32 << 20], vec![0; 32 << 20]).await.map(drop) };
-    let mut job = Box::pin(job);
-    assert!(job.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    // The future goes with its handle on the runtime; the one in the waker is the last.
-    drop(job);
-    drop(waker);
-    // Nobody is woken for an abandoned operation, so the waker's drop may have been the end already.
-    let _ = dropped.recv_timeout(Duration::from_secs(60));
+}
+
+/// The task owns the last handle on the runtime, so the runtime ends on the worker that has done the task's job.
+#[test]
+fn runtime_that_ends_on_a_worker_does_not_wait_for_itself() {
+    let config = SoftwareConfig { thread_name: "svala-self".into(), ..never_inline() };
+    let runtime = runtime_with(config);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let task = async move {
+        let done = runtime.copy(noise(32 << 20), vec![0; 32 << 20]).await;
+        drop(runtime);
+        let _ = sender.send((std::thread::current().name().map(String::from), done.is_ok()));
+    };
+    Arc::new(RunsWhereWoken(Mutex::new(Some(Box::pin(task))))).wake();
+    let (thread, ok) = receiver.recv_timeout(Duration::from_secs(60)).expect("the runtime has ended");
+    assert!(ok);
+    assert!(thread.is_some_and(|name| name.starts_with("svala-self")), "not woken by a worker");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while threads_called("svala-self") != 0 {
+        assert!(Instant::now() < deadline, "a worker stays");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use svala::{Error, Path, Reason, Runtime};
+use svala_software::SoftwareConfig;
 
 use super::{LENGTHS, never_inline, noise, runtime, runtime_with};
 
@@ -110,4 +111,36 @@ fn many_jobs_at_once_each_get_their_own_answer() {
     });
     let snapshot = runtime.snapshot();
     assert_eq!((snapshot.queues[0].operations, snapshot.queues[0].failures), (128, 0));
+}
+
+/// Comparisons that end early are still in the ring when they do, while other workers are about to take them up.
+#[test]
+fn comparisons_that_end_early_among_others_all_end() {
+    const LEN: usize = 6 << 20;
+    let pool = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = runtime_with(SoftwareConfig { workers: 4, depth: 8, ..never_inline() });
+    pool.block_on(async {
+        let tasks: Vec<_> = (0..16_usize)
+            .map(|task| {
+                let runtime = runtime.clone();
+                tokio::spawn(async move {
+                    let (mut a, mut b) = (vec![3_u8; LEN], vec![3_u8; LEN]);
+                    for round in 0..40 {
+                        let at = (task * 7919 + round * 104_729) * 4096 % LEN;
+                        b[at] = 4;
+                        let found = runtime.compare(a, b).await.unwrap();
+                        assert_eq!(found.value, Some(at as u64));
+                        (a, b) = found.buffers;
+                        b[at] = 3;
+                        if round % 8 == task % 8 {
+                            a = runtime.crc32c(a, 0).await.unwrap().buffers;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
 }
