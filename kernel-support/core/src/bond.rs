@@ -1,8 +1,8 @@
 //! Bonds: device + address space + PASID, from bind to unbind.
 //!
 //! The same address space bound again shares the attachment, counted; the last bond to go detaches it. A bind stops at
-//! the first thing that is not as asked: a PASID in use by anybody else, a device that is leaving, hardware that says
-//! no. What it had taken by then goes back by itself.
+//! the first thing that is not as asked: a PASID in use by anybody else, no room, hardware that says no. What it had
+//! taken by then goes back by itself.
 //!
 //! The `binding` lock is held over the whole of a bind and of an unbind, the device's
 //! [`Hardware`](super::Hardware) calls included, so two binds of one address space cannot both program it. Neither is
@@ -16,7 +16,6 @@ use super::handle::{AttachHandle, Detaching, HandleRef, Inner, NewHandle, Sva};
 use super::iopf::{Enabled, Iopf, Shared};
 use super::pasid::{Busy, Holder, Pasid, PasidNumber};
 use super::platform::{Hardware, Identity, Platform, SharedOf, SlotsOf};
-use super::state::Phase;
 use super::stats::BondStats;
 
 /// An attachment and how many bonds share it.
@@ -105,11 +104,11 @@ fn bind<P: Platform>(
     let pasid = exclusive(iopf, &key, choice)?;
     let slot = bonds.vacant()?;
     let handle = NewHandle::try_new(space)?;
-    let place: Place<'_, P> = Place::take(iopf)?;
     let reservation = pasid.reserve();
     iopf.device.program(reservation.number(), handle.payload())?;
     let handle = reservation.publish(handle);
-    place.keep();
+    // Nobody drains meanwhile: the device is borrowed as `Enabled`.
+    iopf.state.with(|state| state.bonds += 1);
     let bond = Bond::new(iopf, &handle);
     *slot = Some(Bound { handle, users: 1 });
     Ok(bond)
@@ -126,37 +125,6 @@ fn exclusive<P: Platform>(
     match attached {
         Some(_) => Err(Error::Busy(Busy { pasid, holder: Holder::Sva })),
         None => iopf.table.claim(pasid),
-    }
-}
-
-/// A bond's place in the count that keeps the device from being drained.
-struct Place<'a, P: Platform> {
-    iopf: &'a SharedOf<P, Shared<P>>,
-    kept: bool,
-}
-
-impl<'a, P: Platform> Place<'a, P> {
-    fn take(iopf: &'a SharedOf<P, Shared<P>>) -> Result<Self, Error> {
-        iopf.state.with(|state| {
-            if state.phase != Phase::Enabled {
-                return Err(Error::NotEnabled);
-            }
-            state.bonds += 1;
-            Ok(())
-        })?;
-        Ok(Self { iopf, kept: false })
-    }
-
-    fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl<P: Platform> Drop for Place<'_, P> {
-    fn drop(&mut self) {
-        if !self.kept {
-            leave::<P>(self.iopf);
-        }
     }
 }
 

@@ -36,8 +36,6 @@ pub enum Error {
         /// The one it has.
         pasid: PasidNumber,
     },
-    /// The device is being removed.
-    NotEnabled,
     /// The device refused the PASID entry.
     Hardware(HardwareError),
 }
@@ -51,7 +49,6 @@ impl fmt::Display for Error {
             Self::BondsFull { bonds_max } => write!(f, "device has all the bonds it may have ({bonds_max})"),
             Self::Busy(busy) => busy.fmt(f),
             Self::BoundElsewhere { pasid } => write!(f, "address space is bound already, as pasid {pasid}"),
-            Self::NotEnabled => f.write_str("device is being removed"),
             Self::Hardware(error) => error.fmt(f),
         }
     }

@@ -199,10 +199,10 @@ fn the_same_space_shares_and_the_last_bond_unbinds() {
     assert_ne!(first.pasid(), other.pasid());
     assert_eq!(told.programmings.load(Ordering::Relaxed), 2);
     assert!(first.unbind().is_none());
-    assert!(told.programmed.lock().unwrap().contains(&second.pasid()));
+    assert!(iopf.device().is_programmed(second.pasid()));
     let number = second.pasid();
     assert_eq!(second.unbind().unwrap().poll_drained().unwrap().number(), number);
-    assert!(!told.programmed.lock().unwrap().contains(&number));
+    assert!(!iopf.device().is_programmed(number));
     drop(other);
     assert_eq!((table.in_use(), told.alive(), iopf.held().bonds), (0, 0, 0));
 }

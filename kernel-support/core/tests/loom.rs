@@ -273,11 +273,11 @@ fn bind_against_bind_of_the_same_space() {
 fn report_against_bind() {
     explore(3, || {
         let (told, _table, iopf) = device();
-        let reporter = iopf.reporter();
-        let told_too = told.clone();
+        let iopf = Arc::new(iopf);
+        let iopf_too = iopf.clone();
         let engine = thread::spawn(move || {
-            if reporter.report(write(pasid(2))).is_ok() {
-                assert!(told_too.programmed.lock().unwrap().contains(&pasid(2)));
+            if iopf_too.reporter().report(write(pasid(2))).is_ok() {
+                assert!(iopf_too.device().is_programmed(pasid(2)));
             }
         });
         let bond = iopf.bind(told.named(1), PasidChoice::Number(pasid(2))).unwrap();
@@ -374,5 +374,25 @@ fn report_against_a_sleeping_worker() {
         worker.join().unwrap();
         drop(bond);
         assert_eq!(remove(iopf.quiesce(Discard::AnswerInvalid), &told).success, 1);
+    });
+}
+
+/// A worker that wakes and finds its group taken by another sleeps on; it ends only when the device is quiesced.
+#[test]
+fn wait_against_another_taker() {
+    explore(4, || {
+        let (told, _table, iopf) = device();
+        let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+        iopf.reporter().report(write(bond.pasid())).unwrap();
+        let (queue, other) = (iopf.queue(), iopf.queue());
+        let sleeper = thread::spawn(move || queue.wait().expect("not quiesced").respond(Code::Success));
+        if let Some(group) = other.take() {
+            group.respond(Code::Success);
+            iopf.reporter().report(write(bond.pasid())).unwrap();
+        }
+        sleeper.join().unwrap();
+        drop(bond);
+        let stats = remove(iopf.quiesce(Discard::AnswerInvalid), &told);
+        assert_eq!((stats.success, stats.groups), (stats.groups, told.answers().len() as u64));
     });
 }

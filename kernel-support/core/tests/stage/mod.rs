@@ -64,19 +64,29 @@ impl Told {
 /// The device end of [`Told`].
 pub(crate) struct Recorder<E: Env> {
     told: Arc<Told>,
-    /// Read before everything the device does: a place where a model checker may go on with another thread.
-    pause: E::Word,
+    /// Touched by everything the device does. A model checker switches threads only around what it can see two of
+    /// them touch, and [`Told`] it cannot see.
+    seen: E::Word,
 }
 
 impl<E: Env> Recorder<E> {
     pub(crate) fn new(told: Arc<Told>) -> Self {
-        Self { told, pause: E::Word::new(0) }
+        Self { told, seen: E::Word::new(0) }
+    }
+
+    pub(crate) fn touch(&self) {
+        self.seen.fetch_or(1);
+    }
+
+    pub(crate) fn is_programmed(&self, pasid: PasidNumber) -> bool {
+        self.touch();
+        self.told.programmed.lock().unwrap().contains(&pasid)
     }
 }
 
 impl<E: Env> Responder for Recorder<E> {
     fn respond(&self, response: PageResponse) {
-        self.pause.load();
+        self.touch();
         assert!(!self.told.removed.load(Ordering::Relaxed), "response after removal: {response:?}");
         self.told.responses.lock().unwrap().push(response);
     }
@@ -84,7 +94,7 @@ impl<E: Env> Responder for Recorder<E> {
 
 impl<E: Env> Hardware<Named> for Recorder<E> {
     fn program(&self, pasid: PasidNumber, _: &Named) -> Result<(), HardwareError> {
-        self.pause.load();
+        self.touch();
         if self.told.refuse.swap(false, Ordering::Relaxed) {
             return Err(HardwareError(-5));
         }
@@ -94,7 +104,7 @@ impl<E: Env> Hardware<Named> for Recorder<E> {
     }
 
     fn clear(&self, pasid: PasidNumber) {
-        self.pause.load();
+        self.touch();
         assert!(self.told.programmed.lock().unwrap().remove(&pasid), "{pasid} cleared, never programmed");
     }
 }
