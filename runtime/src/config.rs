@@ -22,7 +22,8 @@ pub struct Config {
     pub window_bytes_max: u64,
     /// Times a queue may refuse one submission.
     pub submit_tries_max: u32,
-    /// How long a device may take to answer before the operation is reported as unanswered.
+    /// How long a device may take to answer before the operation is reported as unanswered. The CPU may take as long as
+    /// it needs.
     pub answer_within: Duration,
     /// How long shutting down waits for operations under way.
     pub drain_within: Duration,
