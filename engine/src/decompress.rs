@@ -1,6 +1,6 @@
 //! Expanding a framed stream from one buffer into another.
 
-use svala::{Check, Completed, Failed, Inflated, IoBuf, IoBufMut, Operation, Report, Slice};
+use svala::{Check, Completed, Error, Failed, Inflated, IoBuf, IoBufMut, Operation, Report, Slice};
 use svala_software::{CheckKind, Format};
 
 use crate::compress::len_of;
@@ -73,6 +73,11 @@ impl Engine {
         let Completed { value, report, buffers: (body, dst) } =
             match self.inflate(body, dst, check(format)).await {
                 Ok(done) => done,
+                // Not about the stream: the CPU would only hide it.
+                Err(Failed { error, buffers, .. }) if is_of_memory(&error) => {
+                    let buffers = buffers.map(|(body, dst)| (body.into_inner(), dst));
+                    return Err((DecompressError::Operation(error), buffers));
+                }
                 // The CPU engine goes over it again and says what is wrong, and where.
                 Err(Failed { buffers: Some((body, dst)), .. }) => return Ok(Err((body.into_inner(), dst))),
                 Err(failed) => return Err((DecompressError::Operation(failed.error), None)),
@@ -145,6 +150,11 @@ impl Engine {
             Err(error) => Err((error, Some((src, dst)))),
         }
     }
+}
+
+/// Whether a failure is about memory or the runtime, not about what is in the stream.
+const fn is_of_memory(error: &Error) -> bool {
+    matches!(error, Error::Fault { .. } | Error::Vanished { .. } | Error::Closed { .. })
 }
 
 /// Parses the header at byte `at`; says where the deflate stream begins.

@@ -37,4 +37,4 @@ pub use svala::{
     IoBuf, IoBufMut, Job, Lent, Operation, Outcome, Path, QueueName, QueueSnapshot, Reason, Report,
     ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
 };
-pub use svala_software::Format;
+pub use svala_software::{Format, FrameError};
