@@ -1,2 +1,7 @@
-//! The svala command.
-fn main() {}
+//! The svala command. Everything is in the library of the same package.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    svala_cli::main()
+}

@@ -1,0 +1,86 @@
+//! What can go wrong, in one line that names the file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use svala_engine::OpenError;
+
+use crate::exit::Exit;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The system refused something about a file.
+    #[error("{}: {what}{source}", path.display())]
+    File { path: PathBuf, what: &'static str, source: io::Error },
+    /// Not something that can be mapped.
+    #[error("{}: {what}, not a regular file", path.display())]
+    NotRegular { path: PathBuf, what: &'static str },
+    /// A file as in /proc, whose size is not known.
+    #[error("{}: has no size but has contents (as files in /proc do): cannot be mapped", path.display())]
+    Sizeless { path: PathBuf },
+    /// Reading and writing the same file.
+    #[error("{} and {} are the same file", read.display(), destination.display())]
+    SameFile { read: PathBuf, destination: PathBuf },
+    /// The destination is there.
+    #[error("{}: exists (--force replaces it)", path.display())]
+    Exists { path: PathBuf },
+    /// The destination does not fit on its file system.
+    #[error("{}: {bytes} bytes do not fit on the file system, which has {free} free", path.display())]
+    NoRoom { path: PathBuf, bytes: u64, free: u64 },
+    /// A file became shorter while it was in use.
+    #[error("{}: truncated while in use: {was} bytes at first, {now} now (data vanished)", path.display())]
+    Vanished { path: PathBuf, was: u64, now: u64 },
+    /// An operation on a file failed.
+    #[error("{}: at byte {offset}: {error}{}", path.display(), cause(error))]
+    Operation { path: PathBuf, offset: u64, error: svala::Error },
+    /// What is in a compressed file is broken.
+    #[error("{}: {what}", path.display())]
+    Stream { path: PathBuf, what: String },
+    /// Compressed data is not for people's eyes.
+    #[error("standard output is a terminal: compressed data is not written to it")]
+    Terminal,
+    /// Two things want to go to standard output.
+    #[error("--json and the data would both go to standard output")]
+    TwoOutputs,
+    /// Nobody reads what is printed.
+    #[error("standard output: {0}")]
+    Stdout(#[source] io::Error),
+    /// There is no such device.
+    #[error("device {0}")]
+    Device(#[from] OpenError),
+    /// Signals cannot be handled.
+    #[error("signals: {0}")]
+    Signals(#[source] io::Error),
+    /// Ended by a signal.
+    #[error("ended by signal {0}")]
+    Stopped(i32),
+}
+
+impl Trouble {
+    /// The system refused something about `path`.
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
+        Self::doing("", path, source)
+    }
+
+    /// The system refused `what` (a phrase that ends in a colon and a space) about `path`.
+    pub(crate) fn doing(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.to_owned(), what, source }
+    }
+
+    /// How the program ends.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::Stopped(signal) => Exit::Signal(*signal),
+            _ => Exit::Trouble,
+        }
+    }
+}
+
+/// What the kernel said about a fault, where it said something.
+fn cause(error: &svala::Error) -> String {
+    match error {
+        svala::Error::Fault { source: Some(source), .. } => format!(": {source}"),
+        _ => String::new(),
+    }
+}

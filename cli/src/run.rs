@@ -1,0 +1,151 @@
+//! From the command line to the exit status.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use svala_engine::{Engine, block_on};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{self, Args, Command, Common};
+use crate::error::Trouble;
+use crate::exit::Exit;
+use crate::output::Manner;
+use crate::progress::Progress;
+use crate::report::Stats;
+use crate::stop::Stop;
+use crate::tally::Tally;
+use crate::{compare, compress, copy, crc, decompress, fill, list};
+
+/// What a command works with.
+pub(crate) struct Session<'a> {
+    pub(crate) engine: Engine,
+    pub(crate) stop: Stop,
+    pub(crate) progress: Progress,
+    pub(crate) common: &'a Common,
+}
+
+impl Session<'_> {
+    /// Prints `line` and a line's end, unless nothing is to be printed but the result as JSON, or nothing at all.
+    pub(crate) fn say(&self, line: &[u8]) -> Result<(), Trouble> {
+        if self.common.quiet || self.common.json {
+            return Ok(());
+        }
+        print(line)
+    }
+
+    /// As the options say, with these permission bits.
+    pub(crate) fn manner(&self, mode: u32) -> Manner {
+        Manner { force: self.common.force, sync: !self.common.no_sync, mode }
+    }
+}
+
+/// What a command found.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) exit: Exit,
+    pub(crate) tally: Tally,
+    /// Part of the time: waiting for the disk at the end.
+    pub(crate) sync: Duration,
+    /// The result for programs.
+    pub(crate) fields: Value,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            let printed = error.print();
+            let code = if printed.is_ok() { error.exit_code() } else { 2 };
+            return ExitCode::from(u8::try_from(code).unwrap_or(2));
+        }
+    };
+    trace(args.common.verbose);
+    match run(&args) {
+        Ok(exit) => exit.into(),
+        Err(trouble) => {
+            complain(&args, &trouble);
+            trouble.exit().into()
+        }
+    }
+}
+
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::builder().parse_lossy(format!("svala={level},svala_cli={level},svala_engine={level},svala_software={level},svala_idxd={level},idxd_emu={level}"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+fn run(args: &Args) -> Result<Exit, Trouble> {
+    let Args { command, common } = args;
+    let stop = Stop::install()?;
+    let engine = Engine::builder().device(common.device.clone()).faults(common.faults).open()?;
+    let session = Session { engine, stop, progress: Progress::new(!common.quiet && !common.json), common };
+    let start = Instant::now();
+    let found = block_on(dispatch(&session, command));
+    let taken = start.elapsed();
+    session.progress.end();
+    let finding = found?;
+    let stats = Stats::new(&session.engine, &finding.tally, taken, finding.sync);
+    if common.json {
+        let result = json!({ "command": command.name(), "exit": finding.exit.code() });
+        print(merged([result, finding.fields, json!({ "stats": stats })]).to_string().as_bytes())?;
+    }
+    if common.stats {
+        let _ = write!(io::stderr(), "{stats}");
+    }
+    Ok(finding.exit)
+}
+
+async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, Trouble> {
+    match command {
+        Command::Copy(args) => copy::run(session, args).await,
+        Command::Crc(args) => crc::run(session, args).await,
+        Command::Compare(args) => compare::run(session, args).await,
+        Command::Fill(args) => fill::run(session, args).await,
+        Command::Compress(args) => compress::run(session, args).await,
+        Command::Decompress(args) => decompress::run(session, args).await,
+        Command::List => list::run(session),
+    }
+}
+
+/// One object with the fields of all, in their order.
+fn merged(parts: [Value; 3]) -> Value {
+    let mut all = Map::new();
+    for part in parts {
+        if let Value::Object(fields) = part {
+            all.extend(fields);
+        }
+    }
+    Value::Object(all)
+}
+
+/// Says what went wrong. That nobody reads the output (as in `svala crc * | head -1`) is no news to anybody.
+fn complain(args: &Args, trouble: &Trouble) {
+    if let Trouble::Stdout(error) = trouble
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        return;
+    }
+    let _ = writeln!(io::stderr(), "svala: {trouble}");
+    if args.common.json {
+        let exit = trouble.exit().code();
+        let result = json!({ "command": args.command.name(), "exit": exit, "error": trouble.to_string() });
+        let _ = print(result.to_string().as_bytes());
+    }
+}
+
+fn print(line: &[u8]) -> Result<(), Trouble> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(line)
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush())
+        .map_err(Trouble::Stdout)
+}
