@@ -96,6 +96,11 @@ impl Plan {
         self
     }
 
+    /// When the n-th job is done, going round these.
+    pub fn by_turns<const N: usize>(n: u64, whens: [When; N]) -> Self {
+        Self::done(whens[usize::try_from(n).expect("64-bit") % N])
+    }
+
     pub const fn refuse(mut self, times: u32) -> Self {
         self.refuse = times;
         self
@@ -149,6 +154,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Flights whose end the runtime has fetched.
     pub fetched: u64,
+    pub polls: u64,
     pub resubmitted: u64,
     pub cancelled: u64,
     pub blocked_on_fault: u64,
@@ -557,6 +563,7 @@ unsafe impl Queue for Scripted {
             return Polled::Done(Err(Failure::Cancelled));
         }
         run.polls += 1;
+        lock(&self.shared.stats).polls += 1;
         match run.when {
             Some(When::Inline) => run.work(),
             Some(When::Polls(n)) if run.polls >= n => run.work(),
