@@ -53,6 +53,8 @@ async fn one_of_each(runtime: &Runtime, buffers: Buffers) -> Buffers {
     Buffers { a, b, room, batch }
 }
 
+const TRIES_MAX: usize = 5;
+
 /// One test, so that nothing else allocates meanwhile.
 #[test]
 fn operations_allocate_nothing_after_start_up() {
@@ -71,11 +73,16 @@ fn operations_allocate_nothing_after_start_up() {
         for _ in 0..10 {
             buffers = executor.block_on(one_of_each(&runtime, buffers));
         }
-        let before = COUNT.load(Ordering::SeqCst);
-        for _ in 0..rounds {
-            buffers = executor.block_on(one_of_each(&runtime, buffers));
+        // The process has other threads, which may be setting themselves up still; what an operation allocates, it
+        // allocates every time.
+        let mut counts = Vec::with_capacity(TRIES_MAX);
+        while counts.len() < TRIES_MAX && !counts.contains(&0) {
+            let before = COUNT.load(Ordering::SeqCst);
+            for _ in 0..rounds {
+                buffers = executor.block_on(one_of_each(&runtime, buffers));
+            }
+            counts.push(COUNT.load(Ordering::SeqCst) - before);
         }
-        let count = COUNT.load(Ordering::SeqCst) - before;
-        assert_eq!(count, 0, "allocations in {rounds} rounds of {len} bytes");
+        assert!(counts.contains(&0), "allocations in {rounds} rounds of {len} bytes: {counts:?}");
     }
 }

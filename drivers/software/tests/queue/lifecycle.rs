@@ -8,10 +8,10 @@ use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use svala::Value;
+use svala::{DeflateOptions, Runtime, Value};
 use svala_software::{SoftwareConfig, SoftwareQueue};
 
-use super::{Counted, never_inline, noise, runtime, runtime_with};
+use super::{Counted, never_inline, noise, runtime, runtime_with, text};
 
 #[test]
 fn dropped_futures_leave_nothing_behind() {
@@ -33,22 +33,21 @@ fn dropped_futures_leave_nothing_behind() {
     assert_eq!(alive.load(Ordering::SeqCst), 0, "buffers alive");
 }
 
-/// The timer is due when the copy has begun. On one thread it can only fire if that thread is free before the copy
-/// ends; which of the two came first is recorded by the tasks themselves.
+/// The timer is looked at before the copy, so it fires unless the very first look at the copy lasts to its end: that
+/// would be a thread that is held. (256 MiB take longer than a millisecond.)
 #[test]
 fn executor_thread_is_free_while_a_large_job_runs() {
     const LEN: usize = 256 << 20;
     let runtime = runtime_with(SoftwareConfig { workers: 1, ..SoftwareConfig::default() });
     let executor = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let turns = executor.block_on(async {
-        let copy = runtime.copy(vec![1_u8; LEN], vec![0_u8; LEN]);
-        let mut copy = pin!(copy);
+        let mut copy = pin!(runtime.copy(vec![1_u8; LEN], vec![0_u8; LEN]));
         let mut turns = 0;
         let buffers = loop {
             tokio::select! {
                 biased;
-                done = &mut copy => break done.unwrap().buffers,
                 () = tokio::time::sleep(Duration::from_millis(1)) => turns += 1,
+                done = &mut copy => break done.unwrap().buffers,
             }
         };
         assert!(buffers.0 == buffers.1);
@@ -57,13 +56,12 @@ fn executor_thread_is_free_while_a_large_job_runs() {
     assert!(turns > 0, "no timer fired during the copy of 256 MiB");
 }
 
-/// One worker, kept busy with large jobs: a small one that comes later is not the last to end.
-#[test]
-fn small_job_overtakes_the_rest_of_a_large_one() {
+/// The order in which jobs of one worker end, handed over large ones first.
+fn order_of_ends() -> Vec<&'static str> {
     let runtime = runtime_with(SoftwareConfig { workers: 1, ..never_inline() });
     let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let order = executor.block_on(async {
-        let order = Arc::new(Mutex::new(Vec::new()));
+    let order = Arc::new(Mutex::new(Vec::new()));
+    executor.block_on(async {
         let jobs = [("copy", 128 << 20), ("crc", 64 << 20), ("small", 1 << 20)];
         let tasks: Vec<_> = jobs
             .into_iter()
@@ -81,9 +79,15 @@ fn small_job_overtakes_the_rest_of_a_large_one() {
         for task in tasks {
             task.await.unwrap();
         }
-        order.lock().clone()
     });
-    assert_eq!(order[0], "small", "{order:?}");
+    Arc::into_inner(order).expect("the tasks have ended").into_inner()
+}
+
+/// Seen once is enough: where jobs are done one after the other it never happens. It may take another try if this
+/// thread was kept from handing the small job over while the large ones were done.
+#[test]
+fn small_job_overtakes_the_rest_of_large_ones() {
+    assert!((0..20).any(|_| order_of_ends()[0] == "small"));
 }
 
 #[test]
@@ -115,18 +119,27 @@ fn threads_called(name: &str) -> usize {
     names.filter(|thread| thread.starts_with(name)).count()
 }
 
+/// Threads name themselves when they begin and leave the list a moment after they were joined.
+fn wait_for_threads(name: &str, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while threads_called(name) != count {
+        assert!(Instant::now() < deadline, "{} threads {name}, not {count}", threads_called(name));
+        std::thread::yield_now();
+    }
+}
+
 /// Counts threads by a name of its own, since other tests have theirs.
 #[test]
 fn dropping_the_runtime_ends_the_workers() {
     let config = SoftwareConfig { thread_name: "svala-life".into(), workers: 3, ..SoftwareConfig::default() };
     let runtime = runtime_with(config.clone());
     pollster::block_on(runtime.crc32c(noise(1 << 20), 0)).unwrap();
-    assert_eq!(threads_called("svala-life"), 3);
+    wait_for_threads("svala-life", 3);
     drop(runtime);
-    assert_eq!(threads_called("svala-life"), 0);
+    wait_for_threads("svala-life", 0);
     let unused = SoftwareQueue::new(config).unwrap();
     drop(unused);
-    assert_eq!(threads_called("svala-life"), 0);
+    wait_for_threads("svala-life", 0);
 }
 
 /// A task that runs where it is woken: on a worker of the engine.
@@ -158,10 +171,20 @@ fn runtime_that_ends_on_a_worker_does_not_wait_for_itself() {
     let (thread, ok) = receiver.recv_timeout(Duration::from_secs(60)).expect("the runtime has ended");
     assert!(ok);
     assert!(thread.is_some_and(|name| name.starts_with("svala-self")), "not woken by a worker");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while threads_called("svala-self") != 0 {
-        assert!(Instant::now() < deadline, "a worker stays");
-        std::thread::yield_now();
+    wait_for_threads("svala-self", 0);
+}
+
+/// Devices have no time at all to answer here. The runtime looks four times a second, and this takes longer.
+#[test]
+fn job_on_the_cpu_may_take_as_long_as_it_needs() {
+    let queue = SoftwareQueue::new(SoftwareConfig { workers: 1, ..never_inline() }).unwrap();
+    let builder = Runtime::builder().config(|config| config.answer_within = Duration::ZERO);
+    let runtime = builder.queue(queue).build().unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(600) {
+        let options = DeflateOptions { level: 9, ..DeflateOptions::default() };
+        let done = pollster::block_on(runtime.deflate(text(24 << 20), vec![0; 32 << 20], options));
+        assert!(done.is_ok(), "{}", done.unwrap_err());
     }
 }
 
@@ -183,6 +206,7 @@ fn idle_workers_use_no_cpu() {
     let config = SoftwareConfig { thread_name: "svala-idle".into(), workers: 2, ..SoftwareConfig::default() };
     let runtime = runtime_with(config);
     pollster::block_on(runtime.crc32c(noise(4 << 20), 0)).unwrap();
+    wait_for_threads("svala-idle", 2);
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut before = ticks();
     loop {
