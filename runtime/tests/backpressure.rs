@@ -105,7 +105,7 @@ fn without_room_trying_is_busy_and_gives_the_buffers_back() {
     let (runtime, device) = support::runtime(options);
     let mut first = Task::new(runtime.fill(vec![0; 8], 1));
     first.poll_pending();
-    let failed = within(runtime.try_copy(vec![1; 8], vec![2; 8])).err().expect("no room");
+    let failed = within(runtime.try_copy(vec![1; 8], vec![2; 8])).expect_err("no room");
     assert!(matches!(failed.error, Error::Busy { .. }));
     assert_eq!(failed.buffers, Some((vec![1; 8], vec![2; 8])));
     device.release(0);
@@ -123,7 +123,7 @@ fn a_refusal_is_busy_to_those_who_try() {
         Plan::done(When::Thread).refuse(if n == 0 { u32::MAX } else { 0 })
     });
     let (runtime, _device) = support::runtime(options.depth(1));
-    let failed = within(runtime.try_crc32c(vec![1; 8], 0)).err().expect("refused");
+    let failed = within(runtime.try_crc32c(vec![1; 8], 0)).expect_err("refused");
     assert!(matches!(failed.error, Error::Busy { .. }));
     assert_eq!(failed.buffers, Some(vec![1; 8]));
     within(runtime.fill(vec![0; 9], 0)).expect("the slot is back");
@@ -146,7 +146,7 @@ fn shutting_down_wakes_those_who_wait() {
                 assert_eq!(runtime.shutdown().unanswered, 0);
             });
             for task in waiting {
-                let failed = task.finish().err().expect("closed");
+                let failed = task.finish().expect_err("closed");
                 assert!(matches!(failed.error, Error::Closed { .. }));
                 assert_eq!(failed.buffers, Some(vec![3; 8]));
             }
@@ -162,18 +162,18 @@ fn nothing_starts_after_a_shutdown() {
     let (runtime, device) = support::runtime(Options::all(Completion::Polled, Plan::done(When::Thread)));
     assert_eq!(runtime.shutdown().unanswered, 0);
     let closed = |error: &Error| matches!(error, Error::Closed { .. });
-    assert!(closed(&within(runtime.fill(vec![0; 8], 1)).err().expect("closed").error));
-    assert!(closed(&within(runtime.try_fill(vec![0; 8], 1)).err().expect("closed").error));
+    assert!(closed(&within(runtime.fill(vec![0; 8], 1)).expect_err("closed").error));
+    assert!(closed(&within(runtime.try_fill(vec![0; 8], 1)).expect_err("closed").error));
     let mut batch = Batch::<Vec<u8>, Vec<u8>>::with_capacity(1);
     batch.fill(vec![0; 8], 1).expect("room");
-    let failed = within(runtime.run_batch(batch)).err().expect("closed");
+    let failed = within(runtime.run_batch(batch)).expect_err("closed");
     assert!(closed(&failed.error));
     assert_eq!(failed.buffers.expect("the batch comes back").len(), 1);
     let mut bytes = [0; 8];
     runtime.scope(|scope| {
         assert!(closed(&scope.fill(&mut bytes, 1).expect_err("closed")));
     });
-    let src = vec![0_u8; 8];
+    let src = [0_u8; 8];
     let job = Job::Crc32c { src: VirtAddr::of(src.as_ptr()), len: 8, seed: 0 };
     assert!(closed(&raw(&runtime, job).expect_err("closed")));
     assert_eq!(device.stats().offered, 0);
