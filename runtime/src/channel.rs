@@ -10,17 +10,19 @@
 #![expect(unsafe_code, reason = "slot contents are owned by protocol")]
 
 mod in_flight;
+mod line;
 mod resolve;
 mod turn;
 
 pub(crate) use in_flight::{Ended, InFlight};
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
 
 use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submitted};
 use crate::config::Config;
@@ -32,6 +34,7 @@ use crate::reactor::Doorbell;
 use crate::report::{Faults, QueueSnapshot};
 use crate::slot::{Completed, Contents, FreeList, Held, Phase, Slot};
 use crate::sync::{AtomicBool, AtomicU32, Ordering, fence};
+use line::{Joined, Line};
 use turn::Turn;
 
 /// What wakes and drops one round of reaping may leave to do with the list unlocked.
@@ -51,11 +54,8 @@ pub(crate) struct Channel {
     capabilities: Capabilities,
     slots: Box<[Slot]>,
     free: FreeList,
-    /// Futures that wait for a slot stand in line; the first of them is notified when there is room.
-    line: Semaphore,
-    room: Notify,
-    /// How many there are.
-    waiting: AtomicU32,
+    /// Futures that wait for a slot.
+    line: Line,
     /// Slots that are waited for. Capacity for all of them.
     handed: Mutex<Vec<u32>>,
     handed_len: AtomicU32,
@@ -113,9 +113,7 @@ impl Channel {
             capabilities,
             slots: (0..depth).map(|_| Slot::new(path)).collect(),
             free: FreeList::new(depth),
-            line: Semaphore::const_new(1),
-            room: Notify::new(),
-            waiting: AtomicU32::new(0),
+            line: Line::new(),
             handed: Mutex::new(Vec::with_capacity(depth as usize)),
             handed_len: AtomicU32::new(0),
             turn: Turn::new(),
@@ -136,8 +134,9 @@ impl Channel {
     }
 
     /// Takes a slot if one is free, nobody has waited longer and the channel is open.
+    #[inline]
     pub(crate) fn try_acquire(&self) -> Option<u32> {
-        if self.is_closed() || self.waiting.load(Ordering::SeqCst) != 0 {
+        if self.is_closed() || self.line.is_waited_in() {
             return None;
         }
         self.take_slot()
@@ -150,29 +149,24 @@ impl Channel {
     }
 
     /// Waits for a slot; none when the channel closes. First come, first served.
-    pub(crate) async fn acquire(&self) -> Option<u32> {
-        let _here = Waiting::announce(self);
-        // One at a time looks for a slot, so that nobody takes what another was woken for.
-        let _turn = self.line.acquire().await.ok()?;
-        loop {
-            let mut notified = std::pin::pin!(self.room.notified());
-            // In the queue before looking: a slot given back from now on notifies.
-            notified.as_mut().enable();
-            if self.closed.load(Ordering::SeqCst) {
-                return None;
-            }
-            if let Some(slot) = self.take_slot() {
-                return Some(slot);
-            }
-            notified.await;
-        }
+    pub(crate) fn acquire(&self) -> Acquire<'_> {
+        Acquire { channel: self, ticket: None }
     }
 
+    /// Frees a slot whose contents have been emptied. Calls wakers: no lock may be held.
     fn give_back(&self, slot: u32) {
+        self.free_slot(slot);
+        self.serve_line();
+    }
+
+    fn free_slot(&self, slot: u32) {
         self.slots[slot as usize].handshake.release();
         self.free.push(slot);
-        if self.waiting.load(Ordering::SeqCst) != 0 {
-            self.room.notify_one();
+    }
+
+    fn serve_line(&self) {
+        if self.line.is_waited_in() {
+            self.line.serve(|| self.take_slot());
         }
     }
 
@@ -180,7 +174,6 @@ impl Channel {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.line.close();
-        self.room.notify_one();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -340,6 +333,8 @@ impl Channel {
             let queue = self.capabilities().name;
             tracing::error!(%queue, "a waker or a buffer panicked on the thread that reaps");
         }
+        // A slot may have become free with the list locked, where nobody can be woken.
+        self.serve_line();
     }
 
     /// Drives one slot of the reaper's. The lock of `handed` is held.
@@ -355,7 +350,7 @@ impl Channel {
                 Completed::Reaper => {
                     place.tally.count_abandoned();
                     let held = contents.held.move_out();
-                    self.give_back(slot);
+                    self.free_slot(slot);
                     Some(After::Drop(held))
                 }
             };
@@ -457,18 +452,40 @@ impl Channel {
     }
 }
 
-/// Counts a future that waits for room, for as long as it does.
-struct Waiting<'c>(&'c Channel);
+/// A future that waits for a slot.
+pub(crate) struct Acquire<'c> {
+    channel: &'c Channel,
+    /// The place in the line, while there is one.
+    ticket: Option<u64>,
+}
 
-impl<'c> Waiting<'c> {
-    fn announce(channel: &'c Channel) -> Self {
-        channel.waiting.fetch_add(1, Ordering::SeqCst);
-        Self(channel)
+impl Future for Acquire<'_> {
+    type Output = Option<u32>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u32>> {
+        let line = &self.channel.line;
+        let Some(ticket) = self.ticket else {
+            return match line.join(cx.waker(), || self.channel.take_slot()) {
+                Joined::Slot(slot) => Poll::Ready(Some(slot)),
+                Joined::Closed => Poll::Ready(None),
+                Joined::Ticket(ticket) => {
+                    self.ticket = Some(ticket);
+                    Poll::Pending
+                }
+            };
+        };
+        let polled = line.poll(ticket, cx.waker());
+        if polled.is_ready() {
+            self.ticket = None;
+        }
+        polled
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Acquire<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        if let Some(slot) = self.ticket.and_then(|ticket| self.channel.line.leave(ticket)) {
+            self.channel.give_back(slot);
+        }
     }
 }

@@ -18,9 +18,9 @@ use crate::slot::Work;
 pub(crate) trait Driver: Send + Sync {
     fn capabilities(&self) -> &Capabilities;
     fn attach(&self, notifier: Notifier);
-    unsafe fn submit(&self, slot: u32, work: Work, how: Submission) -> Result<Submitted, Refused>;
-    unsafe fn poll(&self, slot: u32, work: Work) -> Polled;
-    unsafe fn resume(&self, slot: u32, work: Work, lane: u16, verdict: Verdict);
+    unsafe fn submit(&self, slot: u32, work: &Work, how: Submission) -> Result<Submitted, Refused>;
+    unsafe fn poll(&self, slot: u32, work: &Work) -> Polled;
+    unsafe fn resume(&self, slot: u32, work: &Work, lane: u16, verdict: Verdict);
     unsafe fn watch(&self, slot: u32) -> Option<*const u8>;
     fn close(&self);
 }
@@ -60,8 +60,8 @@ impl<Q: Queue> Bound<Q> {
 /// # Safety
 ///
 /// The members are alive and nobody else refers to them while the result lives.
-unsafe fn members<'a>(work: Work) -> &'a mut [Member] {
-    match work {
+unsafe fn members<'a>(work: &Work) -> &'a mut [Member] {
+    match *work {
         Work::One(_) => &mut [],
         // SAFETY: the caller's contract; pointer and length are those of one allocation.
         Work::Many { members, len } => unsafe { std::slice::from_raw_parts_mut(members, len) },
@@ -77,11 +77,11 @@ impl<Q: Queue> Driver for Bound<Q> {
         self.queue.attach(notifier);
     }
 
-    unsafe fn submit(&self, slot: u32, work: Work, how: Submission) -> Result<Submitted, Refused> {
+    unsafe fn submit(&self, slot: u32, work: &Work, how: Submission) -> Result<Submitted, Refused> {
         let flight = self.flight(slot);
         match work {
             // SAFETY: the caller's contract is that of `Queue::submit`.
-            Work::One(job) => unsafe { self.queue.submit(flight, &job, how) },
+            Work::One(job) => unsafe { self.queue.submit(flight, job, how) },
             Work::Many { .. } => {
                 // SAFETY: the caller's contract.
                 let members = unsafe { members(work) };
@@ -91,12 +91,12 @@ impl<Q: Queue> Driver for Bound<Q> {
         }
     }
 
-    unsafe fn poll(&self, slot: u32, work: Work) -> Polled {
+    unsafe fn poll(&self, slot: u32, work: &Work) -> Polled {
         // SAFETY: the caller's contract.
         self.queue.poll(self.flight(slot), unsafe { members(work) })
     }
 
-    unsafe fn resume(&self, slot: u32, work: Work, lane: u16, verdict: Verdict) {
+    unsafe fn resume(&self, slot: u32, work: &Work, lane: u16, verdict: Verdict) {
         // SAFETY: the caller's contract.
         self.queue.resume(self.flight(slot), unsafe { members(work) }, lane, verdict);
     }

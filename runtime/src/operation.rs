@@ -12,10 +12,15 @@
 //! UNSAFETY: turns lent buffers into addresses.
 #![expect(unsafe_code, reason = "starting an operation relies on the buffers' promise")]
 
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use crate::address::Span;
 use crate::backend::Submission;
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::channel::{Channel, InFlight};
+use crate::channel::{Acquire, Channel, InFlight};
 use crate::error::{Error, Failed};
 use crate::job::{Check, Done, Job, Operation, Value};
 use crate::path::{Path, Reason};
@@ -91,46 +96,43 @@ enum Room {
 /// An operation about to start: its buffers, and what is to be done with them.
 struct Prepared<B> {
     buffers: B,
-    job: Result<Job, Error>,
-}
-
-fn pair(operation: Operation, first: u64, second: u64, job: Job) -> Result<Job, Error> {
-    if first == second { Ok(job) } else { Err(Error::Length { operation, first, second }) }
+    job: Job,
+    /// Bytes of the second buffer, where it must be as long as the first.
+    second: u64,
 }
 
 fn prepare_copy<S: IoBuf, D: IoBufMut>(src: S, mut dst: D) -> Prepared<(S, D)> {
     let (from, to) = (src.span(), dst.span_mut());
     let job = Job::Copy { src: from.addr, dst: to.addr, len: from.len };
-    Prepared { job: pair(Operation::Copy, from.len, to.len, job), buffers: (src, dst) }
+    Prepared { job, buffers: (src, dst), second: to.len }
 }
 
 fn prepare_fill<D: IoBufMut>(mut dst: D, pattern: u64) -> Prepared<D> {
     let to = dst.span_mut();
     let job = Job::Fill { dst: to.addr, len: to.len, pattern };
-    Prepared { job: Ok(job), buffers: dst }
+    Prepared { job, buffers: dst, second: to.len }
 }
 
 fn prepare_compare<A: IoBuf, B: IoBuf>(a: A, b: B) -> Prepared<(A, B)> {
     let (x, y) = (a.span(), b.span());
     let job = Job::Compare { a: x.addr, b: y.addr, len: x.len };
-    let job = pair(Operation::Compare, x.len, y.len, job);
-    Prepared { job, buffers: (a, b) }
+    Prepared { job, buffers: (a, b), second: y.len }
 }
 
 fn prepare_crc32c<S: IoBuf>(src: S, seed: u32) -> Prepared<S> {
     let Span { addr, len } = src.span();
-    Prepared { job: Ok(Job::Crc32c { src: addr, len, seed }), buffers: src }
+    Prepared { job: Job::Crc32c { src: addr, len, seed }, buffers: src, second: len }
 }
 
 fn prepare_deflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, options: DeflateOptions) -> Prepared<(S, D)> {
     let DeflateOptions { level, last, check } = options;
     let job = Job::Deflate { src: src.span(), dst: dst.span_mut(), level: level.clamp(1, 9), last, check };
-    Prepared { job: Ok(job), buffers: (src, dst) }
+    Prepared { job, buffers: (src, dst), second: job.bytes() }
 }
 
 fn prepare_inflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, check: Check) -> Prepared<(S, D)> {
     let job = Job::Inflate { src: src.span(), dst: dst.span_mut(), check };
-    Prepared { job: Ok(job), buffers: (src, dst) }
+    Prepared { job, buffers: (src, dst), second: job.bytes() }
 }
 
 /// Takes a value apart. A queue that answers with another operation's value is broken, not the caller.
@@ -176,8 +178,12 @@ impl Runtime {
     ///
     /// [`Error::Length`], [`Error::Fault`] for memory nobody can make present, and what the queue or the device
     /// said; the buffers come back. Source: DSA §8.3.4.
-    pub async fn copy<S: IoBuf, D: IoBufMut>(&self, src: S, dst: D) -> Outcome<(), (S, D)> {
-        self.run(prepare_copy(src, dst), Room::Wait).await
+    pub fn copy<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+    ) -> impl Future<Output = Outcome<(), (S, D)>> + Send {
+        self.run(prepare_copy(src, dst), Room::Wait)
     }
 
     /// [`Runtime::copy`], without waiting for room.
@@ -185,8 +191,12 @@ impl Runtime {
     /// # Errors
     ///
     /// Those of [`Runtime::copy`], and [`Error::Busy`].
-    pub async fn try_copy<S: IoBuf, D: IoBufMut>(&self, src: S, dst: D) -> Outcome<(), (S, D)> {
-        self.run(prepare_copy(src, dst), Room::Busy).await
+    pub fn try_copy<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+    ) -> impl Future<Output = Outcome<(), (S, D)>> + Send {
+        self.run(prepare_copy(src, dst), Room::Busy)
     }
 
     /// Fills `dst` with `pattern`, little-endian: its lowest byte comes first. The last repetition may be cut.
@@ -194,8 +204,8 @@ impl Runtime {
     /// # Errors
     ///
     /// As [`Runtime::copy`]. Source: DSA §8.3.5.
-    pub async fn fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> Outcome<(), D> {
-        self.run(prepare_fill(dst, pattern), Room::Wait).await
+    pub fn fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> impl Future<Output = Outcome<(), D>> + Send {
+        self.run(prepare_fill(dst, pattern), Room::Wait)
     }
 
     /// [`Runtime::fill`], without waiting for room.
@@ -203,8 +213,8 @@ impl Runtime {
     /// # Errors
     ///
     /// Those of [`Runtime::fill`], and [`Error::Busy`].
-    pub async fn try_fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> Outcome<(), D> {
-        self.run(prepare_fill(dst, pattern), Room::Busy).await
+    pub fn try_fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> impl Future<Output = Outcome<(), D>> + Send {
+        self.run(prepare_fill(dst, pattern), Room::Busy)
     }
 
     /// Finds the offset of the first byte in which `a` and `b` differ; none if they are equal. The lengths must
@@ -213,8 +223,12 @@ impl Runtime {
     /// # Errors
     ///
     /// As [`Runtime::copy`]. Source: DSA §8.3.6.
-    pub async fn compare<A: IoBuf, B: IoBuf>(&self, a: A, b: B) -> Outcome<Option<u64>, (A, B)> {
-        self.run(prepare_compare(a, b), Room::Wait).await
+    pub fn compare<A: IoBuf, B: IoBuf>(
+        &self,
+        a: A,
+        b: B,
+    ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send {
+        self.run(prepare_compare(a, b), Room::Wait)
     }
 
     /// [`Runtime::compare`], without waiting for room.
@@ -222,8 +236,12 @@ impl Runtime {
     /// # Errors
     ///
     /// Those of [`Runtime::compare`], and [`Error::Busy`].
-    pub async fn try_compare<A: IoBuf, B: IoBuf>(&self, a: A, b: B) -> Outcome<Option<u64>, (A, B)> {
-        self.run(prepare_compare(a, b), Room::Busy).await
+    pub fn try_compare<A: IoBuf, B: IoBuf>(
+        &self,
+        a: A,
+        b: B,
+    ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send {
+        self.run(prepare_compare(a, b), Room::Busy)
     }
 
     /// CRC-32C of `src`. `seed` is 0, or the CRC of what came before: CRCs chain.
@@ -231,8 +249,8 @@ impl Runtime {
     /// # Errors
     ///
     /// As [`Runtime::copy`]. Source: DSA §8.3.12.
-    pub async fn crc32c<S: IoBuf>(&self, src: S, seed: u32) -> Outcome<u32, S> {
-        self.run(prepare_crc32c(src, seed), Room::Wait).await
+    pub fn crc32c<S: IoBuf>(&self, src: S, seed: u32) -> impl Future<Output = Outcome<u32, S>> + Send {
+        self.run(prepare_crc32c(src, seed), Room::Wait)
     }
 
     /// [`Runtime::crc32c`], without waiting for room.
@@ -240,8 +258,8 @@ impl Runtime {
     /// # Errors
     ///
     /// Those of [`Runtime::crc32c`], and [`Error::Busy`].
-    pub async fn try_crc32c<S: IoBuf>(&self, src: S, seed: u32) -> Outcome<u32, S> {
-        self.run(prepare_crc32c(src, seed), Room::Busy).await
+    pub fn try_crc32c<S: IoBuf>(&self, src: S, seed: u32) -> impl Future<Output = Outcome<u32, S>> + Send {
+        self.run(prepare_crc32c(src, seed), Room::Busy)
     }
 
     /// Compresses `src` into a raw deflate segment in `dst`, byte-aligned at its end. An empty `src` is allowed
@@ -250,13 +268,13 @@ impl Runtime {
     /// # Errors
     ///
     /// [`Error::OutputFull`] when `dst` is too small, otherwise as [`Runtime::copy`]. Source: RFC 1951, IAA §3.4.
-    pub async fn deflate<S: IoBuf, D: IoBufMut>(
+    pub fn deflate<S: IoBuf, D: IoBufMut>(
         &self,
         src: S,
         dst: D,
         options: DeflateOptions,
-    ) -> Outcome<Deflated, (S, D)> {
-        self.run(prepare_deflate(src, dst, options), Room::Wait).await
+    ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send {
+        self.run(prepare_deflate(src, dst, options), Room::Wait)
     }
 
     /// [`Runtime::deflate`], without waiting for room.
@@ -264,13 +282,13 @@ impl Runtime {
     /// # Errors
     ///
     /// Those of [`Runtime::deflate`], and [`Error::Busy`].
-    pub async fn try_deflate<S: IoBuf, D: IoBufMut>(
+    pub fn try_deflate<S: IoBuf, D: IoBufMut>(
         &self,
         src: S,
         dst: D,
         options: DeflateOptions,
-    ) -> Outcome<Deflated, (S, D)> {
-        self.run(prepare_deflate(src, dst, options), Room::Busy).await
+    ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send {
+        self.run(prepare_deflate(src, dst, options), Room::Busy)
     }
 
     /// Expands the raw deflate stream that `src` begins with into `dst`.
@@ -318,14 +336,7 @@ impl Runtime {
         check: Check,
         reason: Reason,
     ) -> Outcome<Inflated, (S, D)> {
-        let prepared = prepare_inflate(src, dst, check);
-        match self.software() {
-            Some(cpu) => self.run_on(cpu, cpu.capabilities().path(reason), prepared, Room::Wait).await,
-            None => {
-                let error = Error::Unsupported { operation: Operation::Inflate };
-                Err(Failed::early(error, prepared.buffers, self.blank_report()))
-            }
-        }
+        self.run_on_cpu(prepare_inflate(src, dst, check), Room::Wait, reason).await
     }
 
     /// Does on the CPU what the device could not decode.
@@ -335,78 +346,29 @@ impl Runtime {
         check: Check,
         room: Room,
     ) -> Outcome<Inflated, (S, D)> {
-        match (first, self.software()) {
-            (Err(Failed { error: Error::Stream { .. }, buffers: Some((src, dst)), .. }), Some(cpu)) => {
-                let path = cpu.capabilities().path(Reason::Stream);
-                self.run_on(cpu, path, prepare_inflate(src, dst, check), room).await
+        match first {
+            Err(Failed { error: Error::Stream { .. }, buffers: Some((src, dst)), .. })
+                if self.software().is_some() =>
+            {
+                self.run_on_cpu(prepare_inflate(src, dst, check), room, Reason::Stream).await
             }
-            (first, _) => first,
+            first => first,
         }
     }
 
-    async fn run<V: Extract, B: Send + 'static>(&self, prepared: Prepared<B>, room: Room) -> Outcome<V, B> {
-        let chosen = match &prepared.job {
-            Ok(job) => self.choose(job),
-            Err(_) => None,
-        };
-        let Some((channel, path)) = chosen else {
-            let error = match prepared.job {
-                Ok(job) => Error::Unsupported { operation: job.operation() },
-                Err(error) => error,
-            };
-            return Err(Failed::early(error, prepared.buffers, self.blank_report()));
-        };
-        self.run_on(channel, path, prepared, room).await
+    /// The future of an operation on the queue it is best done by.
+    fn run<V: Extract, B: Send + 'static>(&self, prepared: Prepared<B>, room: Room) -> Running<'_, V, B> {
+        Running { runtime: self, stage: Stage::New { prepared, cpu: None }, room, value: PhantomData }
     }
 
-    async fn run_on<V: Extract, B: Send + 'static>(
+    /// The future of an operation on the CPU, for `reason`.
+    fn run_on_cpu<V: Extract, B: Send + 'static>(
         &self,
-        channel: &Channel,
-        path: Path,
         prepared: Prepared<B>,
         room: Room,
-    ) -> Outcome<V, B> {
-        let Prepared { buffers, job } = prepared;
-        let report = Report::new(path);
-        let job = match job {
-            Ok(job) => job,
-            Err(error) => return Err(Failed::early(error, buffers, report)),
-        };
-        if job.bytes() == 0
-            && let Some(value) = job.empty_value().and_then(V::extract)
-        {
-            let report = Report::new(Path::Software { reason: Reason::Empty });
-            return Ok(Completed { value, report, buffers });
-        }
-        let slot = match (channel.is_closed(), channel.try_acquire(), room) {
-            (true, slot, _) => {
-                slot.into_iter().for_each(|slot| channel.put_back(slot));
-                return Err(Failed::early(Error::Closed { operation: job.operation() }, buffers, report));
-            }
-            (false, Some(slot), _) => slot,
-            (false, None, Room::Busy) => {
-                return Err(Failed::early(
-                    Error::Busy { queue: channel.capabilities().name },
-                    buffers,
-                    report,
-                ));
-            }
-            (false, None, Room::Wait) => match channel.acquire().await {
-                Some(slot) => slot,
-                None => {
-                    return Err(Failed::early(Error::Closed { operation: job.operation() }, buffers, report));
-                }
-            },
-        };
-        // SAFETY: `buffers` made the job's addresses, and keep their promise while the slot holds them.
-        let flight =
-            unsafe { InFlight::start(channel, slot, buffers, Work::One(job), self.submission(), path) };
-        if room == Room::Busy && flight.is_refused() {
-            let queue = channel.capabilities().name;
-            let buffers = flight.take_back();
-            return Err(Failed { error: Error::Busy { queue }, buffers, report });
-        }
-        finish(channel, job.operation(), flight.await)
+        reason: Reason,
+    ) -> Running<'_, V, B> {
+        Running { runtime: self, stage: Stage::New { prepared, cpu: Some(reason) }, room, value: PhantomData }
     }
 
     /// Runs `job` on memory the caller answers for.
@@ -451,6 +413,171 @@ impl Runtime {
     }
 }
 
+/// An operation on its way to a slot, in it, and out of it.
+///
+/// Written by hand, and small: an operation that completes at once goes through here in one poll, and each byte that is
+/// moved on that way costs.
+struct Running<'e, V, B: Send + 'static> {
+    runtime: &'e Runtime,
+    stage: Stage<'e, B>,
+    room: Room,
+    value: PhantomData<fn() -> V>,
+}
+
+enum Stage<'e, B: Send + 'static> {
+    /// Not polled yet. `cpu`: only there, and why.
+    New { prepared: Prepared<B>, cpu: Option<Reason> },
+    /// In line for a slot.
+    Waiting { prepared: Prepared<B>, channel: &'e Channel, path: Path, acquire: Acquire<'e> },
+    /// In a slot.
+    Flying { flight: InFlight<'e, B>, channel: &'e Channel, operation: Operation },
+    /// Over.
+    Over,
+}
+
+// The buffers and the flight are moved freely: nothing refers into the future.
+impl<V, B: Send + 'static> Unpin for Running<'_, V, B> {}
+
+impl<'e, V: Extract, B: Send + 'static> Running<'e, V, B> {
+    /// Finds a queue and a slot, and starts.
+    #[inline]
+    fn begin(
+        &mut self,
+        prepared: Prepared<B>,
+        cpu: Option<Reason>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<V, B>> {
+        let job = &prepared.job;
+        let runtime = self.runtime;
+        let chosen = match cpu {
+            None => runtime.choose(job),
+            Some(reason) => runtime.software().map(|cpu| (cpu, cpu.capabilities().path(reason))),
+        };
+        let Some((channel, path)) = chosen else {
+            let error = Error::Unsupported { operation: job.operation() };
+            return Poll::Ready(Err(Failed::early(error, prepared.buffers, runtime.blank_report())));
+        };
+        if job.bytes() != prepared.second || job.bytes() == 0 && job.empty_value().is_some() {
+            return Poll::Ready(without_a_slot(prepared, path));
+        }
+        match channel.try_acquire() {
+            Some(slot) => self.start(prepared, channel, path, slot, cx),
+            None if self.room == Room::Busy && !channel.is_closed() => {
+                let error = Error::Busy { queue: channel.capabilities().name };
+                Poll::Ready(Err(Failed::early(error, prepared.buffers, Report::new(path))))
+            }
+            None => self.wait(prepared, channel, path, channel.acquire(), cx),
+        }
+    }
+
+    /// Stands in line.
+    fn wait(
+        &mut self,
+        prepared: Prepared<B>,
+        channel: &'e Channel,
+        path: Path,
+        mut acquire: Acquire<'e>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<V, B>> {
+        match Pin::new(&mut acquire).poll(cx) {
+            Poll::Pending => {
+                self.stage = Stage::Waiting { prepared, channel, path, acquire };
+                Poll::Pending
+            }
+            Poll::Ready(Some(slot)) => self.start(prepared, channel, path, slot, cx),
+            Poll::Ready(None) => {
+                let error = Error::Closed { operation: prepared.job.operation() };
+                Poll::Ready(Err(Failed::early(error, prepared.buffers, Report::new(path))))
+            }
+        }
+    }
+
+    #[inline]
+    fn start(
+        &mut self,
+        prepared: Prepared<B>,
+        channel: &'e Channel,
+        path: Path,
+        slot: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<V, B>> {
+        let Prepared { buffers, job, .. } = prepared;
+        let operation = job.operation();
+        let how = self.runtime.submission();
+        // SAFETY: `buffers` made the job's addresses, and keep their promise while the slot holds them.
+        let mut flight = unsafe { InFlight::start(channel, slot, buffers, Work::One(job), how, path) };
+        if let Some((done, faults, buffers)) = flight.take_if_done() {
+            let report = Report { path, bytes: done.bytes, faults };
+            return Poll::Ready(match V::extract(done.value) {
+                Some(value) => Ok(Completed { value, report, buffers }),
+                None => Err(Failed::early(other_answer(channel, operation), buffers, report)),
+            });
+        }
+        if self.room == Room::Busy && flight.is_refused() {
+            let error = Error::Busy { queue: channel.capabilities().name };
+            return Poll::Ready(Err(Failed {
+                error,
+                buffers: flight.take_back(),
+                report: Report::new(path),
+            }));
+        }
+        self.fly(flight, channel, operation, cx)
+    }
+
+    fn fly(
+        &mut self,
+        mut flight: InFlight<'e, B>,
+        channel: &'e Channel,
+        operation: Operation,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<V, B>> {
+        match Pin::new(&mut flight).poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(finish(channel, operation, ended)),
+            Poll::Pending => {
+                self.stage = Stage::Flying { flight, channel, operation };
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<V: Extract, B: Send + 'static> Future for Running<'_, V, B> {
+    type Output = Outcome<V, B>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<V, B>> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::New { prepared, cpu } => self.begin(prepared, cpu, cx),
+            Stage::Waiting { prepared, channel, path, acquire } => {
+                self.wait(prepared, channel, path, acquire, cx)
+            }
+            Stage::Flying { flight, channel, operation } => self.fly(flight, channel, operation, cx),
+            Stage::Over => panic!("an operation was polled after it had given its answer"),
+        }
+    }
+}
+
+/// Ends an operation that has nothing to do, or not what it takes.
+#[cold]
+fn without_a_slot<V: Extract, B>(prepared: Prepared<B>, path: Path) -> Outcome<V, B> {
+    let Prepared { buffers, job, second } = prepared;
+    let (operation, first) = (job.operation(), job.bytes());
+    match job.empty_value().filter(|_| first == second).and_then(V::extract) {
+        Some(value) => {
+            let report = Report::new(Path::Software { reason: Reason::Empty });
+            Ok(Completed { value, report, buffers })
+        }
+        None => Err(Failed::early(Error::Length { operation, first, second }, buffers, Report::new(path))),
+    }
+}
+
+/// A queue answered with another operation's value.
+#[cold]
+fn other_answer(channel: &Channel, operation: Operation) -> Error {
+    let queue = channel.capabilities().name;
+    Error::Nonsense { queue, operation, what: "answer of another operation", record: 0 }
+}
+
 /// Turns what came out of a slot into the caller's result.
 fn finish<V: Extract, B>(
     channel: &Channel,
@@ -461,12 +588,7 @@ fn finish<V: Extract, B>(
     match (outcome, buffers) {
         (Ok(done), Some(buffers)) => match V::extract(done.value) {
             Some(value) => Ok(Completed { value, report, buffers }),
-            None => {
-                let queue = channel.capabilities().name;
-                let what = "answer of another operation";
-                let error = Error::Nonsense { queue, operation, what, record: 0 };
-                Err(Failed::early(error, buffers, report))
-            }
+            None => Err(Failed::early(other_answer(channel, operation), buffers, report)),
         },
         (Ok(_), None) => unreachable!("a slot that ended well gives its buffers back"),
         (Err(error), buffers) => Err(Failed { error, buffers, report }),

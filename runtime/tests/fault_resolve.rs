@@ -185,7 +185,7 @@ fn a_page_that_faults_for_ever_ends_the_operation() {
         let plan = Plan::done(when).faulting(Faulting::Stuck { at: 2 * PAGE as u64 });
         let (runtime, _device) =
             runtime(Options::all(completion, plan), ResolverChoice::Auto, FaultPolicy::Resolve);
-        let failed = within(runtime.fill(vec![0; 4 * PAGE], 1)).err().expect("stuck");
+        let failed = within(runtime.fill(vec![0; 4 * PAGE], 1)).expect_err("stuck");
         let Error::Fault { done, source, .. } = failed.error else { panic!("{:?}", failed.error) };
         assert_eq!(done, 2 * PAGE as u64);
         assert!(source.expect("a reason").to_string().contains("although it was populated"));

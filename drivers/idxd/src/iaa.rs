@@ -13,7 +13,9 @@
 
 use std::cell::Cell;
 
-use idxd_spec::iaa::{Completion as IaaCompletion, Compress, CompressAecs, CompressFlags, Decompress};
+use idxd_spec::iaa::{
+    Completion as IaaCompletion, Compress, CompressAecs, CompressFlags, Decompress, ErrorCode,
+};
 use idxd_spec::iaa::{DecompressFlags, Descriptor as IaaDescriptor};
 use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
 use svala::backend::{
@@ -258,7 +260,12 @@ impl<P: Portal> IaaQueue<P> {
         let status = done.status();
         let progress = flight.progress.get();
         match (status.without_write(), flight.job.get()) {
-            (Status::OUTPUT_OVERFLOW, Job::Deflate { dst, .. }) => Failure::OutputFull { bytes_max: dst.len },
+            // A compression that does not fit is an analytics error (IAA §3.4.2), not an overflow.
+            (Status::ANALYTICS_ERROR, Job::Deflate { dst, .. })
+                if done.error_code() == ErrorCode::OUTPUT_OVERFLOW =>
+            {
+                Failure::OutputFull { bytes_max: dst.len }
+            }
             (Status::OUTPUT_OVERFLOW, Job::Inflate { dst, .. }) if dst.len <= self.transfer_bytes_max => {
                 Failure::OutputFull { bytes_max: dst.len }
             }

@@ -1,21 +1,23 @@
 //! Completion records: memory a device writes while we look.
 //!
-//! A record is eight atomic words, aligned for either device. The device writes the status byte last; loading the
-//! first word with acquire therefore shows the rest once the status is there. What callers see is a copy.
+//! A record is made of atomics, aligned for either device. The device writes the status byte last; loading that byte
+//! with acquire therefore shows the rest once the status is there. What callers see is a copy.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use svala::VirtAddr;
 
-/// Room for a DSA record (32 bytes, the first four words) or an IAA record (64 bytes).
+/// Room for a DSA record (32 bytes) or an IAA record (64 bytes).
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub(crate) struct Record([AtomicU64; 8]);
+pub(crate) struct Record {
+    /// A byte of its own: a wider load would have to wait for the stores of its other bytes.
+    status: AtomicU8,
+    head: [AtomicU8; 7],
+    words: [AtomicU64; 7],
+}
 
 const _: () = assert!(size_of::<Record>() == 64);
-
-/// Byte 0 of a record, in the first word as the processor loads it.
-const STATUS: u64 = u64::from_le_bytes([0xff, 0, 0, 0, 0, 0, 0, 0]);
 
 impl Record {
     /// Where it is, for the descriptor.
@@ -30,17 +32,22 @@ impl Record {
 
     /// Clears the status. The caller owns the record: no descriptor with its address is under way.
     pub(crate) fn clear(&self) {
-        self.0[0].store(0, Ordering::Relaxed);
+        self.status.store(0, Ordering::Relaxed);
+    }
+
+    /// The status byte: 0 until the device has written the record.
+    pub(crate) fn status(&self) -> u8 {
+        self.status.load(Ordering::Acquire)
     }
 
     /// Whether the device has written its status.
     pub(crate) fn is_written(&self) -> bool {
-        u64::from_le(self.0[0].load(Ordering::Acquire)) & STATUS != 0
+        self.status() != 0
     }
 
-    /// The first word, for messages.
+    /// The first eight bytes, for messages.
     pub(crate) fn head(&self) -> u64 {
-        u64::from_le(self.0[0].load(Ordering::Acquire))
+        u64::from_le_bytes(self.copy())
     }
 
     /// The first 32 bytes, once there is a status.
@@ -55,7 +62,11 @@ impl Record {
 
     fn copy<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        for (to, word) in bytes.chunks_exact_mut(8).zip(&self.0) {
+        bytes[0] = self.status();
+        for (to, byte) in bytes[1..8].iter_mut().zip(&self.head) {
+            *to = byte.load(Ordering::Relaxed);
+        }
+        for (to, word) in bytes[8..].chunks_exact_mut(8).zip(&self.words) {
             to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
         bytes
@@ -69,9 +80,10 @@ mod tests {
     #[test]
     fn a_record_is_written_when_its_first_byte_is() {
         let record = Record::default();
-        record.0[0].store(u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7]), Ordering::Relaxed);
-        assert!(!record.is_written());
-        record.0[0].store(u64::from_ne_bytes([9, 1, 2, 3, 4, 5, 6, 7]), Ordering::Relaxed);
-        assert_eq!(record.dsa().map(|bytes| [bytes[0], bytes[7]]), Some([9, 7]));
+        record.head[6].store(7, Ordering::Relaxed);
+        record.words[0].store(u64::from_ne_bytes([8, 0, 0, 0, 0, 0, 0, 15]), Ordering::Relaxed);
+        assert!(!record.is_written() && record.dsa().is_none());
+        record.status.store(9, Ordering::Relaxed);
+        assert_eq!(record.dsa().map(|bytes| [bytes[0], bytes[7], bytes[8], bytes[15]]), Some([9, 7, 8, 15]));
     }
 }

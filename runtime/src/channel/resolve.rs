@@ -65,7 +65,7 @@ impl Channel {
     fn resume(&self, slot: u32, contents: &mut Contents, lane: u16, verdict: Verdict) {
         contents.phase = Phase::Flying;
         // SAFETY: the caller owns the contents, and with them the flight and the members.
-        unsafe { self.driver.resume(slot, contents.work, lane, verdict) };
+        unsafe { self.driver.resume(slot, &contents.work, lane, verdict) };
     }
 
     /// Starts to populate what `fault` needs. False: no room in the resolver, try again.

@@ -25,7 +25,6 @@ pub(super) enum LaneState {
 /// One descriptor at a time, and its record.
 pub(super) struct Lane {
     pub(super) record: Record,
-    pub(super) descriptor: Cell<Descriptor>,
     pub(super) state: Cell<LaneState>,
     /// The part: its place in the job, its bytes, and those of them that are done.
     pub(super) offset: Cell<u64>,
@@ -35,6 +34,8 @@ pub(super) struct Lane {
     pub(super) seed: Cell<u32>,
     /// The descriptor under way holds a credit.
     pub(super) credited: Cell<bool>,
+    /// The part is all of a job that finds nothing: success is all there is to know.
+    pub(super) is_whole: Cell<bool>,
 }
 
 /// How far a job has come. Each field by itself: copying a whole structure of which a part was just written
@@ -110,7 +111,7 @@ pub(super) enum Completed {
 /// The memory of one slot.
 pub struct DsaFlight {
     pub(super) lanes: Box<[Lane]>,
-    /// The descriptors of a batch, where the device reads them.
+    /// The descriptor of each lane, where the device reads those of a batch.
     pub(super) list: Box<[Cell<Descriptor>]>,
     pub(super) batch_record: Record,
     pub(super) job: Cell<Job>,
@@ -121,13 +122,13 @@ impl DsaFlight {
     pub(super) fn new(lanes: u16) -> Self {
         let lane = |_| Lane {
             record: Record::default(),
-            descriptor: Cell::new(Descriptor::noop()),
             state: Cell::new(LaneState::Idle),
             offset: Cell::new(0),
             len: Cell::new(0),
             kept: Cell::new(0),
             seed: Cell::new(0),
             credited: Cell::new(false),
+            is_whole: Cell::new(false),
         };
         let nothing = Job::Crc32c { src: VirtAddr::new(0), len: 0, seed: 0 };
         Self {
@@ -165,7 +166,7 @@ impl DsaFlight {
             return self.part_done(members, lane, &job, &done);
         }
         let failure = if status.without_write() == Status::PAGE_FAULT {
-            match resume(&place.descriptor.get(), &done) {
+            match resume(&self.list[usize::from(lane)].get(), &done) {
                 Resume::Rest(rest) => return Completed::Fault(self.part_left(lane, &job, rest, &done)),
                 Resume::Whole => return Completed::Fault(self.fault(lane, &job, &done, true)),
                 Resume::Finished => {
@@ -237,9 +238,10 @@ impl DsaFlight {
     /// Notes a partial completion: what is left of the part is `rest`.
     fn part_left(&self, lane: u16, job: &Job, rest: Descriptor, done: &Completion) -> LaneFault {
         let place = &self.lanes[usize::from(lane)];
-        let kept = u64::from(place.descriptor.get().xfer_size()) - u64::from(rest.xfer_size());
+        let descriptor = &self.list[usize::from(lane)];
+        let kept = u64::from(descriptor.get().xfer_size()) - u64::from(rest.xfer_size());
         place.kept.set(place.kept.get() + kept);
-        place.descriptor.set(rest);
+        descriptor.set(rest);
         self.progress.done.set(self.progress.done.get() + kept);
         self.fault(lane, job, done, false)
     }
@@ -252,7 +254,7 @@ impl DsaFlight {
             addr: VirtAddr::new(done.fault_addr()),
             done_bytes: self.progress.done.get(),
             status: status.0,
-            rest: rest_of(job, &self.lanes[usize::from(lane)].descriptor.get()),
+            rest: rest_of(job, &self.list[usize::from(lane)].get()),
             restarts,
         }
     }
@@ -274,12 +276,31 @@ impl DsaFlight {
             Some(member) => {
                 let access =
                     member.job.operands().iter().flatten().next_back().map_or(Access::Read, |o| o.access);
-                let addr = VirtAddr::new(place.descriptor.get().dst_addr());
+                let addr = VirtAddr::new(self.list[usize::from(lane)].get().dst_addr());
                 Failure::Address { access, addr, done_bytes: place.offset.get() + place.kept.get() }
             }
             None => Failure::Cancelled,
         };
         self.fail(members, lane, failure);
+    }
+
+    /// The batch descriptor succeeded, and with it every member: notes it if there is nothing more to know of any.
+    pub(super) fn all_whole(&self, members: &mut [Member]) -> bool {
+        let lanes = self.lanes.iter().zip(members.iter());
+        let plain =
+            |(lane, _): (&Lane, &Member)| lane.is_whole.get() && lane.record.status() == Status::SUCCESS.0;
+        if !lanes.clone().all(plain) {
+            return false;
+        }
+        let mut bytes = 0;
+        for (lane, member) in self.lanes.iter().zip(members) {
+            lane.record.clear();
+            lane.state.set(LaneState::Idle);
+            bytes += lane.len.get();
+            member.result = Some(Ok(Done { bytes: lane.len.get(), value: Value::None }));
+        }
+        self.progress.done.set(bytes);
+        true
     }
 
     /// The batch descriptor completed: which lanes the device has taken on.

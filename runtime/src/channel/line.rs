@@ -1,0 +1,136 @@
+//! Futures that wait for a slot: first come, first served.
+//!
+//! A slot that is given back is handed to the first in line, not put up for grabs, so nobody starves. A waiting future
+//! holds a ticket; its waker and, once served, its slot are kept here, in memory that is reused.
+
+use std::collections::VecDeque;
+use std::task::{Poll, Waker};
+
+use parking_lot::Mutex;
+
+use crate::sync::{AtomicU32, Ordering};
+
+/// Entries there is memory for from the start.
+const ENTRIES: usize = 256;
+
+/// The futures that wait.
+pub(super) struct Line {
+    queue: Mutex<Queue>,
+    /// Futures that are not served yet, or about to join.
+    waiting: AtomicU32,
+}
+
+struct Queue {
+    entries: VecDeque<Entry>,
+    next: u64,
+    closed: bool,
+}
+
+struct Entry {
+    ticket: u64,
+    waker: Waker,
+    slot: Option<u32>,
+}
+
+/// What came of joining the line.
+pub(super) enum Joined {
+    /// A slot had become free.
+    Slot(u32),
+    /// A place in the line.
+    Ticket(u64),
+    /// The channel is closed.
+    Closed,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        let entries = VecDeque::with_capacity(ENTRIES);
+        Self { queue: Mutex::new(Queue { entries, next: 0, closed: false }), waiting: AtomicU32::new(0) }
+    }
+
+    /// Whether anybody waits. Asked before taking a free slot, and after giving one back.
+    pub(super) fn is_waited_in(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) != 0
+    }
+
+    /// Joins the end of the line, unless `take` has a slot and nobody was here first.
+    pub(super) fn join(&self, waker: &Waker, take: impl FnOnce() -> Option<u32>) -> Joined {
+        // Announced before looking: whoever gives a slot back from now on serves the line.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            return Joined::Closed;
+        }
+        if queue.entries.iter().all(|entry| entry.slot.is_some())
+            && let Some(slot) = take()
+        {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            return Joined::Slot(slot);
+        }
+        let ticket = queue.next;
+        queue.next += 1;
+        queue.entries.push_back(Entry { ticket, waker: waker.clone(), slot: None });
+        Joined::Ticket(ticket)
+    }
+
+    /// Looks whether the ticket has been served; none when the channel has closed. The ticket is then gone.
+    pub(super) fn poll(&self, ticket: u64, waker: &Waker) -> Poll<Option<u32>> {
+        let mut queue = self.queue.lock();
+        let closed = queue.closed;
+        let Some(at) = queue.entries.iter().position(|entry| entry.ticket == ticket) else {
+            return Poll::Ready(None);
+        };
+        let entry = &mut queue.entries[at];
+        if entry.slot.is_none() && !closed {
+            entry.waker.clone_from(waker);
+            return Poll::Pending;
+        }
+        let served = entry.slot;
+        queue.entries.remove(at);
+        if served.is_none() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        Poll::Ready(served)
+    }
+
+    /// Leaves the line; a slot that was handed over already comes back.
+    #[must_use]
+    pub(super) fn leave(&self, ticket: u64) -> Option<u32> {
+        let mut queue = self.queue.lock();
+        let at = queue.entries.iter().position(|entry| entry.ticket == ticket)?;
+        let served = queue.entries.remove(at)?.slot;
+        if served.is_none() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        served
+    }
+
+    /// Hands free slots to those who wait, and wakes them. Calls wakers: no lock may be held.
+    pub(super) fn serve(&self, take: impl Fn() -> Option<u32>) {
+        loop {
+            let waker = {
+                let mut queue = self.queue.lock();
+                let Some(entry) = queue.entries.iter_mut().find(|entry| entry.slot.is_none()) else { return };
+                let Some(slot) = take() else { return };
+                entry.slot = Some(slot);
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+                entry.waker.clone()
+            };
+            waker.wake();
+        }
+    }
+
+    /// Sends everybody away who is not served yet.
+    pub(super) fn close(&self) {
+        let wakers: Vec<Waker> = {
+            let mut queue = self.queue.lock();
+            queue.closed = true;
+            let unserved = queue.entries.iter().filter(|entry| entry.slot.is_none());
+            unserved.map(|entry| entry.waker.clone()).collect()
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
