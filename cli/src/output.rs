@@ -4,10 +4,10 @@
 //! removes the temporary file; only `SIGKILL` and a dead machine leave `.svala-*` behind. Room is reserved before
 //! anything is mapped: a write through a map to a full disk would be a `SIGBUS`, not an error.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,11 +61,14 @@ impl Output {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let temp = tempfile::Builder::new()
-            .prefix(".svala-")
-            .permissions(Permissions::from_mode(manner.mode))
-            .tempfile_in(directory)
-            .map_err(|error| trouble(unwrapped(&error)))?;
+        // The system's own error, without the temporary file's name that the crate puts into it.
+        let mut refusal = None;
+        let temp = tempfile::Builder::new().prefix(".svala-").make_in(directory, |path| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create_new(true).mode(manner.mode);
+            options.open(path).inspect_err(|error| refusal = error.raw_os_error())
+        });
+        let temp = temp.map_err(|error| trouble(refusal.map_or(error, io::Error::from_raw_os_error)))?;
         stop.set_leftover(temp.path());
         Ok(Self { temp, destination, path: path.to_owned(), len: 0, manner, stop: stop.clone() })
     }
@@ -164,16 +167,6 @@ fn destination(path: &Path, force: bool, reads: Option<(&Path, Identity)>) -> Re
         return Err(exists());
     }
     fs::canonicalize(path).map_err(|error| Trouble::file(path, error))
-}
-
-/// The system's error without the temporary file's name.
-fn unwrapped(error: &io::Error) -> io::Error {
-    let inner =
-        error.get_ref().and_then(|inner| inner.source()).and_then(|inner| inner.downcast_ref::<io::Error>());
-    match inner.unwrap_or(error).raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::from(error.kind()),
-    }
 }
 
 /// The file's contents are safe; its name is as well after this, where the file system can do it.
