@@ -358,7 +358,13 @@ impl Runtime {
 
     /// The future of an operation on the queue it is best done by.
     fn run<V: Extract, B: Send + 'static>(&self, prepared: Prepared<B>, room: Room) -> Running<'_, V, B> {
-        Running { runtime: self, stage: Stage::New { prepared, cpu: None }, room, value: PhantomData }
+        Running {
+            runtime: self,
+            prepared: Some(prepared),
+            stage: Stage::New { cpu: None },
+            room,
+            value: PhantomData,
+        }
     }
 
     /// The future of an operation on the CPU, for `reason`.
@@ -368,7 +374,13 @@ impl Runtime {
         room: Room,
         reason: Reason,
     ) -> Running<'_, V, B> {
-        Running { runtime: self, stage: Stage::New { prepared, cpu: Some(reason) }, room, value: PhantomData }
+        Running {
+            runtime: self,
+            prepared: Some(prepared),
+            stage: Stage::New { cpu: Some(reason) },
+            room,
+            value: PhantomData,
+        }
     }
 
     /// Runs `job` on memory the caller answers for.
@@ -419,6 +431,8 @@ impl Runtime {
 /// moved on that way costs.
 struct Running<'e, V, B: Send + 'static> {
     runtime: &'e Runtime,
+    /// What is to be done, until it has a slot.
+    prepared: Option<Prepared<B>>,
     stage: Stage<'e, B>,
     room: Room,
     value: PhantomData<fn() -> V>,
@@ -426,9 +440,9 @@ struct Running<'e, V, B: Send + 'static> {
 
 enum Stage<'e, B: Send + 'static> {
     /// Not polled yet. `cpu`: only there, and why.
-    New { prepared: Prepared<B>, cpu: Option<Reason> },
+    New { cpu: Option<Reason> },
     /// In line for a slot.
-    Waiting { prepared: Prepared<B>, channel: &'e Channel, path: Path, acquire: Acquire<'e> },
+    Waiting { channel: &'e Channel, path: Path, acquire: Acquire<'e> },
     /// In a slot.
     Flying { flight: InFlight<'e, B>, channel: &'e Channel, operation: Operation },
     /// Over.
@@ -481,7 +495,8 @@ impl<'e, V: Extract, B: Send + 'static> Running<'e, V, B> {
     ) -> Poll<Outcome<V, B>> {
         match Pin::new(&mut acquire).poll(cx) {
             Poll::Pending => {
-                self.stage = Stage::Waiting { prepared, channel, path, acquire };
+                self.prepared = Some(prepared);
+                self.stage = Stage::Waiting { channel, path, acquire };
                 Poll::Pending
             }
             Poll::Ready(Some(slot)) => self.start(prepared, channel, path, slot, cx),
@@ -546,13 +561,14 @@ impl<V: Extract, B: Send + 'static> Future for Running<'_, V, B> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<V, B>> {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::New { prepared, cpu } => self.begin(prepared, cpu, cx),
-            Stage::Waiting { prepared, channel, path, acquire } => {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        match (stage, self.prepared.take()) {
+            (Stage::New { cpu }, Some(prepared)) => self.begin(prepared, cpu, cx),
+            (Stage::Waiting { channel, path, acquire }, Some(prepared)) => {
                 self.wait(prepared, channel, path, acquire, cx)
             }
-            Stage::Flying { flight, channel, operation } => self.fly(flight, channel, operation, cx),
-            Stage::Over => panic!("an operation was polled after it had given its answer"),
+            (Stage::Flying { flight, channel, operation }, _) => self.fly(flight, channel, operation, cx),
+            _ => panic!("an operation was polled after it had given its answer"),
         }
     }
 }

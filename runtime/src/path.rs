@@ -5,7 +5,9 @@ use std::fmt;
 use crate::job::Operation;
 
 /// The name of a queue: `wq0.1`, `emu0.0`, `cpu`. Short enough to be copied about.
+// Aligned to whole words: copied in words, it costs a load; in bytes at odd places, a stall.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C, align(8))]
 pub struct QueueName {
     bytes: [u8; Self::LEN_MAX],
     len: u8,

@@ -53,6 +53,11 @@ impl<F: Future> Task<F> {
         *self.bell.rung.lock().expect("no panic with the lock held")
     }
 
+    /// Whether it was woken since the last poll.
+    pub fn is_woken(&self) -> bool {
+        self.wakes() != self.seen
+    }
+
     /// References to the waker, this one included.
     pub fn wakers(&self) -> usize {
         Arc::strong_count(&self.bell)
