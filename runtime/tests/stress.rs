@@ -31,8 +31,6 @@ fn plan(seed: u64, n: u64) -> Plan {
         }
         _ => Faulting::Cold { restarts },
     };
-    // A job that is done while it is polled notifies only once; its faults would wait for the next tick.
-    let faulting = if matches!(when, When::DuringPoll(_)) { Faulting::No } else { faulting };
     let refuse = if random.below(10) == 0 { u32::try_from(random.below(30)).expect("small") } else { 0 };
     Plan::done(when).faulting(faulting).refuse(refuse)
 }

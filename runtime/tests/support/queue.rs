@@ -567,6 +567,8 @@ unsafe impl Queue for Scripted {
         match run.when {
             Some(When::Inline) => run.work(),
             Some(When::Polls(n)) if run.polls >= n => run.work(),
+            // After a fault there is nobody else to go on.
+            Some(When::DuringPoll(n)) if run.polls > n => run.work(),
             Some(When::DuringPoll(n)) if run.polls == n => {
                 drop(run);
                 let (cell, shared) = (&flight.0, &self.shared);
