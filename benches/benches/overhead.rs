@@ -60,7 +60,8 @@ fn check() {
     assert_eq!(done.report.bytes, LEN as u64);
 }
 
-/// Polls a future that is ready.
+/// Polls a future that is ready. Inlined, as `await` is: the future is made where it is polled.
+#[inline(always)]
 fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -142,11 +143,11 @@ fn awaited_depth_32(bencher: Bencher) {
     let runtime = runtime();
     let mut buffers: Vec<_> = (0..DEPTH).map(|_| Some(buffers())).collect();
     bencher.bench_local(|| {
-        let futures: [_; DEPTH] = std::array::from_fn(|i| {
+        let mut futures: [_; DEPTH] = std::array::from_fn(|i| {
             let (src, dst) = buffers[i].take().expect("given back");
             runtime.copy(src, dst)
         });
-        for (future, place) in futures.into_iter().zip(&mut buffers) {
+        for (future, place) in futures.iter_mut().zip(&mut buffers) {
             *place = Some(now(future).expect("completes").buffers);
         }
     });

@@ -148,12 +148,17 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     }
 
     fn push(&mut self, job: Job, lent: Lent<S, D>) {
-        let empty = if job.bytes() == 0 { job.empty_value() } else { None };
-        let result = empty.map(|value| Ok(Done { bytes: 0, value }));
-        self.0.open += usize::from(result.is_none());
         // INVARIANT: the job was made from the buffers beside it.
-        self.0.members.push(Member { job, result });
+        self.0.members.push(Member { job, result: None });
         self.0.lent.push(lent);
+        self.0.open += 1;
+        if job.bytes() == 0
+            && let Some(value) = job.empty_value()
+            && let Some(member) = self.0.members.last_mut()
+        {
+            member.result = Some(Ok(Done { bytes: 0, value }));
+            self.0.open -= 1;
+        }
     }
 
     /// Counts what is open after a run. One that ended well answers every member.

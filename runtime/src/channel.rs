@@ -28,7 +28,7 @@ use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submitted};
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::fault::Resolver;
-use crate::job::Done;
+use crate::job::{Done, Operation, Operations};
 use crate::path::Path;
 use crate::reactor::Doorbell;
 use crate::report::{Faults, QueueSnapshot};
@@ -52,6 +52,10 @@ pub(crate) struct Channel {
     driver: Box<dyn Driver>,
     /// The driver's, at hand.
     capabilities: Capabilities,
+    /// Operations that always come here when this is the first choice, whatever their size.
+    any: Operations,
+    /// The path of what comes here without a further reason.
+    path: Path,
     slots: Box<[Slot]>,
     free: FreeList,
     /// Futures that wait for a slot.
@@ -110,6 +114,13 @@ impl Channel {
         let path = capabilities.path(config.software_reason);
         Self {
             index,
+            any: match capabilities.kind {
+                Kind::Hardware => Operations::NONE,
+                Kind::Emulated | Kind::Software => {
+                    capabilities.operations.without(Operation::Deflate).without(Operation::Inflate)
+                }
+            },
+            path,
             capabilities,
             slots: (0..depth).map(|_| Slot::new(path)).collect(),
             free: FreeList::new(depth),
@@ -448,7 +459,13 @@ impl Channel {
 
     /// The path results carry when nothing else was decided for them.
     pub(crate) fn path(&self) -> Path {
-        self.capabilities().path(self.config.software_reason)
+        self.path
+    }
+
+    /// Whether the operation comes here whatever its size, if this is the first choice.
+    #[inline]
+    pub(crate) fn takes_any(&self, operation: Operation) -> bool {
+        self.any.contains(operation)
     }
 }
 

@@ -69,6 +69,12 @@ impl Operations {
         Self(self.0 | operation.bit())
     }
 
+    /// The set without `operation`.
+    #[must_use]
+    pub const fn without(self, operation: Operation) -> Self {
+        Self(self.0 & !operation.bit())
+    }
+
     /// Every operation.
     pub const fn all() -> Self {
         let mut set = Self::NONE;

@@ -97,42 +97,43 @@ enum Room {
 struct Prepared<B> {
     buffers: B,
     job: Job,
-    /// Bytes of the second buffer, where it must be as long as the first.
+    /// Bytes of the first buffer, and of the second where it must be as long.
+    first: u64,
     second: u64,
 }
 
 fn prepare_copy<S: IoBuf, D: IoBufMut>(src: S, mut dst: D) -> Prepared<(S, D)> {
     let (from, to) = (src.span(), dst.span_mut());
     let job = Job::Copy { src: from.addr, dst: to.addr, len: from.len };
-    Prepared { job, buffers: (src, dst), second: to.len }
+    Prepared { job, buffers: (src, dst), first: from.len, second: to.len }
 }
 
 fn prepare_fill<D: IoBufMut>(mut dst: D, pattern: u64) -> Prepared<D> {
     let to = dst.span_mut();
     let job = Job::Fill { dst: to.addr, len: to.len, pattern };
-    Prepared { job, buffers: dst, second: to.len }
+    Prepared { job, buffers: dst, first: to.len, second: to.len }
 }
 
 fn prepare_compare<A: IoBuf, B: IoBuf>(a: A, b: B) -> Prepared<(A, B)> {
     let (x, y) = (a.span(), b.span());
     let job = Job::Compare { a: x.addr, b: y.addr, len: x.len };
-    Prepared { job, buffers: (a, b), second: y.len }
+    Prepared { job, buffers: (a, b), first: x.len, second: y.len }
 }
 
 fn prepare_crc32c<S: IoBuf>(src: S, seed: u32) -> Prepared<S> {
     let Span { addr, len } = src.span();
-    Prepared { job: Job::Crc32c { src: addr, len, seed }, buffers: src, second: len }
+    Prepared { job: Job::Crc32c { src: addr, len, seed }, buffers: src, first: len, second: len }
 }
 
 fn prepare_deflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, options: DeflateOptions) -> Prepared<(S, D)> {
     let DeflateOptions { level, last, check } = options;
     let job = Job::Deflate { src: src.span(), dst: dst.span_mut(), level: level.clamp(1, 9), last, check };
-    Prepared { job, buffers: (src, dst), second: job.bytes() }
+    Prepared { job, buffers: (src, dst), first: job.bytes(), second: job.bytes() }
 }
 
 fn prepare_inflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, check: Check) -> Prepared<(S, D)> {
     let job = Job::Inflate { src: src.span(), dst: dst.span_mut(), check };
-    Prepared { job, buffers: (src, dst), second: job.bytes() }
+    Prepared { job, buffers: (src, dst), first: job.bytes(), second: job.bytes() }
 }
 
 /// Takes a value apart. A queue that answers with another operation's value is broken, not the caller.
@@ -182,7 +183,7 @@ impl Runtime {
         &self,
         src: S,
         dst: D,
-    ) -> impl Future<Output = Outcome<(), (S, D)>> + Send {
+    ) -> impl Future<Output = Outcome<(), (S, D)>> + Send + Unpin {
         self.run(prepare_copy(src, dst), Room::Wait)
     }
 
@@ -195,7 +196,7 @@ impl Runtime {
         &self,
         src: S,
         dst: D,
-    ) -> impl Future<Output = Outcome<(), (S, D)>> + Send {
+    ) -> impl Future<Output = Outcome<(), (S, D)>> + Send + Unpin {
         self.run(prepare_copy(src, dst), Room::Busy)
     }
 
@@ -204,7 +205,11 @@ impl Runtime {
     /// # Errors
     ///
     /// As [`Runtime::copy`]. Source: DSA §8.3.5.
-    pub fn fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> impl Future<Output = Outcome<(), D>> + Send {
+    pub fn fill<D: IoBufMut>(
+        &self,
+        dst: D,
+        pattern: u64,
+    ) -> impl Future<Output = Outcome<(), D>> + Send + Unpin {
         self.run(prepare_fill(dst, pattern), Room::Wait)
     }
 
@@ -213,7 +218,11 @@ impl Runtime {
     /// # Errors
     ///
     /// Those of [`Runtime::fill`], and [`Error::Busy`].
-    pub fn try_fill<D: IoBufMut>(&self, dst: D, pattern: u64) -> impl Future<Output = Outcome<(), D>> + Send {
+    pub fn try_fill<D: IoBufMut>(
+        &self,
+        dst: D,
+        pattern: u64,
+    ) -> impl Future<Output = Outcome<(), D>> + Send + Unpin {
         self.run(prepare_fill(dst, pattern), Room::Busy)
     }
 
@@ -227,7 +236,7 @@ impl Runtime {
         &self,
         a: A,
         b: B,
-    ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send {
+    ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send + Unpin {
         self.run(prepare_compare(a, b), Room::Wait)
     }
 
@@ -240,7 +249,7 @@ impl Runtime {
         &self,
         a: A,
         b: B,
-    ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send {
+    ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send + Unpin {
         self.run(prepare_compare(a, b), Room::Busy)
     }
 
@@ -249,7 +258,11 @@ impl Runtime {
     /// # Errors
     ///
     /// As [`Runtime::copy`]. Source: DSA §8.3.12.
-    pub fn crc32c<S: IoBuf>(&self, src: S, seed: u32) -> impl Future<Output = Outcome<u32, S>> + Send {
+    pub fn crc32c<S: IoBuf>(
+        &self,
+        src: S,
+        seed: u32,
+    ) -> impl Future<Output = Outcome<u32, S>> + Send + Unpin {
         self.run(prepare_crc32c(src, seed), Room::Wait)
     }
 
@@ -258,7 +271,11 @@ impl Runtime {
     /// # Errors
     ///
     /// Those of [`Runtime::crc32c`], and [`Error::Busy`].
-    pub fn try_crc32c<S: IoBuf>(&self, src: S, seed: u32) -> impl Future<Output = Outcome<u32, S>> + Send {
+    pub fn try_crc32c<S: IoBuf>(
+        &self,
+        src: S,
+        seed: u32,
+    ) -> impl Future<Output = Outcome<u32, S>> + Send + Unpin {
         self.run(prepare_crc32c(src, seed), Room::Busy)
     }
 
@@ -273,7 +290,7 @@ impl Runtime {
         src: S,
         dst: D,
         options: DeflateOptions,
-    ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send {
+    ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send + Unpin {
         self.run(prepare_deflate(src, dst, options), Room::Wait)
     }
 
@@ -287,7 +304,7 @@ impl Runtime {
         src: S,
         dst: D,
         options: DeflateOptions,
-    ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send {
+    ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send + Unpin {
         self.run(prepare_deflate(src, dst, options), Room::Busy)
     }
 
@@ -471,7 +488,7 @@ impl<'e, V: Extract, B: Send + 'static> Running<'e, V, B> {
             let error = Error::Unsupported { operation: job.operation() };
             return Poll::Ready(Err(Failed::early(error, prepared.buffers, runtime.blank_report())));
         };
-        if job.bytes() != prepared.second || job.bytes() == 0 && job.empty_value().is_some() {
+        if prepared.first != prepared.second || prepared.first == 0 && job.empty_value().is_some() {
             return Poll::Ready(without_a_slot(prepared, path));
         }
         match channel.try_acquire() {
@@ -576,8 +593,8 @@ impl<V: Extract, B: Send + 'static> Future for Running<'_, V, B> {
 /// Ends an operation that has nothing to do, or not what it takes.
 #[cold]
 fn without_a_slot<V: Extract, B>(prepared: Prepared<B>, path: Path) -> Outcome<V, B> {
-    let Prepared { buffers, job, second } = prepared;
-    let (operation, first) = (job.operation(), job.bytes());
+    let Prepared { buffers, job, first, second } = prepared;
+    let operation = job.operation();
     match job.empty_value().filter(|_| first == second).and_then(V::extract) {
         Some(value) => {
             let report = Report::new(Path::Software { reason: Reason::Empty });

@@ -170,7 +170,15 @@ impl Runtime {
     }
 
     /// The queue for `job`, and the path to report.
+    #[inline]
     pub(crate) fn choose(&self, job: &Job) -> Option<(&Channel, Path)> {
+        match self.inner.channels.first() {
+            Some(first) if first.takes_any(job.operation()) => Some((first, first.path())),
+            _ => self.choose_with_care(job),
+        }
+    }
+
+    fn choose_with_care(&self, job: &Job) -> Option<(&Channel, Path)> {
         let operation = job.operation();
         let mut reason = None;
         for channel in self.inner.channels.iter() {

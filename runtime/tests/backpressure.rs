@@ -3,8 +3,11 @@
 mod support;
 
 use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 
 use support::{BOTH, Options, Plan, Task, When, until, within};
 use svala::backend::Completion;
@@ -203,4 +206,43 @@ fn raw_jobs_wait_for_room_as_well() {
             });
         }
     });
+}
+
+/// A waker may own anything, another waiting future among it: the line drops wakers with its lock let go.
+#[test]
+fn a_waker_that_owns_a_waiting_future_can_be_replaced() {
+    type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
+    struct Owner(#[expect(dead_code, reason = "held to be dropped")] Mutex<Option<Waiting>>);
+    impl Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+    let fill = |runtime: &svala::Runtime| -> Waiting {
+        let runtime = runtime.clone();
+        Box::pin(async move {
+            let _ = runtime.fill(vec![0; 8], 1).await;
+        })
+    };
+    let options = Options::all(Completion::Notified, Plan::done(When::Held)).depth(1);
+    let (runtime, device) = support::runtime(options);
+    let mut first = Task::new(runtime.fill(vec![0; 8], 1));
+    first.poll_pending();
+    let (mut owned, mut replaced, mut gone) = (fill(&runtime), fill(&runtime), fill(&runtime));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(owned.as_mut().poll(&mut cx).is_pending());
+    let mut also_owned = fill(&runtime);
+    assert!(also_owned.as_mut().poll(&mut cx).is_pending());
+    for (waiting, owned) in [(&mut replaced, owned), (&mut gone, also_owned)] {
+        let waker = Waker::from(Arc::new(Owner(Mutex::new(Some(owned)))));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        assert!(replaced.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(gone);
+        drop(replaced);
+        done.send(()).expect("the test waits");
+    });
+    ended.recv_timeout(support::DEADLINE).expect("no deadlock");
+    device.release(0);
+    first.finish().expect("a fill");
 }

@@ -6,7 +6,7 @@
 //! descriptor, by the rules of `idxd-spec`.
 //!
 //! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
-#![expect(unsafe_code, reason = "implements an unsafe trait; no unsafe operation in here")]
+#![expect(unsafe_code, reason = "implements an unsafe trait; lends a descriptor in its cell to the portal")]
 
 mod flight;
 mod part;
@@ -116,7 +116,10 @@ impl<P: Portal> DsaQueue<P> {
         if !self.credits.take() {
             return false;
         }
-        let accepted = self.portal.submit(&flight.list[usize::from(lane)].get()) == Accepted::Yes;
+        // SAFETY: the caller has the flight to itself, and nothing sets the descriptor during the call. (A copy of what
+        // was just written field by field would cost more than the rest of this function.)
+        let descriptor = unsafe { &*flight.list[usize::from(lane)].as_ptr() };
+        let accepted = self.portal.submit(descriptor) == Accepted::Yes;
         if accepted {
             place.state.set(LaneState::Submitted);
             place.credited.set(true);
@@ -247,6 +250,14 @@ impl<P: Portal> DsaQueue<P> {
         }
     }
 
+    /// In which order, and on how many lanes, a job of several parts runs.
+    fn split(&self, job: &Job) -> (Order, u16) {
+        let order = Order::of(job);
+        let parts = job.bytes().div_ceil(self.part_bytes);
+        let lanes = if order == Order::Parallel { parts.min(u64::from(self.lanes_per_job)) } else { 1 };
+        (order, u16::try_from(lanes).unwrap_or(1))
+    }
+
     /// Writes one descriptor for all loaded lanes. False: no room.
     fn write_batch(&self, flight: &DsaFlight, count: u16) -> bool {
         if !self.credits.take() {
@@ -300,14 +311,10 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         if submission.block_on_fault && !self.capabilities.block_on_fault {
             return Err(Refused::Failed(Failure::Unsupported));
         }
-        let order = Order::of(job);
-        let most = match order {
-            Order::Parallel if job.bytes() > self.part_bytes => {
-                u64::from(self.lanes_per_job).min(job.bytes().div_ceil(self.part_bytes))
-            }
-            _ => 1,
+        let (order, lanes) = match job.bytes() > self.part_bytes {
+            true => self.split(job),
+            false => (Order::Forward, 1),
         };
-        let lanes = u16::try_from(most).unwrap_or(1);
         let first = &flight.lanes[0];
         first.seed.set(part::seed(job));
         flight.job.set(*job);

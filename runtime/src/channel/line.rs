@@ -83,14 +83,21 @@ impl Line {
         };
         let entry = &mut queue.entries[at];
         if entry.slot.is_none() && !closed {
-            entry.waker.clone_from(waker);
+            if !entry.waker.will_wake(waker) {
+                let old = std::mem::replace(&mut entry.waker, waker.clone());
+                // Wakers are dropped with the lock let go: one may own a future that waits here.
+                drop(queue);
+                drop(old);
+            }
             return Poll::Pending;
         }
         let served = entry.slot;
-        queue.entries.remove(at);
+        let gone = queue.entries.remove(at);
         if served.is_none() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
+        drop(queue);
+        drop(gone);
         Poll::Ready(served)
     }
 
@@ -99,11 +106,12 @@ impl Line {
     pub(super) fn leave(&self, ticket: u64) -> Option<u32> {
         let mut queue = self.queue.lock();
         let at = queue.entries.iter().position(|entry| entry.ticket == ticket)?;
-        let served = queue.entries.remove(at)?.slot;
-        if served.is_none() {
+        let gone = queue.entries.remove(at)?;
+        if gone.slot.is_none() {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
         }
-        served
+        drop(queue);
+        gone.slot
     }
 
     /// Hands free slots to those who wait, and wakes them. Calls wakers: no lock may be held.

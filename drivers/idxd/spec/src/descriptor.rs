@@ -69,12 +69,14 @@ impl Descriptor {
     /// Bytes of a descriptor, and its alignment in memory and at the portal.
     pub const SIZE: usize = 64;
 
+    #[inline]
     fn new(opcode: Opcode) -> Self {
         let mut this = Self { bytes: [0; Self::SIZE] };
         FLAGS_OPCODE.write(&mut this.bytes, u32::from(opcode.0) << 24);
         this
     }
 
+    #[inline]
     fn transfer(opcode: Opcode, src_addr: u64, dst_addr: u64, xfer_size: u32) -> Self {
         let mut this = Self::new(opcode);
         SRC_ADDR.write(&mut this.bytes, src_addr);
@@ -92,6 +94,7 @@ impl Descriptor {
     /// Runs `count` descriptors at `list`, which is 64-byte aligned (DSA §8.3.2). One is allowed only since DSA 3, see
     /// [`GenCap::batch_of_one`](crate::GenCap::batch_of_one).
     #[must_use]
+    #[inline]
     pub fn batch(list: SrcAddr, count: u32) -> Self {
         Self::transfer(Opcode::BATCH, list.0, 0, count)
     }
@@ -106,12 +109,14 @@ impl Descriptor {
     /// Copies `src` to `dst` (DSA §8.3.4). They may overlap where the device says so, see
     /// [`GenCap::overlapping_copy`](crate::GenCap::overlapping_copy).
     #[must_use]
+    #[inline]
     pub fn memmove(src: SrcAddr, dst: DstAddr, xfer_size: u32) -> Self {
         Self::transfer(Opcode::MEMMOVE, src.0, dst.0, xfer_size)
     }
 
     /// Repeats the 8 bytes of `pattern`, lowest first, over `dst` (DSA §8.3.5).
     #[must_use]
+    #[inline]
     pub fn fill(pattern: u64, dst: DstAddr, xfer_size: u32) -> Self {
         Self::transfer(Opcode::FILL, pattern, dst.0, xfer_size)
     }
@@ -128,6 +133,7 @@ impl Descriptor {
 
     /// Compares two ranges (DSA §8.3.6).
     #[must_use]
+    #[inline]
     pub fn compare(src1: SrcAddr, src2: SrcAddr, xfer_size: u32) -> Self {
         Self::transfer(Opcode::COMPARE, src1.0, src2.0, xfer_size)
     }
@@ -174,6 +180,7 @@ impl Descriptor {
 
     /// Computes the CRC-32C of a range (DSA §8.3.12). `seed` is 0, or the result so far.
     #[must_use]
+    #[inline]
     pub fn crc(src: SrcAddr, xfer_size: u32, seed: u32) -> Self {
         let mut this = Self::transfer(Opcode::CRC, src.0, 0, xfer_size);
         CRC_SEED.write(&mut this.bytes, seed);
@@ -283,6 +290,7 @@ impl Descriptor {
 impl Descriptor {
     /// Adds `flags` to those set.
     #[must_use]
+    #[inline]
     pub fn with_flags(mut self, flags: Flags) -> Self {
         let added = u32::from(self.opcode().0) << 24 | ((self.flags() | flags) & Flags::FIELD).bits();
         FLAGS_OPCODE.write(&mut self.bytes, added);
@@ -299,6 +307,7 @@ impl Descriptor {
 
     /// Asks for a completion record at `addr`, 32-byte aligned, whatever the outcome (§8.1.4).
     #[must_use]
+    #[inline]
     pub fn with_completion(self, addr: u64) -> Self {
         self.with_completion_on_error(addr).with_flags(Flags::REQUEST_COMPLETION)
     }
@@ -312,6 +321,7 @@ impl Descriptor {
 
     /// Lets the device ask for missing pages and wait, where the work queue allows it (§3.13).
     #[must_use]
+    #[inline]
     pub fn with_block_on_fault(self) -> Self {
         self.with_flags(Flags::BLOCK_ON_FAULT)
     }

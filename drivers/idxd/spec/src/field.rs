@@ -24,11 +24,13 @@ impl<T> Copy for Field<T> {}
 
 impl<T> Field<T> {
     /// The field that starts `offset` bytes into the record.
+    #[inline]
     pub(crate) const fn at(offset: usize) -> Self {
         Self { offset, integer: PhantomData }
     }
 
     /// The bytes the field takes.
+    #[inline]
     pub(crate) const fn range(self) -> Range<usize> {
         self.offset..self.offset + size_of::<T>()
     }

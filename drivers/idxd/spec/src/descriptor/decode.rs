@@ -12,24 +12,28 @@ use crate::{DifFlags, DifTags, DstDifFlags, Flags, Opcode, SrcDifFlags};
 impl Descriptor {
     /// Takes the 64 bytes as they came from a portal or from a batch's list. Any value is accepted.
     #[must_use]
+    #[inline]
     pub const fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
         Self { bytes }
     }
 
     /// The 64 bytes for the portal.
     #[must_use]
+    #[inline]
     pub const fn as_bytes(&self) -> &[u8; Self::SIZE] {
         &self.bytes
     }
 
     /// Byte 7 (§8.1.2).
     #[must_use]
+    #[inline]
     pub fn opcode(&self) -> Opcode {
         Opcode(self.bytes[7])
     }
 
     /// Bytes 6:4 (§8.1.3), unknown bits included.
     #[must_use]
+    #[inline]
     pub fn flags(&self) -> Flags {
         Flags::from_bits_retain(FLAGS_OPCODE.read(&self.bytes)) & Flags::FIELD
     }
@@ -48,6 +52,7 @@ impl Descriptor {
 
     /// Bytes 15:8, if [`Flags::COMPLETION_ADDR_VALID`] is set; else reserved (§8.1.4).
     #[must_use]
+    #[inline]
     pub fn completion_addr(&self) -> u64 {
         COMPLETION_ADDR.read(&self.bytes)
     }
@@ -78,12 +83,14 @@ impl Descriptor {
 
     /// Batch: bytes 23:16 (§8.3.2).
     #[must_use]
+    #[inline]
     pub fn desc_list_addr(&self) -> u64 {
         SRC_ADDR.read(&self.bytes)
     }
 
     /// Batch: bytes 35:32, a number of descriptors (§8.3.2).
     #[must_use]
+    #[inline]
     pub fn desc_count(&self) -> u32 {
         XFER_SIZE.read(&self.bytes)
     }
