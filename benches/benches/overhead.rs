@@ -166,11 +166,11 @@ fn batch_of_32(bencher: Bencher) {
             filled.copy(src, dst).expect("room");
         }
         let mut done = now(runtime.run_batch(filled)).expect("completes").buffers;
-        for (member, place) in done.drain().zip(&mut buffers) {
+        done.drain().zip(&mut buffers).for_each(|(member, place)| {
             assert!(member.result.is_ok());
             let svala::Lent::Copy(src, dst) = member.lent else { unreachable!("copies went in") };
             *place = Some((src, dst));
-        }
+        });
         batch = Some(done);
     });
 }

@@ -149,8 +149,8 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
 
     fn push(&mut self, job: Job, lent: Lent<S, D>) {
         // INVARIANT: the job was made from the buffers beside it.
-        self.0.members.push(Member { job, result: None });
-        self.0.lent.push(lent);
+        push_in_place(&mut self.0.members, Member { job, result: None });
+        push_in_place(&mut self.0.lent, lent);
         self.0.open += 1;
         if job.bytes() == 0
             && let Some(value) = job.empty_value()
@@ -189,6 +189,16 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
             MemberOutcome { result, lent }
         })
     }
+}
+
+/// [`Vec::push`] into capacity there is known to be, without a copy of what was just put together.
+#[inline(always)]
+fn push_in_place<T>(vec: &mut Vec<T>, value: T) {
+    let len = vec.len();
+    let Some(place) = vec.spare_capacity_mut().first_mut() else { return vec.push(value) };
+    place.write(value);
+    // SAFETY: the element at `len` has just been written, within the capacity.
+    unsafe { vec.set_len(len + 1) };
 }
 
 fn refused<B>(error: Error, buffers: B) -> Failed<B> {
