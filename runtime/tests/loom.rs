@@ -8,17 +8,15 @@
 //!
 //! | mutation | caught by |
 //! | --- | --- |
-//! | free list: tag not incremented in `push` and `pop` | `no_index_is_handed_out_twice` |
-//! | free list: `push` with relaxed success ordering | `contents_follow_the_index` |
-//! | handshake: no second look after `register` in `look` | `a_completed_operation_wakes_its_future` |
-//! | handshake: `complete` with relaxed success ordering | `a_completed_operation_wakes_its_future` |
-//! | handshake: `complete` takes the waker before it stores `DONE` | `a_completed_operation_wakes_its_future` |
-//! | handshake: `hand_over` stores before it registers | none: `look` registers again |
-//! | handshake: `abandon` stores without comparing | `abandoned_or_completed_not_both` |
-//! | channel: length published after the look | `a_completed_operation_wakes_its_future` |
-//! | channel: no fence in the notifier | `a_completed_operation_wakes_its_future` |
-//! | turn: no fence in `ask` or in `is_asked` | `a_question_is_never_left_behind` |
-//! | turn: `begin` stores instead of swapping | `a_question_is_never_left_behind` |
+//! | free list: tag not incremented; `push` with relaxed success ordering | `no_index_is_handed_out_twice` |
+//! | handshake: no second look after `register` in `look` | `a_future_that_moved_is_woken_where_it_is` |
+//! | handshake: `complete` or the load in `look` relaxed | `a_completed_operation_wakes_its_future` |
+//! | handshake: `abandon` stores without comparing, or fails relaxed | `abandoned_or_completed_not_both` |
+//! | handshake: `complete` does not know `EXPIRED` | `expired_abandoned_or_completed_once` |
+//! | handshake: `expire` stores without comparing | `gone_before_the_bound_is_gone` |
+//! | handshake: `hand_over` relaxed | none: the list's lock orders it as well |
+//! | channel: length published after the look; no fence in the notifier | `a_completed_operation_wakes_its_future` |
+//! | turn: `ask` or `begin` stores instead of swapping; no fence | `a_question_is_never_left_behind` |
 //!
 //! UNSAFETY: reads and writes loom's cells, which check the claims made here.
 #![expect(unsafe_code, reason = "loom's cells hand out raw pointers")]
@@ -337,6 +335,55 @@ fn a_slot_used_again_keeps_its_new_waker() {
         model.run(2);
         thread.join().expect("the device does not panic");
         assert_eq!(model.by_future.load(Ordering::Relaxed), 2);
+    });
+}
+
+/// The future is polled by one task and then by another: the other is woken.
+#[test]
+fn a_future_that_moved_is_woken_where_it_is() {
+    explore(3, || {
+        let model = Model::new();
+        let device = Arc::clone(&model);
+        let thread = thread::spawn(move || {
+            device.device.store(1, Ordering::Release);
+            device.notify();
+        });
+        model.start(1);
+        let first = loom::future::block_on(poll_fn(|cx| {
+            model.handshake.hand_over(cx.waker());
+            model.put_on_list();
+            Poll::Ready(model.handshake.look(cx.waker()))
+        }));
+        if first == Look::Pending {
+            loom::future::block_on(poll_fn(|cx| match model.handshake.look(cx.waker()) {
+                Look::Pending => Poll::Pending,
+                found => Poll::Ready(assert_eq!(found, Look::Done)),
+            }));
+        }
+        model.end(1);
+        thread.join().expect("the device does not panic");
+    });
+}
+
+/// The future goes while the bound passes, and then the device completes: the reaper cleans up.
+#[test]
+fn gone_before_the_bound_is_gone() {
+    explore(3, || {
+        let model = Model::new();
+        let clock = Arc::clone(&model);
+        let clock = thread::spawn(move || clock.reap(true));
+        model.start(1);
+        loom::future::block_on(poll_fn(|cx| {
+            model.handshake.hand_over(cx.waker());
+            Poll::Ready(())
+        }));
+        model.put_on_list();
+        assert!(model.handshake.abandon(), "nothing has completed");
+        clock.join().expect("the clock does not panic");
+        model.device.store(1, Ordering::Release);
+        model.notify();
+        assert_eq!(model.by_reaper.load(Ordering::Relaxed), 1);
+        assert_eq!(rest(&model.free), [0]);
     });
 }
 

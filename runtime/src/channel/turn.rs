@@ -18,11 +18,11 @@ impl Turn {
         Self { asked: AtomicBool::new(false) }
     }
 
-    /// Asks for a round. An attempt to take the lock follows.
+    /// Asks for a round. [`Turn::is_asked`] and an attempt to take the lock follow, in this order: the fence of the
+    /// one comes before the other.
     pub(crate) fn ask(&self) {
         // A swap: a store would hide another thread's question, and what came before it, from `begin`.
         self.asked.swap(true, Ordering::AcqRel);
-        fence(Ordering::SeqCst);
     }
 
     /// A round begins, with the lock held: it sees what came before every question so far.
