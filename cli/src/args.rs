@@ -110,7 +110,8 @@ pub struct Common {
 /// Copy a file.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "The copy has the permission bits of SRC, as far as the umask lets it; holes are filled.\n\n\
+    after_help = "The copy has the permission bits of SRC, as far as the umask lets it, and belongs to you, also\n\
+    where it replaces a file. Holes are filled.\n\n\
     Examples:\n  \
     svala copy big.img copy.img\n  \
     svala copy --force --stats big.img copy.img"

@@ -12,6 +12,32 @@
 //! The rules: memory is bounded whatever the files' sizes; a destination appears whole or not at all; an error is
 //! one line that names the file; which path ran is never hidden. There is no `unsafe` here: mapped files are only
 //! touched by the engines.
+//!
+//! # Memory
+//!
+//! `copy` and `compare` map two windows of 32 MiB of two files at a time, `crc` and `fill` one or two of one file;
+//! `compress` has two segments of 1 MiB per CPU in flight (4 to 32), with room for their output; `decompress` works
+//! in half a mebibyte, or with twice what one job of the device takes.
+//!
+//! # JSON
+//!
+//! With `--json`, one object on standard output. In each: `command`, `exit` (the status) and, after trouble, `error`
+//! alone; otherwise `stats` and what the command found:
+//!
+//! | command | fields |
+//! | --- | --- |
+//! | `copy` | `source`, `destination`, `bytes` |
+//! | `crc` | `files`: of each `name`, and `crc32c` (eight digits) with `bytes`, or `error` |
+//! | `compare` | `a`, `b`, `equal`, `difference_offset` (from 0, or null), `eof_on` (the shorter file, or null) |
+//! | `fill` | `destination`, `bytes` |
+//! | `compress` | `source`, `destination`, `bytes` (of input), `compressed_bytes` |
+//! | `decompress` | the same with `format` and `members`; `bytes` are those of output |
+//! | `list` | `device`, `queues`, `hardware` (`name`, `found`, `detail`), `resolver`, `resolver_reason`, `waiting` |
+//!
+//! `stats` has `device`, `operations`, `bytes` (of input), `seconds`, `sync_seconds` (waiting for the disk, not part
+//! of `seconds`), `gb_per_second`, `note` (about numbers of a device model, or null), `paths` (of each way that was
+//! taken `kind`, `queue` or `reason`, `text`, `operations`, `bytes`), `faults`, `resolutions`, `pages_populated`,
+//! `resubmissions`, `resolver`, `resolver_reason`, `peak_rss_bytes`.
 #![forbid(unsafe_code)]
 
 pub mod args;

@@ -89,6 +89,12 @@ impl Output {
             match posix_fallocate(self.temp.as_file(), offset, bytes) {
                 Ok(()) => self.len += step,
                 Err(Errno::EINTR) => {}
+                // Some libraries do not write zeros in the place of a file system that cannot reserve. Then a full
+                // disk shows later, as an operation's error.
+                Err(Errno::EOPNOTSUPP) => {
+                    self.temp.as_file().set_len(len).map_err(|error| Trouble::file(&self.path, error))?;
+                    self.len = len;
+                }
                 Err(error) => return Err(trouble(error)),
             }
         }

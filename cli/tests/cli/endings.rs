@@ -102,6 +102,23 @@ fn a_file_that_shrinks_half_way_is_an_error() {
     }
 }
 
+/// A cut inside a page shows as zeros, not as a fault.
+#[test]
+fn a_file_that_loses_one_byte_is_an_error() {
+    let place = Place::new();
+    for device in DEVICES {
+        let source = place.sparse("src", LARGE);
+        let mut running = place.start(device, ["crc", "src"]);
+        running.wait_until_mapped("/src");
+        running.signal(Signal::SIGSTOP);
+        File::options().write(true).open(source).unwrap().set_len(LARGE - 1).unwrap();
+        running.signal(Signal::SIGCONT);
+        let (status, complaint) = running.end();
+        assert_eq!(status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains("src: truncated while in use"), "{complaint}");
+    }
+}
+
 /// Nobody reads what is printed: no panic, no complaint.
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
