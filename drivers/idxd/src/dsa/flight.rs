@@ -168,7 +168,9 @@ impl DsaFlight {
         let failure = if status.without_write() == Status::PAGE_FAULT {
             match resume(&self.list[usize::from(lane)].get(), &done) {
                 Resume::Rest(rest) => return Completed::Fault(self.part_left(lane, &job, rest, &done)),
-                Resume::Whole => return Completed::Fault(self.fault(lane, &job, &done, true)),
+                // Nothing done yet is not the same as nothing kept: every operation of this queue goes on where it
+                // stopped, so the window decides how much to populate.
+                Resume::Whole => return Completed::Fault(self.fault(lane, &job, &done)),
                 Resume::Finished => {
                     Failure::Nonsense { what: "fault after the last byte", record: head(record) }
                 }
@@ -243,10 +245,10 @@ impl DsaFlight {
         place.kept.set(place.kept.get() + kept);
         descriptor.set(rest);
         self.progress.done.set(self.progress.done.get() + kept);
-        self.fault(lane, job, done, false)
+        self.fault(lane, job, done)
     }
 
-    fn fault(&self, lane: u16, job: &Job, done: &Completion, restarts: bool) -> LaneFault {
+    fn fault(&self, lane: u16, job: &Job, done: &Completion) -> LaneFault {
         let status = done.status();
         LaneFault {
             lane,
@@ -255,7 +257,7 @@ impl DsaFlight {
             done_bytes: self.progress.done.get(),
             status: status.0,
             rest: rest_of(job, &self.list[usize::from(lane)].get()),
-            restarts,
+            restarts: false,
         }
     }
 

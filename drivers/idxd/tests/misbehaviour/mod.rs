@@ -1,0 +1,140 @@
+//! Devices that do not do what they should.
+
+use std::time::Duration;
+
+use idxd_emu::{FaultPlan, Nonsense, QueueConfig, Repeat, StopAt, Which};
+use pollster::block_on;
+use svala::{Access, Error, IoBuf};
+
+use crate::support::{Faults, PAGE, Pages, Setup, noise};
+
+fn setup(plan: FaultPlan) -> Setup {
+    Setup::with(QueueConfig::shared(16), Faults::Resolve, plan, |config| {
+        config.answer_within = Duration::from_millis(300);
+        config.drain_within = Duration::from_millis(300);
+    })
+}
+
+#[test]
+fn answers_out_of_order_and_with_noise_are_right() {
+    let setup = setup(FaultPlan::seeded(7).out_of_order().noise());
+    crate::conformance::memory::many_at_once(&setup);
+    crate::conformance::memory::crc32c(&setup);
+}
+
+#[test]
+fn retries_are_retried() {
+    let setup = setup(FaultPlan::seeded(1).retry_first(50));
+    let done = block_on(setup.runtime.copy(noise(9000, 1), vec![0; 9000])).expect("copies");
+    assert_eq!(done.buffers.0, done.buffers.1);
+}
+
+#[test]
+fn retries_without_end_are_an_error_that_counts_them() {
+    let plan = FaultPlan::seeded(1).retry_first(u64::MAX.try_into().unwrap_or(u32::MAX));
+    let setup = Setup::with(QueueConfig::shared(16), Faults::Resolve, plan, |config| {
+        config.submit_tries_max = 100;
+    });
+    let failed = block_on(setup.runtime.copy(noise(9000, 1), vec![0; 9000])).expect_err("refused");
+    assert!(matches!(failed.error, Error::Refused { tries: 100, .. }), "{}", failed.error);
+    assert_eq!(failed.buffers.map(|(src, _)| src), Some(noise(9000, 1)));
+}
+
+#[test]
+fn stops_half_way_are_resumed() {
+    let setup = setup(FaultPlan::seeded(3).stop_at(StopAt::Random));
+    crate::conformance::memory::copy_lengths(&setup);
+    crate::conformance::memory::crc32c(&setup);
+    crate::conformance::memory::fill(&setup);
+}
+
+#[test]
+fn a_fault_on_a_present_page_is_resolved_once() {
+    let setup = setup(FaultPlan::seeded(3).fault_at_page(2, Repeat::Once));
+    let done = block_on(setup.runtime.copy(noise(5 * PAGE, 1), vec![0; 5 * PAGE])).expect("copies");
+    assert_eq!(done.buffers.0, done.buffers.1);
+    assert!(done.report.faults.resubmissions >= 1);
+}
+
+#[test]
+fn a_page_that_faults_for_ever_is_an_error_after_a_bound() {
+    let setup = setup(FaultPlan::seeded(3).fault_at_page(0, Repeat::Always));
+    let failed = block_on(setup.runtime.copy(noise(5 * PAGE, 1), vec![0; 5 * PAGE])).expect_err("never");
+    assert!(matches!(failed.error, Error::Fault { .. }), "{}", failed.error);
+    assert!(failed.report.faults.faults <= 20, "{:?}", failed.report);
+    assert!(failed.buffers.is_some());
+}
+
+#[test]
+fn nonsense_is_an_error_with_the_record() {
+    for nonsense in [Nonsense::BytesBeyondSize, Nonsense::UnknownStatus] {
+        let setup = setup(FaultPlan::seeded(3).nonsense(nonsense, Which::Every));
+        let failed = block_on(setup.runtime.copy(noise(5000, 1), vec![0; 5000])).expect_err("nonsense");
+        assert!(
+            matches!(failed.error, Error::Nonsense { record: 1.., .. }),
+            "{nonsense:?}: {}",
+            failed.error
+        );
+        assert_eq!(failed.buffers.map(|(src, _)| src), Some(noise(5000, 1)));
+    }
+}
+
+#[test]
+fn a_device_that_answers_twice_does_not_spoil_what_follows() {
+    let setup = setup(FaultPlan::seeded(3).answer_twice(Which::Every));
+    for round in 0..50 {
+        let bytes = noise(5000, round);
+        match block_on(setup.runtime.copy(bytes.clone(), vec![0; 5000])) {
+            Ok(done) => assert_eq!(done.buffers.1, bytes, "round {round}"),
+            // Seen in time: the second answer to the one before.
+            Err(failed) => {
+                assert!(matches!(failed.error, Error::Nonsense { .. }), "{}", failed.error);
+                assert_eq!(failed.buffers.map(|(src, _)| src), Some(bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_answer_is_reported_and_the_memory_stays_lent() {
+    let setup = setup(FaultPlan::seeded(3).never_answer(Which::Nth(0)));
+    let failed = block_on(setup.runtime.copy(noise(5000, 1), vec![0; 5000])).expect_err("silence");
+    assert!(matches!(failed.error, Error::NoAnswer { .. }), "{}", failed.error);
+    assert!(failed.buffers.is_none());
+    // The others are not held up.
+    block_on(setup.runtime.copy(noise(5000, 1), vec![0; 5000])).expect("copies");
+    assert_eq!(setup.runtime.shutdown().unanswered, 1);
+}
+
+#[test]
+fn the_fail_policy_ends_with_the_fault() {
+    let setup = Setup::new(QueueConfig::shared(16), Faults::Fail);
+    let setup = &setup;
+    let failed = block_on(setup.runtime.copy(noise(3 * PAGE, 1), Pages::cold(3 * PAGE))).expect_err("cold");
+    let (src, dst) = failed.buffers.expect("come back");
+    match failed.error {
+        Error::Fault { access: Access::Write, addr, done: 0, status, .. } => {
+            assert_eq!(addr.page(), dst.addr());
+            assert_eq!(status & 0x80, 0x80, "{status:#x}");
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(src.len(), dst.bytes().len());
+}
+
+#[test]
+fn dropped_futures_leave_nothing_behind() {
+    let setup = setup(FaultPlan::seeded(5).delay(Duration::from_millis(1)));
+    for round in 0..40 {
+        let copy = setup.runtime.copy(noise(20_000, round), Pages::cold(20_000));
+        let mut copy = Box::pin(copy);
+        let waker = std::task::Waker::noop();
+        let polled = copy.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        assert!(polled.is_pending());
+        drop(copy);
+    }
+    assert_eq!(setup.runtime.shutdown().unanswered, 0);
+    let queue = &setup.runtime.snapshot().queues[0];
+    assert_eq!(queue.in_flight, 0);
+    assert!(queue.abandoned > 0);
+}
