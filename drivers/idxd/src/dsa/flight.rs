@@ -353,3 +353,24 @@ fn head(record: &[u8; 32]) -> u64 {
     first.copy_from_slice(&record[..8]);
     u64::from_le_bytes(first)
 }
+
+#[cfg(test)]
+mod tests {
+    use idxd_spec::{Descriptor, DstAddr, FaultInfo, SrcAddr};
+
+    use super::*;
+
+    #[test]
+    fn fault_before_the_first_byte_leaves_the_stretch_to_the_window() {
+        let flight = DsaFlight::new(1);
+        flight.job.set(Job::Copy { src: VirtAddr::new(0x1000), dst: VirtAddr::new(0x9000), len: 8192 });
+        flight.progress.begin(Order::Forward, 1, false);
+        flight.list[0].set(Descriptor::memmove(SrcAddr(0x1000), DstAddr(0x9000), 8192));
+        flight.lanes[0].len.set(8192);
+        let done = Completion::new(Status::PAGE_FAULT).with_fault(0x1000, FaultInfo(0));
+        match flight.completed(&mut [], 0, &done.to_bytes()) {
+            Completed::Fault(fault) => assert!(!fault.restarts && fault.done_bytes == 0, "{fault:?}"),
+            _ => panic!("a fault at the first byte is a fault"),
+        }
+    }
+}
