@@ -14,8 +14,19 @@ use crate::stop::Stop;
 /// Where bytes go.
 pub(crate) enum Sink {
     File(Output),
-    Stdout(File),
+    Stdout(Stdout),
 }
+
+/// Standard output, whose reader may keep its writer waiting. A signal ends the wait with an error.
+pub(crate) struct Stdout {
+    file: File,
+    /// Most bytes of one write, so that it does not wait.
+    step_bytes: usize,
+    stop: Stop,
+}
+
+/// What a pipe takes at least when it says that it takes something: Linux's `PIPE_BUF`.
+const PIPE_STEP_BYTES: usize = 4096;
 
 impl Sink {
     /// Begins the output `path` for what is made of `input`; `-` is standard output. `for_people`: what comes may go
@@ -36,15 +47,20 @@ impl Sink {
         if stdout.is_terminal() && !for_people {
             return Err(Trouble::Terminal);
         }
-        let file = stdout.as_fd().try_clone_to_owned().map_err(Trouble::Stdout)?;
-        Ok(Self::Stdout(file.into()))
+        let file = File::from(stdout.as_fd().try_clone_to_owned().map_err(Trouble::Stdout)?);
+        let is_file = file.metadata().map_err(Trouble::Stdout)?.is_file();
+        let step_bytes = if is_file { usize::MAX } else { PIPE_STEP_BYTES };
+        Ok(Self::Stdout(Stdout { file, step_bytes, stop: stop.clone() }))
     }
 
     /// The trouble that `error` of a write is.
     pub(crate) fn trouble(&self, error: io::Error) -> Trouble {
         match self {
             Self::File(output) => Trouble::doing("writing: ", output.path(), error),
-            Self::Stdout(_) => Trouble::Stdout(error),
+            Self::Stdout(stdout) => match stdout.stop.check() {
+                Ok(()) => Trouble::Stdout(error),
+                Err(stopped) => stopped,
+            },
         }
     }
 
@@ -62,11 +78,20 @@ impl Sink {
     }
 }
 
+impl Stdout {
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stop.wait_writable(self.file.as_fd())?;
+        // Not `Interrupted`: that would be tried again.
+        self.stop.check().map_err(io::Error::other)?;
+        self.file.write(&bytes[..bytes.len().min(self.step_bytes)])
+    }
+}
+
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::File(output) => output.file().write(bytes),
-            Self::Stdout(file) => file.write(bytes),
+            Self::Stdout(stdout) => stdout.write_some(bytes),
         }
     }
 

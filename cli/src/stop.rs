@@ -115,8 +115,16 @@ impl Stop {
 
     /// Waits until `fd` has something to read, or has ended, or a signal comes in (which [`Self::check`] tells).
     pub(crate) fn wait_readable(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let mut fds =
-            [PollFd::new(fd, PollFlags::POLLIN), PollFd::new(self.0.readable.as_fd(), PollFlags::POLLIN)];
+        self.wait(fd, PollFlags::POLLIN)
+    }
+
+    /// Waits until `fd` takes something, or has lost its reader, or a signal comes in.
+    pub(crate) fn wait_writable(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.wait(fd, PollFlags::POLLOUT)
+    }
+
+    fn wait(&self, fd: BorrowedFd<'_>, event: PollFlags) -> io::Result<()> {
+        let mut fds = [PollFd::new(fd, event), PollFd::new(self.0.readable.as_fd(), PollFlags::POLLIN)];
         loop {
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) => return Ok(()),

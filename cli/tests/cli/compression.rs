@@ -69,6 +69,18 @@ fn many_segments_become_one_stream() {
 }
 
 #[test]
+fn a_higher_level_makes_less() {
+    let place = Place::new();
+    place.file("src", &contents(300_000));
+    let sizes = ["1", "9"].map(|level| {
+        place.run("software", ["compress", "src", "-f", "-o", "packed", "--level", level]);
+        gzip_expands(&place.at("packed"), &place.at("src"));
+        fs::metadata(place.at("packed")).unwrap().len()
+    });
+    assert!(sizes[1] < sizes[0], "{sizes:?}");
+}
+
+#[test]
 fn what_others_compressed_is_expanded_here() {
     let place = Place::new();
     for bytes in [1, 4097, (1 << 20) + 1, 5 << 20] {

@@ -90,7 +90,7 @@ fn a_cold_copy_meets_faults_and_resolves_many_pages_at_once() {
     let count = |field: &str| stats[field].as_u64().unwrap();
     assert!(count("faults") > 0 && count("resolutions") > 0, "{stats}");
     assert!(count("resolutions") <= bytes / (512 << 10), "{stats}");
-    assert!(count("pages_populated") >= 2 * bytes / 4096, "{stats}");
+    assert!(count("pages_populated") >= 128 * count("resolutions"), "{stats}");
     assert_eq!(
         (&stats["bytes"], &stats["note"]),
         (&bytes.into(), &"emulated: no statement about hardware".into())
