@@ -147,6 +147,10 @@ impl<P: Portal> DsaQueue<P> {
             Order::Backward => job.bytes() - offset - len,
             Order::Parallel | Order::Forward => offset,
         };
+        if let Err(record) = place.record.turn() {
+            flight.stale.set(Some(record));
+            return None;
+        }
         let mut descriptor =
             part::descriptor(job, at, len, place.seed.get())?.with_completion(place.record.addr());
         if flight.progress.block_on_fault.get() {
@@ -172,20 +176,6 @@ impl<P: Portal> DsaQueue<P> {
                 flight.progress.next.set(offset + place.len.get());
             }
         }
-    }
-
-    /// Something of an idle flight's was written: nothing can be trusted to be ours.
-    fn check_idle(flight: &DsaFlight) -> Result<(), Refused> {
-        let place = &flight.lanes[0];
-        if place.record.is_written() {
-            let record = place.record.head();
-            place.record.clear();
-            return Err(Refused::Failed(Failure::Nonsense {
-                what: "record written again after completion",
-                record,
-            }));
-        }
-        Ok(())
     }
 
     /// Drives the lanes of a flight; the first thing the runtime has to know.
@@ -241,6 +231,9 @@ impl<P: Portal> DsaQueue<P> {
                             let job = flight.job_of(members, lane);
                             if !(batch && members[usize::from(lane)].result.is_some()) {
                                 self.load_next(flight, lane, &job, batch);
+                                if flight.stale.get().is_some() {
+                                    flight.fail(members, lane, flight.unloadable());
+                                }
                             }
                         }
                         flight::Completed::Failed => place.state.set(LaneState::Idle),
@@ -263,7 +256,9 @@ impl<P: Portal> DsaQueue<P> {
         if !self.credits.take() {
             return false;
         }
-        flight.batch_record.clear();
+        if flight.batch_record.turn().is_err() {
+            tracing::warn!(queue = %self.capabilities.name, "batch record written again after completion");
+        }
         let list = SrcAddr(flight.list_addr());
         let batch = Descriptor::batch(list, u32::from(count)).with_completion(flight.batch_record.addr());
         let accepted = self.portal.submit(&batch) == Accepted::Yes;
@@ -307,7 +302,6 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         job: &Job,
         submission: Submission,
     ) -> Result<Submitted, Refused> {
-        Self::check_idle(flight)?;
         if submission.block_on_fault && !self.capabilities.block_on_fault {
             return Err(Refused::Failed(Failure::Unsupported));
         }
@@ -320,7 +314,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         flight.job.set(*job);
         flight.progress.begin(order, lanes, submission.block_on_fault);
         if self.load(flight, 0, job, 0).is_none() {
-            return Err(Refused::Failed(Failure::Unsupported));
+            return Err(Refused::Failed(flight.unloadable()));
         }
         flight.progress.next.set(first.len.get());
         if !self.write(flight, 0) {
@@ -330,6 +324,9 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         // The others are written when the flight is next looked at.
         for lane in 1..lanes {
             self.load_next(flight, lane, job, false);
+            if flight.stale.get().is_some() {
+                flight.fail(&mut [], lane, flight.unloadable());
+            }
         }
         Ok(Submitted::Flying)
     }
@@ -340,7 +337,6 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         members: &mut [Member],
         submission: Submission,
     ) -> Result<Submitted, Refused> {
-        Self::check_idle(flight)?;
         if members.len() > flight.lanes.len()
             || submission.block_on_fault && !self.capabilities.block_on_fault
         {
@@ -358,7 +354,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
             }
             match self.load(flight, lane, &member.job, 0) {
                 Some(_) => loaded += 1,
-                None => member.result = Some(Err(Failure::Unsupported)),
+                None => member.result = Some(Err(flight.unloadable())),
             }
         }
         match loaded {
@@ -421,7 +417,18 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
             return;
         }
         match verdict {
-            Verdict::Resubmit => place.state.set(LaneState::ToSubmit),
+            Verdict::Resubmit => match place.record.turn() {
+                Ok(()) => {
+                    let descriptor = &flight.list[usize::from(lane)];
+                    descriptor.set(descriptor.get().with_completion(place.record.addr()));
+                    place.state.set(LaneState::ToSubmit);
+                }
+                Err(record) => {
+                    let what = "record written again after completion";
+                    place.state.set(LaneState::Idle);
+                    flight.fail(members, lane, Failure::Nonsense { what, record });
+                }
+            },
             Verdict::Cancel => {
                 place.state.set(LaneState::Idle);
                 flight.cancel(members, lane);

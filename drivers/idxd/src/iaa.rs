@@ -27,7 +27,7 @@ use svala::{
 };
 
 use crate::portal::{Accepted, Credits, Portal};
-use crate::record::Record;
+use crate::record::Records;
 
 /// What the driver has to know of a work queue.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ struct Progress {
 
 /// The memory of one slot.
 pub struct IaaFlight {
-    record: Record,
+    record: Records,
     /// Where the device reads the tables of a compression. Only written between descriptors.
     aecs: Cell<CompressAecs>,
     descriptor: Cell<IaaDescriptor>,
@@ -137,10 +137,11 @@ impl<P: Portal> IaaQueue<P> {
         &self.portal
     }
 
-    /// Makes the descriptor of the next part. None for what an IAA does not do.
-    fn load(&self, flight: &IaaFlight) -> Option<()> {
+    /// Makes the descriptor of the next part.
+    fn load(&self, flight: &IaaFlight) -> Result<(), Failure> {
+        flight.turn()?;
         let mut progress = flight.progress.get();
-        let size = |bytes: u64| u32::try_from(bytes).ok();
+        let size = |bytes: u64| u32::try_from(bytes).map_err(|_| Failure::Unsupported);
         let descriptor = match flight.job.get() {
             Job::Deflate { src, dst, last, .. } => {
                 let part = src.part(progress.read, self.transfer_bytes_max / 2);
@@ -176,7 +177,7 @@ impl<P: Portal> IaaQueue<P> {
                         | DecompressFlags::SELECT_BFINAL_EOB,
                 })
             }
-            _ => return None,
+            _ => return Err(Failure::Unsupported),
         };
         let mut descriptor = descriptor.with_completion(flight.record.addr());
         if progress.block_on_fault {
@@ -185,7 +186,7 @@ impl<P: Portal> IaaQueue<P> {
         flight.descriptor.set(descriptor);
         progress.state = State::ToSubmit;
         flight.progress.set(progress);
-        Some(())
+        Ok(())
     }
 
     fn write(&self, flight: &IaaFlight) -> bool {
@@ -236,8 +237,8 @@ impl<P: Portal> IaaQueue<P> {
                 flight.progress.set(progress);
                 if progress.read < src.len {
                     return match self.load(flight) {
-                        Some(()) => self.advance(flight),
-                        None => Polled::Done(Err(Failure::Unsupported)),
+                        Ok(()) => self.advance(flight),
+                        Err(failure) => Polled::Done(Err(failure)),
                     };
                 }
                 let check = if check == Check::None { 0 } else { progress.check };
@@ -303,6 +304,12 @@ impl IaaFlight {
         self.progress.set(Progress { state, ..self.progress.get() });
     }
 
+    /// Takes the next record into use.
+    fn turn(&self) -> Result<(), Failure> {
+        let what = "record written again after completion";
+        self.record.turn().map_err(|record| Failure::Nonsense { what, record })
+    }
+
     /// Room the part under way had.
     fn room(&self, progress: &Progress, transfer_bytes_max: u64) -> u64 {
         match self.job.get() {
@@ -353,7 +360,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
     fn flight(&self) -> IaaFlight {
         let nothing = Span::default();
         IaaFlight {
-            record: Record::default(),
+            record: Records::default(),
             aecs: Cell::new(CompressAecs::new()),
             descriptor: Cell::new(IaaDescriptor::noop()),
             job: Cell::new(Job::Inflate { src: nothing, dst: nothing, check: Check::None }),
@@ -379,14 +386,6 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         job: &Job,
         submission: Submission,
     ) -> Result<Submitted, Refused> {
-        if flight.record.is_written() {
-            let record = flight.record.head();
-            flight.record.clear();
-            return Err(Refused::Failed(Failure::Nonsense {
-                what: "record written again after completion",
-                record,
-            }));
-        }
         if submission.block_on_fault && !self.capabilities.block_on_fault {
             return Err(Refused::Failed(Failure::Unsupported));
         }
@@ -400,7 +399,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
             check: 0,
             tries: 0,
         });
-        self.load(flight).ok_or(Refused::Failed(Failure::Unsupported))?;
+        self.load(flight).map_err(Refused::Failed)?;
         if self.write(flight) {
             return Ok(Submitted::Flying);
         }
@@ -441,10 +440,15 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
 
     fn resume(&self, flight: &IaaFlight, _members: &mut [Member], _lane: u16, verdict: Verdict) {
         if flight.progress.get().state == State::Faulted {
-            flight.set_state(match verdict {
-                Verdict::Resubmit => State::ToSubmit,
-                Verdict::Cancel => State::Cancelled,
-            });
+            let mut progress = flight.progress.get();
+            progress.state = match verdict {
+                Verdict::Resubmit if flight.turn().is_ok() => State::ToSubmit,
+                // Written again after completion: the device cannot be trusted with another run.
+                Verdict::Resubmit | Verdict::Cancel => State::Cancelled,
+            };
+            let addr = flight.record.addr();
+            flight.descriptor.set(flight.descriptor.get().with_completion(addr));
+            flight.progress.set(progress);
         }
     }
 

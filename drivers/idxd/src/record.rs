@@ -3,6 +3,8 @@
 //! A record is made of atomics, aligned for either device. The device writes the status byte last; loading that byte
 //! with acquire therefore shows the rest once the status is there. What callers see is a copy.
 
+use std::cell::Cell;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use svala::VirtAddr;
@@ -73,6 +75,48 @@ impl Record {
     }
 }
 
+/// Records that take turns, so that a device that answers twice writes its second answer where nobody waits for it.
+///
+/// What that cannot catch is a second answer that comes after the records have come round, which looks like the answer
+/// to the job that has the record then.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    records: [Record; Self::COUNT],
+    at: Cell<u8>,
+}
+
+impl Records {
+    const COUNT: usize = 4;
+    const LAST: u8 = 3;
+
+    /// Takes the next record into use. None under way has its address.
+    ///
+    /// # Errors
+    ///
+    /// The first eight bytes of what has been written there after its own descriptor was done. Cleared, so that the
+    /// record can be used the next time.
+    #[inline]
+    pub(crate) fn turn(&self) -> Result<(), u64> {
+        self.at.set(if self.at.get() == Self::LAST { 0 } else { self.at.get() + 1 });
+        if !self.is_written() {
+            return Ok(());
+        }
+        let head = self.head();
+        self.clear();
+        Err(head)
+    }
+}
+
+impl Deref for Records {
+    type Target = Record;
+
+    /// The record in use.
+    #[inline]
+    fn deref(&self) -> &Record {
+        &self.records[usize::from(self.at.get()) % Self::COUNT]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +129,18 @@ mod tests {
         assert!(!record.is_written() && record.dsa().is_none());
         record.status.store(9, Ordering::Relaxed);
         assert_eq!(record.dsa().map(|bytes| [bytes[0], bytes[7], bytes[8], bytes[15]]), Some([9, 7, 8, 15]));
+    }
+
+    #[test]
+    fn a_second_answer_is_found_when_its_record_comes_round() {
+        let records = Records::default();
+        records.status.store(1, Ordering::Relaxed);
+        records.clear();
+        records.status.store(1, Ordering::Relaxed);
+        assert_eq!(records.turn(), Ok(()));
+        assert!(!records.is_written());
+        assert_eq!([records.turn(), records.turn()], [Ok(()), Ok(())]);
+        assert_eq!(records.turn(), Err(1));
+        assert!(!records.is_written());
     }
 }

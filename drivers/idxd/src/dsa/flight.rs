@@ -7,7 +7,7 @@ use svala::backend::{Failure, LaneFault, Member};
 use svala::{Access, Done, Job, Value, VirtAddr};
 
 use super::part::{Order, rest_of};
-use crate::record::Record;
+use crate::record::Records;
 
 /// Where a lane stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum LaneState {
 
 /// One descriptor at a time, and its record.
 pub(super) struct Lane {
-    pub(super) record: Record,
+    pub(super) record: Records,
     pub(super) state: Cell<LaneState>,
     /// The part: its place in the job, its bytes, and those of them that are done.
     pub(super) offset: Cell<u64>,
@@ -113,7 +113,9 @@ pub struct DsaFlight {
     pub(super) lanes: Box<[Lane]>,
     /// The descriptor of each lane, where the device reads those of a batch.
     pub(super) list: Box<[Cell<Descriptor>]>,
-    pub(super) batch_record: Record,
+    pub(super) batch_record: Records,
+    /// What was found in a record that nobody had been given.
+    pub(super) stale: Cell<Option<u64>>,
     pub(super) job: Cell<Job>,
     pub(super) progress: Progress,
 }
@@ -121,7 +123,7 @@ pub struct DsaFlight {
 impl DsaFlight {
     pub(super) fn new(lanes: u16) -> Self {
         let lane = |_| Lane {
-            record: Record::default(),
+            record: Records::default(),
             state: Cell::new(LaneState::Idle),
             offset: Cell::new(0),
             len: Cell::new(0),
@@ -134,9 +136,18 @@ impl DsaFlight {
         Self {
             lanes: (0..lanes).map(lane).collect(),
             list: (0..lanes).map(|_| Cell::new(Descriptor::noop())).collect(),
-            batch_record: Record::default(),
+            batch_record: Records::default(),
+            stale: Cell::new(None),
             job: Cell::new(nothing),
             progress: Progress::new(),
+        }
+    }
+
+    /// Why a lane could not be loaded.
+    pub(super) fn unloadable(&self) -> Failure {
+        match self.stale.take() {
+            Some(record) => Failure::Nonsense { what: "record written again after completion", record },
+            None => Failure::Unsupported,
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn deflate(setup: &Setup) {
         let options = DeflateOptions { check: Check::Crc32, ..DeflateOptions::default() };
         let done = block_on(setup.runtime.deflate(bytes.clone(), room, options)).expect("compresses");
         let written = usize::try_from(done.value.written).expect("fits");
-        assert_eq!(oracle_inflate(&done.buffers.1[..written], bytes.len()), bytes);
+        assert!(oracle_inflate(&done.buffers.1[..written], bytes.len()) == bytes);
         assert_eq!(done.value.check, crc.checksum(&bytes), "{} bytes", bytes.len());
     }
     // Segments that are not the last can be followed by others.
@@ -40,7 +40,7 @@ pub(crate) fn deflate(setup: &Setup) {
             block_on(setup.runtime.deflate(text(1000), vec![0_u8; 2000], options)).expect("compresses");
         stream.extend(&done.buffers.1[..usize::try_from(done.value.written).expect("fits")]);
     }
-    assert_eq!(oracle_inflate(&stream, 3000), text(1000).repeat(3));
+    assert!(oracle_inflate(&stream, 3000) == text(1000).repeat(3));
 }
 
 pub(crate) fn inflate(setup: &Setup) {
@@ -68,13 +68,13 @@ pub(crate) fn cold(setup: &Setup) {
     let room = Pages::cold(bytes.len() * 9 / 8 + 100);
     let done = block_on(setup.runtime.deflate(source, room, DeflateOptions::default())).expect("compresses");
     let written = usize::try_from(done.value.written).expect("fits");
-    assert_eq!(oracle_inflate(&done.buffers.1.bytes()[..written], bytes.len()), bytes);
+    assert!(oracle_inflate(&done.buffers.1.bytes()[..written], bytes.len()) == bytes);
     let zeros = Pages::cold(setup.transfer_bytes_max / 2);
     let room = Pages::cold(setup.transfer_bytes_max);
     let done = block_on(setup.runtime.deflate(zeros, room, DeflateOptions::default())).expect("compresses");
     let written = usize::try_from(done.value.written).expect("fits");
     let zeros = vec![0; setup.transfer_bytes_max / 2];
-    assert_eq!(oracle_inflate(&done.buffers.1.bytes()[..written], zeros.len()), zeros);
+    assert!(oracle_inflate(&done.buffers.1.bytes()[..written], zeros.len()) == zeros);
 }
 
 pub(crate) fn output_full(setup: &Setup) {

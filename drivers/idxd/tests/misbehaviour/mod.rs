@@ -26,7 +26,7 @@ fn answers_out_of_order_and_with_noise_are_right() {
 fn retries_are_retried() {
     let setup = setup(FaultPlan::seeded(1).retry_first(50));
     let done = block_on(setup.runtime.copy(noise(9000, 1), vec![0; 9000])).expect("copies");
-    assert_eq!(done.buffers.0, done.buffers.1);
+    assert!(done.buffers.0 == done.buffers.1);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn retries_without_end_are_an_error_that_counts_them() {
     });
     let failed = block_on(setup.runtime.copy(noise(9000, 1), vec![0; 9000])).expect_err("refused");
     assert!(matches!(failed.error, Error::Refused { tries: 100, .. }), "{}", failed.error);
-    assert_eq!(failed.buffers.map(|(src, _)| src), Some(noise(9000, 1)));
+    assert!(failed.buffers.is_some_and(|(src, _)| src == noise(9000, 1)));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn stops_half_way_are_resumed() {
 fn a_fault_on_a_present_page_is_resolved_once() {
     let setup = setup(FaultPlan::seeded(3).fault_at_page(2, Repeat::Once));
     let done = block_on(setup.runtime.copy(noise(5 * PAGE, 1), vec![0; 5 * PAGE])).expect("copies");
-    assert_eq!(done.buffers.0, done.buffers.1);
+    assert!(done.buffers.0 == done.buffers.1);
     assert!(done.report.faults.resubmissions >= 1);
 }
 
@@ -75,24 +75,30 @@ fn nonsense_is_an_error_with_the_record() {
             "{nonsense:?}: {}",
             failed.error
         );
-        assert_eq!(failed.buffers.map(|(src, _)| src), Some(noise(5000, 1)));
+        assert!(failed.buffers.is_some_and(|(src, _)| src == noise(5000, 1)));
     }
 }
 
+// One engine writes its second answer before it looks at anything else. (With several, an engine that is held up
+// between its two answers for longer than a slot's records take to come round cannot be told from one that answers.)
 #[test]
 fn a_device_that_answers_twice_does_not_spoil_what_follows() {
-    let setup = setup(FaultPlan::seeded(3).answer_twice(Which::Every));
+    let plan = FaultPlan::seeded(3).answer_twice(Which::Every);
+    let setup = Setup::with_engines(1, QueueConfig::shared(16), Faults::Resolve, plan, |_| {});
+    let mut seen = 0;
     for round in 0..50 {
         let bytes = noise(5000, round);
         match block_on(setup.runtime.copy(bytes.clone(), vec![0; 5000])) {
-            Ok(done) => assert_eq!(done.buffers.1, bytes, "round {round}"),
-            // Seen in time: the second answer to the one before.
+            Ok(done) => assert!(done.buffers.1 == bytes, "round {round}"),
+            // Seen when the record came round: the second answer to an earlier job.
             Err(failed) => {
                 assert!(matches!(failed.error, Error::Nonsense { .. }), "{}", failed.error);
-                assert_eq!(failed.buffers.map(|(src, _)| src), Some(bytes));
+                assert!(failed.buffers.is_some_and(|(src, _)| src == bytes));
+                seen += 1;
             }
         }
     }
+    assert!(seen > 0);
 }
 
 #[test]

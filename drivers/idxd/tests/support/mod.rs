@@ -40,6 +40,16 @@ impl Setup {
         plan: FaultPlan,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::with_engines(2, queue, faults, plan, change)
+    }
+
+    pub(crate) fn with_engines(
+        engines: usize,
+        queue: QueueConfig,
+        faults: Faults,
+        plan: FaultPlan,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let queue = QueueConfig { transfer_bytes_max: TRANSFER_BYTES_MAX, ..queue };
         let device = |name: &str, engines| EmulatedConfig {
             name: name.into(),
@@ -50,7 +60,7 @@ impl Setup {
             plan: plan.clone(),
         };
         let runtime = Runtime::builder()
-            .queue(Emulated::dsa(device("dsa", 2)).expect("starts"))
+            .queue(Emulated::dsa(device("dsa", engines)).expect("starts"))
             .queue(Emulated::iaa(device("iaa", 1)).expect("starts"))
             .config(|config| {
                 config.faults = match faults {
