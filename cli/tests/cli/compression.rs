@@ -83,7 +83,7 @@ fn a_higher_level_makes_less() {
 #[test]
 fn what_others_compressed_is_expanded_here() {
     let place = Place::new();
-    for bytes in [1, 4097, (1 << 20) + 1, 5 << 20] {
+    for bytes in [1, 4097, (1 << 20) + 1, 3 << 20] {
         let source = place.file("src", &contents(bytes));
         for (format, wbits) in FORMATS {
             python_compresses(&source, &place.at("packed"), wbits);

@@ -41,7 +41,7 @@ for packed, original, wbits in zip(*[iter(sys.argv[1:])] * 3):
 pub(crate) fn python_compresses(original: &Path, packed: &Path, wbits: i32) {
     const SCRIPT: &str = "
 import sys, zlib
-packer = zlib.compressobj(9, zlib.DEFLATED, int(sys.argv[3]))
+packer = zlib.compressobj(6, zlib.DEFLATED, int(sys.argv[3]))
 data = packer.compress(open(sys.argv[1], 'rb').read()) + packer.flush()
 open(sys.argv[2], 'wb').write(data)
 ";
