@@ -23,6 +23,7 @@ use svala::{Done, Job, Operation, Operations, QueueName, Value};
 use crate::dsa::flight::LaneState;
 use crate::dsa::part::Order;
 use crate::portal::{Accepted, Credits, Portal};
+use crate::record::Trust;
 
 /// What the driver has to know of a work queue.
 #[derive(Clone, Debug)]
@@ -70,6 +71,7 @@ pub struct DsaQueue<P> {
     lanes_per_job: u16,
     submit_tries_max: u32,
     credits: Credits,
+    trust: Trust,
 }
 
 impl<P: Portal> DsaQueue<P> {
@@ -102,6 +104,7 @@ impl<P: Portal> DsaQueue<P> {
             lanes_per_job: config.lanes_per_job.max(1),
             submit_tries_max: config.submit_tries_max,
             credits: config.dedicated_size.map_or(Credits::shared(), Credits::dedicated),
+            trust: Trust::default(),
         }
     }
 
@@ -148,7 +151,7 @@ impl<P: Portal> DsaQueue<P> {
             Order::Parallel | Order::Forward => offset,
         };
         if let Err(record) = place.record.turn() {
-            flight.stale.set(Some(record));
+            flight.stale.set(Some(self.trust.end(record)));
             return None;
         }
         let mut descriptor =
@@ -256,8 +259,9 @@ impl<P: Portal> DsaQueue<P> {
         if !self.credits.take() {
             return false;
         }
-        if flight.batch_record.turn().is_err() {
-            tracing::warn!(queue = %self.capabilities.name, "batch record written again after completion");
+        if let Err(record) = flight.batch_record.turn() {
+            // This batch goes, on a record that is free now; what comes after it does not.
+            let _ = self.trust.end(record);
         }
         let list = SrcAddr(flight.list_addr());
         let batch = Descriptor::batch(list, u32::from(count)).with_completion(flight.batch_record.addr());
@@ -302,6 +306,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         job: &Job,
         submission: Submission,
     ) -> Result<Submitted, Refused> {
+        self.trust.check()?;
         if submission.block_on_fault && !self.capabilities.block_on_fault {
             return Err(Refused::Failed(Failure::Unsupported));
         }
@@ -337,6 +342,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         members: &mut [Member],
         submission: Submission,
     ) -> Result<Submitted, Refused> {
+        self.trust.check()?;
         if members.len() > flight.lanes.len()
             || submission.block_on_fault && !self.capabilities.block_on_fault
         {
@@ -424,9 +430,8 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
                     place.state.set(LaneState::ToSubmit);
                 }
                 Err(record) => {
-                    let what = "record written again after completion";
                     place.state.set(LaneState::Idle);
-                    flight.fail(members, lane, Failure::Nonsense { what, record });
+                    flight.fail(members, lane, self.trust.end(record));
                 }
             },
             Verdict::Cancel => {

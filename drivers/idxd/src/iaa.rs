@@ -27,7 +27,7 @@ use svala::{
 };
 
 use crate::portal::{Accepted, Credits, Portal};
-use crate::record::Records;
+use crate::record::{Records, Trust};
 
 /// What the driver has to know of a work queue.
 #[derive(Clone, Debug)]
@@ -67,6 +67,7 @@ pub struct IaaQueue<P> {
     transfer_bytes_max: u64,
     submit_tries_max: u32,
     credits: Credits,
+    trust: Trust,
 }
 
 /// Where a flight stands.
@@ -129,6 +130,7 @@ impl<P: Portal> IaaQueue<P> {
             transfer_bytes_max,
             submit_tries_max: config.submit_tries_max,
             credits: config.dedicated_size.map_or(Credits::shared(), Credits::dedicated),
+            trust: Trust::default(),
         }
     }
 
@@ -139,7 +141,7 @@ impl<P: Portal> IaaQueue<P> {
 
     /// Makes the descriptor of the next part.
     fn load(&self, flight: &IaaFlight) -> Result<(), Failure> {
-        flight.turn()?;
+        flight.record.turn().map_err(|record| self.trust.end(record))?;
         let mut progress = flight.progress.get();
         let size = |bytes: u64| u32::try_from(bytes).map_err(|_| Failure::Unsupported);
         let descriptor = match flight.job.get() {
@@ -304,12 +306,6 @@ impl IaaFlight {
         self.progress.set(Progress { state, ..self.progress.get() });
     }
 
-    /// Takes the next record into use.
-    fn turn(&self) -> Result<(), Failure> {
-        let what = "record written again after completion";
-        self.record.turn().map_err(|record| Failure::Nonsense { what, record })
-    }
-
     /// Room the part under way had.
     fn room(&self, progress: &Progress, transfer_bytes_max: u64) -> u64 {
         match self.job.get() {
@@ -386,6 +382,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         job: &Job,
         submission: Submission,
     ) -> Result<Submitted, Refused> {
+        self.trust.check()?;
         if submission.block_on_fault && !self.capabilities.block_on_fault {
             return Err(Refused::Failed(Failure::Unsupported));
         }
@@ -442,9 +439,14 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         if flight.progress.get().state == State::Faulted {
             let mut progress = flight.progress.get();
             progress.state = match verdict {
-                Verdict::Resubmit if flight.turn().is_ok() => State::ToSubmit,
-                // Written again after completion: the device cannot be trusted with another run.
-                Verdict::Resubmit | Verdict::Cancel => State::Cancelled,
+                Verdict::Resubmit => match flight.record.turn() {
+                    Ok(()) => State::ToSubmit,
+                    Err(record) => {
+                        let _ = self.trust.end(record);
+                        State::Cancelled
+                    }
+                },
+                Verdict::Cancel => State::Cancelled,
             };
             let addr = flight.record.addr();
             flight.descriptor.set(flight.descriptor.get().with_completion(addr));

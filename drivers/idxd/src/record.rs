@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use svala::VirtAddr;
+use svala::backend::{Failure, Refused};
 
 /// Room for a DSA record (32 bytes) or an IAA record (64 bytes).
 #[derive(Debug, Default)]
@@ -114,6 +115,31 @@ impl Deref for Records {
     #[inline]
     fn deref(&self) -> &Record {
         &self.records[usize::from(self.at.get()) % Self::COUNT]
+    }
+}
+
+/// Whether a device has written a record again after completion. It may then write anywhere at any time, so its queue
+/// takes no more jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Trust(AtomicU64);
+
+impl Trust {
+    /// Ends the trust, over this record.
+    pub(crate) fn end(&self, head: u64) -> Failure {
+        self.0.store(head, Ordering::Relaxed);
+        Failure::Nonsense { what: "record written again after completion", record: head }
+    }
+
+    /// Refuses once the trust has ended.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            record => {
+                let what = "queue stopped: it wrote a record again after completion";
+                Err(Refused::Failed(Failure::Nonsense { what, record }))
+            }
+        }
     }
 }
 

@@ -115,7 +115,7 @@ pub struct DsaFlight {
     pub(super) list: Box<[Cell<Descriptor>]>,
     pub(super) batch_record: Records,
     /// What was found in a record that nobody had been given.
-    pub(super) stale: Cell<Option<u64>>,
+    pub(super) stale: Cell<Option<Failure>>,
     pub(super) job: Cell<Job>,
     pub(super) progress: Progress,
 }
@@ -145,10 +145,7 @@ impl DsaFlight {
 
     /// Why a lane could not be loaded.
     pub(super) fn unloadable(&self) -> Failure {
-        match self.stale.take() {
-            Some(record) => Failure::Nonsense { what: "record written again after completion", record },
-            None => Failure::Unsupported,
-        }
+        self.stale.take().unwrap_or(Failure::Unsupported)
     }
 
     /// Where the list is, for the batch descriptor.
