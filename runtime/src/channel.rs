@@ -316,8 +316,9 @@ impl Channel {
         }
         let mut after = after.iter_mut().peekable();
         for &slot in handed {
-            // Without room for another waker the rest hears at the next tick.
+            // Without room for another waker the rest hears in the next round.
             if after.peek().is_none() {
+                self.turn.ask();
                 return;
             }
             // SAFETY: the slot is on the list whose lock the caller holds, so the contents are ours.

@@ -21,16 +21,18 @@ fn runtime(options: Options, resolver: ResolverChoice, faults: FaultPolicy) -> (
 #[test]
 fn a_cold_sequential_copy_takes_fifteen_resolutions() {
     for (completion, resolver) in BOTH.into_iter().flat_map(|c| RESOLVERS.map(|r| (c, r))) {
-        let options = Options::all(completion, Plan::cold(When::Thread));
+        let options = Options::all(completion, Plan::cold(When::Thread)).depth(1);
         let (runtime, _device) = runtime(options, resolver, FaultPolicy::Resolve);
         let len = 64 << 20;
-        let src = Cold::new(len);
-        let done = within(runtime.copy(src, Cold::new(len))).expect("a copy");
-        let pages = 2 * (len / PAGE) as u64;
-        let want = Faults { faults: 15, resolutions: 15, pages_populated: pages, resubmissions: 15 };
-        assert_eq!(done.report.faults, want, "{completion:?} {resolver:?}");
-        assert_eq!(done.report.bytes, len as u64);
-        assert_eq!(done.buffers.1.present(), len / PAGE);
+        // The second finds the slot as the first left it.
+        for _ in 0..2 {
+            let done = within(runtime.copy(Cold::new(len), Cold::new(len))).expect("a copy");
+            let pages = 2 * (len / PAGE) as u64;
+            let want = Faults { faults: 15, resolutions: 15, pages_populated: pages, resubmissions: 15 };
+            assert_eq!(done.report.faults, want, "{completion:?} {resolver:?}");
+            assert_eq!(done.report.bytes, len as u64);
+            assert_eq!(done.buffers.1.present(), len / PAGE);
+        }
     }
 }
 

@@ -357,7 +357,8 @@ fn a_future_that_moved_is_woken_where_it_is() {
         if first == Look::Pending {
             loom::future::block_on(poll_fn(|cx| match model.handshake.look(cx.waker()) {
                 Look::Pending => Poll::Pending,
-                found => Poll::Ready(assert_eq!(found, Look::Done)),
+                Look::Done => Poll::Ready(()),
+                Look::Expired => unreachable!("nothing expires here"),
             }));
         }
         model.end(1);

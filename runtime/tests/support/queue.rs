@@ -114,6 +114,7 @@ pub struct Options {
     pub batch_max: u32,
     pub block_on_fault: bool,
     pub spin_polls: u32,
+    pub operations: Operations,
     /// The device's thread takes its work in a random order with this seed.
     pub shuffle: Option<u64>,
     script: Script,
@@ -130,6 +131,11 @@ impl Options {
             batch_max: 64,
             block_on_fault: false,
             spin_polls: 0,
+            operations: Operations::NONE
+                .with(Operation::Copy)
+                .with(Operation::Fill)
+                .with(Operation::Compare)
+                .with(Operation::Crc32c),
             shuffle: None,
             script: Box::new(script),
         }
@@ -154,6 +160,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Flights whose end the runtime has fetched.
     pub fetched: u64,
+    /// Polls by other threads than the completion thread.
     pub polls: u64,
     pub resubmitted: u64,
     pub cancelled: u64,
@@ -352,14 +359,10 @@ pub struct Scripted {
 
 impl Scripted {
     pub fn new(options: Options) -> (Self, Device) {
-        let mut operations = Operations::NONE;
-        for operation in [Operation::Copy, Operation::Fill, Operation::Compare, Operation::Crc32c] {
-            operations = operations.with(operation);
-        }
         let capabilities = Capabilities {
             name: QueueName::new("scripted"),
             kind: Kind::Emulated,
-            operations,
+            operations: options.operations,
             address_mode: svala::backend::AddressMode::Sva,
             completion: options.completion,
             depth: options.depth,
@@ -563,7 +566,8 @@ unsafe impl Queue for Scripted {
             return Polled::Done(Err(Failure::Cancelled));
         }
         run.polls += 1;
-        lock(&self.shared.stats).polls += 1;
+        let elsewhere = std::thread::current().name() != Some("svala");
+        lock(&self.shared.stats).polls += u64::from(elsewhere);
         match run.when {
             Some(When::Inline) => run.work(),
             Some(When::Polls(n)) if run.polls >= n => run.work(),
