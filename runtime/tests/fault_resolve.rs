@@ -284,31 +284,26 @@ fn a_full_resolver_is_waited_for() {
 fn the_submitting_thread_may_end() {
     let options = Options::all(Completion::Polled, Plan::cold(When::Inline)).depth(16);
     let (runtime, device) = runtime(options, ResolverChoice::Auto, FaultPolicy::Resolve);
-    let runtime = &runtime;
     for _ in 0..20 {
-        let tasks: Vec<_> = (0..8)
+        let threads: Vec<_> = (0..8)
             .map(|_| {
-                std::thread::spawn({
-                    let runtime = runtime.clone();
-                    move || {
-                        let mut task = Task::new(async move {
-                            runtime.fill(Cold::new(64 * PAGE), 0x0101_0101_0101_0101).await
-                        });
-                        let _ = task.poll();
-                        task
-                    }
+                let runtime = runtime.clone();
+                std::thread::spawn(move || {
+                    let fill = async move { runtime.fill(Cold::new(64 * PAGE), 0x0101_0101_0101_0101).await };
+                    let mut task = Task::new(fill);
+                    let first = task.poll();
+                    (task, first)
                 })
             })
             .collect();
-        for task in tasks {
-            let mut task = task.join().expect("no panic");
-            // Ready at the first poll is fine too, but then it must not be polled again.
-            if task.wakes() == 0 {
-                task.wait_woken();
-            }
-            let done = match task.poll() {
+        for thread in threads {
+            let (task, first) = thread.join().expect("no panic");
+            let done = match first {
                 std::task::Poll::Ready(done) => done,
-                std::task::Poll::Pending => task.finish(),
+                std::task::Poll::Pending => {
+                    task.wait_woken();
+                    task.finish()
+                }
             };
             let done = done.expect("a fill");
             assert!(done.buffers.bytes().iter().all(|byte| *byte == 1));
