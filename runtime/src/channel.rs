@@ -413,7 +413,18 @@ impl Channel {
     fn submit(&self, slot: u32, contents: &mut Contents) -> Option<Step> {
         // SAFETY: the caller owns the contents; `held` keeps the job's memory until the outcome is known, or
         // whoever made an unchecked job has promised to.
-        match unsafe { self.driver.submit(slot, &contents.work, contents.submission) } {
+        let answer = unsafe { self.driver.submit(slot, &contents.work, contents.submission) };
+        self.offered(slot, contents, answer)
+    }
+
+    /// Notes what the queue said to an offer. None: accepted, go on.
+    fn offered(
+        &self,
+        slot: u32,
+        contents: &mut Contents,
+        answer: Result<Submitted, Refused>,
+    ) -> Option<Step> {
+        match answer {
             Ok(Submitted::Flying) => {
                 contents.phase = Phase::Flying;
                 contents.tries = 0;

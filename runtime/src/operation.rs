@@ -24,7 +24,7 @@ use crate::channel::{Acquire, Channel, InFlight};
 use crate::error::{Error, Failed};
 use crate::job::{Check, Done, Job, Operation, Value};
 use crate::path::{Path, Reason};
-use crate::report::Report;
+use crate::report::{Faults, Report};
 use crate::runtime::Runtime;
 use crate::slot::Work;
 
@@ -537,14 +537,16 @@ impl<'e, V: Extract, B: Send + 'static> Running<'e, V, B> {
         let operation = job.operation();
         let how = self.runtime.submission();
         // SAFETY: `buffers` made the job's addresses, and keep their promise while the slot holds them.
-        let mut flight = unsafe { InFlight::start(channel, slot, buffers, Work::One(job), how, path) };
-        if let Some((done, faults, buffers)) = flight.take_if_done() {
-            let report = Report { path, bytes: done.bytes, faults };
-            return Poll::Ready(match V::extract(done.value) {
-                Some(value) => Ok(Completed { value, report, buffers }),
-                None => Err(Failed::early(other_answer(channel, operation), buffers, report)),
-            });
-        }
+        let flight = match unsafe { InFlight::start_or_finish(channel, slot, buffers, job, how, path) } {
+            Ok((done, buffers)) => {
+                let report = Report { path, bytes: done.bytes, faults: Faults::NONE };
+                return Poll::Ready(match V::extract(done.value) {
+                    Some(value) => Ok(Completed { value, report, buffers }),
+                    None => Err(Failed::early(other_answer(channel, operation), buffers, report)),
+                });
+            }
+            Err(flight) => flight,
+        };
         if self.room == Room::Busy && flight.is_refused() {
             let error = Error::Busy { queue: channel.capabilities().name };
             return Poll::Ready(Err(Failed {

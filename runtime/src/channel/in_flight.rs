@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::Channel;
-use crate::backend::{Failure, Polled, Submission};
+use crate::backend::{Failure, Polled, Submission, Submitted};
 use crate::error::Error;
 use crate::fault::{FaultPolicy, Window};
-use crate::job::{Done, OPERANDS_MAX, Operation};
+use crate::job::{Done, Job, OPERANDS_MAX, Operation};
 use crate::path::Path;
 use crate::report::{Faults, Report};
 use crate::slot::{Contents, Look, Phase, Work};
@@ -80,40 +80,59 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         Self { channel, slot, stage: Stage::Own, operation, buffers: PhantomData }
     }
 
-    /// The result and the buffers of an operation that went well and was over at once: the short way past
-    /// everything that waiting, faults and failures need. None: await it.
+    /// [`InFlight::start`], with a short way past everything that waiting, faults and failures need: an operation that
+    /// went well and was over at once comes back as its result and its buffers.
+    ///
+    /// # Safety
+    ///
+    /// As [`InFlight::start`], for one job.
     #[inline]
-    pub(crate) fn take_if_done(&mut self) -> Option<(Done, Faults, B)> {
-        // SAFETY: in `Own`, where `start` leaves it, the contents are this future's.
-        let contents = unsafe { &mut *self.contents() };
-        let done = match (&contents.outcome, contents.phase) {
-            (Some(Ok(done)), _) => *done,
-            (None, Phase::Flying) => {
-                // SAFETY: the contents are this future's, and with them the flight and the members.
-                match unsafe { self.channel.driver.poll(self.slot, &contents.work) } {
-                    Polled::Pending | Polled::Stalled => return None,
-                    Polled::Fault(fault) => {
-                        self.channel.on_fault(self.slot, contents, fault);
-                        return None;
-                    }
-                    Polled::Done(Err(failure)) => {
-                        let _ = self.channel.over(self.slot, contents, Err(failure));
-                        return None;
-                    }
-                    Polled::Done(Ok(done)) => {
-                        self.channel.slots[self.slot as usize].tally.count(&Ok(done), &contents.faults);
-                        done
-                    }
-                }
-            }
-            _ => return None,
+    pub(crate) unsafe fn start_or_finish(
+        channel: &'c Channel,
+        slot: u32,
+        buffers: B,
+        job: Job,
+        submission: Submission,
+        path: Path,
+    ) -> Result<(Done, B), Self> {
+        let work = Work::One(job);
+        if matches!(channel.config.faults, FaultPolicy::Prefetch) {
+            // SAFETY: the caller's contract.
+            return Err(unsafe { Self::start(channel, slot, buffers, work, submission, path) });
+        }
+        let place = &channel.slots[slot as usize];
+        // SAFETY: the slot was acquired, so its contents are this future's.
+        let contents = unsafe { &mut *place.contents() };
+        let block_on_fault = submission.block_on_fault && channel.capabilities().block_on_fault;
+        let submission = Submission { block_on_fault, ..submission };
+        contents.held.put(buffers);
+        // SAFETY: the contents are this future's, and `held` keeps the job's memory.
+        let answer = unsafe { channel.driver.submit(slot, &work, submission) };
+        let polled = match answer {
+            // SAFETY: as above.
+            Ok(Submitted::Flying) => unsafe { channel.driver.poll(slot, &work) },
+            Ok(Submitted::Done(done)) => Polled::Done(Ok(done)),
+            Err(_) => Polled::Pending,
         };
-        self.stage = Stage::Gone;
-        let faults = contents.faults;
-        // SAFETY: `start` put a `B` in and nobody has taken it.
-        let buffers = unsafe { contents.held.take::<B>() };
-        self.channel.give_back(self.slot);
-        Some((done, faults, buffers))
+        if let Polled::Done(Ok(done)) = polled {
+            place.tally.count(&Ok(done), &Faults::NONE);
+            // SAFETY: put in above, and the queue is done with the memory.
+            let buffers = unsafe { contents.held.take::<B>() };
+            channel.give_back(slot);
+            return Ok((done, buffers));
+        }
+        reset(contents, work, submission, path);
+        let _ = channel.offered(slot, contents, answer);
+        match polled {
+            Polled::Done(outcome) => {
+                let _ = channel.over(slot, contents, outcome);
+            }
+            // The resolver's answer comes to the reaper: the future hands over with the fault noted.
+            Polled::Fault(fault) => channel.on_fault(slot, contents, fault),
+            Polled::Pending | Polled::Stalled => {}
+        }
+        let operation = job.operation();
+        Err(Self { channel, slot, stage: Stage::Own, operation, buffers: PhantomData })
     }
 
     /// Whether the queue had no room and nothing has begun.
