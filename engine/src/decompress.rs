@@ -66,6 +66,16 @@ impl Engine {
         let Some(end) = len.checked_sub(format.trailer_bytes()).filter(|end| *end > start) else {
             return Ok(Err((src, dst)));
         };
+        if format == Format::Gzip && self.a_device_takes(len) {
+            // A device does not say where the stream ended, and two members with the same content have the same
+            // trailer: what may be a second member is left to the CPU, which knows.
+            let second = guard::read(&src, start..len, Operation::Inflate, may_have_a_member);
+            match second {
+                Ok(false) => {}
+                Ok(true) => return Ok(Err((src, dst))),
+                Err(error) => return Err((error.into(), Some((src, dst)))),
+            }
+        }
         let body = match Slice::new(src, start..end) {
             Ok(body) => body,
             Err(src) => return Ok(Err((src, dst))),
@@ -90,6 +100,15 @@ impl Engine {
         }
         let value = Decompressed { read: len as u64, written, members: 1 };
         Ok(Ok(Completed { value, report, buffers: (src, dst) }))
+    }
+
+    /// Whether a stream of this length may go to a device.
+    fn a_device_takes(&self, len: usize) -> bool {
+        self.capabilities().any(|queue| {
+            queue.kind != svala::backend::Kind::Software
+                && queue.operations.contains(Operation::Inflate)
+                && queue.unsplit_bytes_max >= len as u64
+        })
     }
 
     /// Goes over the members one by one, on the CPU: a device does not say where a stream ended.
@@ -155,6 +174,11 @@ impl Engine {
 /// Whether a failure is about memory or the runtime, not about what is in the stream.
 const fn is_of_memory(error: &Error) -> bool {
     matches!(error, Error::Fault { .. } | Error::Vanished { .. } | Error::Closed { .. })
+}
+
+/// Whether the beginning of a gzip header is anywhere in `bytes`.
+fn may_have_a_member(bytes: &[u8]) -> bool {
+    bytes.windows(3).any(|window| window == [0x1f, 0x8b, 8])
 }
 
 /// Parses the header at byte `at`; says where the deflate stream begins.

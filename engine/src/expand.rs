@@ -48,6 +48,12 @@ pub enum ExpandError {
         /// Where.
         at: u64,
     },
+    /// The caller's `progress` said to stop.
+    #[error("stopped after {read} bytes")]
+    Stopped {
+        /// Bytes of the stream used.
+        read: u64,
+    },
     /// The input ends before the stream does.
     #[error("stream ends early, after {len} bytes")]
     Truncated {
@@ -89,8 +95,7 @@ impl Expander {
     ///
     /// # Errors
     ///
-    /// See [`ExpandError`]. What came before the flaw has been written. Stopped by `progress`:
-    /// [`ExpandError::Read`] with [`io::ErrorKind::Interrupted`].
+    /// See [`ExpandError`]. What came before the flaw has been written.
     pub fn expand(
         &mut self,
         input: &mut dyn Read,
@@ -176,8 +181,7 @@ impl Expander {
                 break;
             }
             if !progress(self.at(), self.written) {
-                let source = io::Error::from(io::ErrorKind::Interrupted);
-                return Err(ExpandError::Read { at: self.at(), source });
+                return Err(ExpandError::Stopped { read: self.at() });
             }
             if step.read + step.written == 0 && !self.fill(input)? {
                 return Err(ExpandError::Truncated { len: self.read });
