@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::{DEVICES, Place, contents};
+use crate::support::{DEVICES, Place};
 
 /// Every command that reads `path`, and what it complains about.
 fn refused_as_input(place: &Place, path: &str, needle: &str) {
@@ -142,10 +142,7 @@ fn devices_that_do_not_exist_or_are_not_driven_are_refused() {
 fn a_device_that_may_not_fault_says_where_it_did() {
     let place = place();
     place.trouble("emulated", ["copy", "good", "dst", "--faults", "fail"], "fault at 0x");
-    // More than the page that the header is in.
-    place.file("large", &contents(100_000));
-    place.run("emulated", ["compress", "large", "-o", "large.gz"]);
-    place.trouble("emulated", ["decompress", "large.gz", "-o", "dst", "--faults", "fail"], "fault at 0x");
+    place.trouble("emulated", ["crc", "good", "--faults", "fail"], "fault at 0x");
 }
 
 #[test]
