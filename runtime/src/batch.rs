@@ -231,7 +231,7 @@ impl Runtime {
         };
         let Some(slot) = acquired else {
             let operation = batch.0.members.first().map_or(Operation::Copy, |member| member.job.operation());
-            return Err(Failed::early(Error::Closed { operation }, batch, Report::new(path)));
+            return Err(Failed::early(channel.unserved(operation), batch, Report::new(path)));
         };
         let work = Work::Many { members: batch.0.members.as_mut_ptr(), len: batch.0.members.len() };
         // SAFETY: the members and the buffers of their jobs live behind the box that the slot now holds, and

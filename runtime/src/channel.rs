@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submitted};
 use crate::config::Config;
 use crate::driver::Driver;
+use crate::error::Error;
 use crate::fault::Resolver;
 use crate::job::{Done, Operation, Operations};
 use crate::path::Path;
@@ -159,7 +160,17 @@ impl Channel {
         Some(slot)
     }
 
-    /// Waits for a slot; none when the channel closes. First come, first served.
+    /// Why there was no slot to be had by waiting.
+    pub(crate) fn unserved(&self, operation: Operation) -> Error {
+        if self.is_closed() {
+            Error::Closed { operation }
+        } else {
+            Error::Busy { queue: self.capabilities.name }
+        }
+    }
+
+    /// Waits for a slot; none when the channel closes, or when for `answer_within` nobody got one. First come, first
+    /// served.
     pub(crate) fn acquire(&self) -> Acquire<'_> {
         Acquire { channel: self, ticket: None }
     }
@@ -287,6 +298,12 @@ impl Channel {
             for after in after.into_iter().flatten() {
                 self.do_after(after);
             }
+        }
+        if let Some(now) = now
+            && self.capabilities.kind != Kind::Software
+            && self.line.is_waited_in()
+        {
+            self.line.tire(now, self.config.answer_within);
         }
         reaped
     }

@@ -3,7 +3,8 @@
 //! Each takes its buffers by value and gives them back, well or not. What they have in common:
 //!
 //! * **Submission** happens when the future is first polled. When all slots of the queue are taken it waits,
-//!   first come, first served; the `try_` variants answer [`Error::Busy`] instead.
+//!   first come, first served; the `try_` variants answer [`Error::Busy`] instead, and so does an operation that has waited
+//!   while nobody got a slot for `answer_within`.
 //! * **Cancellation**: dropping the future at any point is safe. What the device has begun it finishes, into
 //!   buffers that the runtime keeps until then and drops afterwards.
 //! * **Faults** are handled by the runtime's [`FaultPolicy`](crate::FaultPolicy).
@@ -429,7 +430,7 @@ impl Runtime {
             None => channel.acquire().await,
         };
         let Some(slot) = acquired else {
-            let error = Error::Closed { operation: job.operation() };
+            let error = channel.unserved(job.operation());
             return Err(Failed::early(error, (), Report::new(path)));
         };
         let how = Submission { unchecked: true, ..self.submission() };
@@ -518,7 +519,7 @@ impl<'e, V: Extract, B: Send + 'static> Running<'e, V, B> {
             }
             Poll::Ready(Some(slot)) => self.start(prepared, channel, path, slot, cx),
             Poll::Ready(None) => {
-                let error = Error::Closed { operation: prepared.job.operation() };
+                let error = channel.unserved(prepared.job.operation());
                 Poll::Ready(Err(Failed::early(error, prepared.buffers, Report::new(path))))
             }
         }

@@ -193,7 +193,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             None if flights.iter().any(|flight| matches!(flight, Flight::Under(_))) => {
                 return Err(Error::Busy { queue: channel.capabilities().name });
             }
-            None => pollster::block_on(channel.acquire()).ok_or(Error::Closed { operation })?,
+            None => pollster::block_on(channel.acquire()).ok_or_else(|| channel.unserved(operation))?,
         };
         let lease = Lease::new(&self.leases);
         // SAFETY: the memory is borrowed for `'scope`, and the scope does not end before the lease, which the

@@ -111,3 +111,18 @@ fn a_scope_waits_for_a_late_answer() {
     });
     assert_eq!(bytes, [0xff; 100], "the device was done when the scope returned");
 }
+
+/// Every slot is held by an operation that is not answered: who waits for one hears of it, with the buffers.
+#[test]
+fn waiting_for_a_slot_has_a_bound() {
+    for completion in BOTH {
+        let (runtime, device) = impatient(Options::all(completion, Plan::done(When::Held)).depth(1));
+        let mut silent = Task::new(runtime.fill(vec![0; 10], 1));
+        silent.poll_pending();
+        let failed = within(runtime.fill(vec![3; 10], 2)).expect_err("no slot");
+        assert!(matches!(failed.error, Error::Busy { .. }), "{failed:?}");
+        assert_eq!(failed.buffers, Some(vec![3; 10]));
+        device.release_all();
+        let _ = silent.finish();
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -24,10 +25,22 @@ struct Queue {
     entries: VecDeque<Entry>,
     next: u64,
     closed: bool,
+    /// Tickets below this that are not served have waited too long.
+    sent_away: u64,
+    /// When somebody was served last.
+    served: Instant,
+}
+
+impl Queue {
+    /// Those who wait. Allocates, as nothing does that happens often.
+    fn unserved(&self) -> Vec<Waker> {
+        self.entries.iter().filter(|entry| entry.slot.is_none()).map(|entry| entry.waker.clone()).collect()
+    }
 }
 
 struct Entry {
     ticket: u64,
+    joined: Instant,
     waker: Waker,
     slot: Option<u32>,
 }
@@ -45,7 +58,8 @@ pub(super) enum Joined {
 impl Line {
     pub(super) fn new() -> Self {
         let entries = VecDeque::with_capacity(ENTRIES);
-        Self { queue: Mutex::new(Queue { entries, next: 0, closed: false }), waiting: AtomicU32::new(0) }
+        let queue = Queue { entries, next: 0, closed: false, sent_away: 0, served: Instant::now() };
+        Self { queue: Mutex::new(queue), waiting: AtomicU32::new(0) }
     }
 
     /// Whether anybody waits. Asked before taking a free slot, and after giving one back.
@@ -70,14 +84,15 @@ impl Line {
         }
         let ticket = queue.next;
         queue.next += 1;
-        queue.entries.push_back(Entry { ticket, waker: waker.clone(), slot: None });
+        queue.entries.push_back(Entry { ticket, joined: Instant::now(), waker: waker.clone(), slot: None });
         Joined::Ticket(ticket)
     }
 
-    /// Looks whether the ticket has been served; none when the channel has closed. The ticket is then gone.
+    /// Looks whether the ticket has been served; none when the channel has closed, or nobody has been served for too
+    /// long. The ticket is then gone.
     pub(super) fn poll(&self, ticket: u64, waker: &Waker) -> Poll<Option<u32>> {
         let mut queue = self.queue.lock();
-        let closed = queue.closed;
+        let closed = queue.closed || ticket < queue.sent_away;
         let Some(at) = queue.entries.iter().position(|entry| entry.ticket == ticket) else {
             return Poll::Ready(None);
         };
@@ -119,26 +134,44 @@ impl Line {
         loop {
             let waker = {
                 let mut queue = self.queue.lock();
-                let Some(entry) = queue.entries.iter_mut().find(|entry| entry.slot.is_none()) else { return };
+                let sent_away = queue.sent_away;
+                let waits = |entry: &&mut Entry| entry.slot.is_none() && entry.ticket >= sent_away;
+                let Some(entry) = queue.entries.iter_mut().find(waits) else { return };
                 let Some(slot) = take() else { return };
                 entry.slot = Some(slot);
                 self.waiting.fetch_sub(1, Ordering::SeqCst);
-                entry.waker.clone()
+                let waker = entry.waker.clone();
+                queue.served = Instant::now();
+                waker
             };
             waker.wake();
         }
     }
 
-    /// Sends everybody away who is not served yet.
+    /// Sends everybody away who is not served yet. Calls wakers: no lock may be held.
     pub(super) fn close(&self) {
-        let wakers: Vec<Waker> = {
+        let wakers = {
             let mut queue = self.queue.lock();
             queue.closed = true;
-            let unserved = queue.entries.iter().filter(|entry| entry.slot.is_none());
-            unserved.map(|entry| entry.waker.clone()).collect()
+            queue.unserved()
         };
-        for waker in wakers {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Sends everybody away if for `bound` nobody was served although somebody waited: every slot is held by an
+    /// operation whose device does not answer. Calls wakers: no lock may be held.
+    pub(super) fn tire(&self, now: Instant, bound: Duration) {
+        let wakers = {
+            let mut queue = self.queue.lock();
+            let sent_away = queue.sent_away;
+            let waits = |entry: &&Entry| entry.slot.is_none() && entry.ticket >= sent_away;
+            let Some(first) = queue.entries.iter().find(waits) else { return };
+            if now.saturating_duration_since(first.joined.max(queue.served)) < bound {
+                return;
+            }
+            queue.sent_away = queue.next;
+            queue.unserved()
+        };
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
