@@ -316,7 +316,8 @@ pub unsafe trait Queue: Send + Sync + 'static {
     /// Answers a [`Polled::Fault`] of that lane.
     fn resume(&self, flight: &Self::Flight, members: &mut [Member], lane: u16, verdict: Verdict);
 
-    /// No more work will come. Every flight is idle, or its memory has been leaked.
+    /// No more work will come. Every flight is idle, or its memory has been leaked. The last reference to a queue may
+    /// afterwards go on its own notifying thread, which `Drop` must not wait for.
     fn close(&self) {}
 }
 

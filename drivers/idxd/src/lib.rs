@@ -2,7 +2,7 @@
 //!
 //! Turns jobs into descriptors, writes them to a portal, and reads what comes back. [`DsaQueue`] and [`IaaQueue`]
 //! implement [`svala::backend::Queue`] over any [`Portal`]; the portals of the emulated device are here
-//! ([`emulated`]), those of real work queues (ENQCMD, MOVDIR64B, `write(2)`) are not yet.
+//! ([`Emulated`]), those of real work queues (ENQCMD, MOVDIR64B, `write(2)`) are not yet.
 //!
 //! Completion records live in the flight of a slot, as atomics: no reference to plain memory a device writes
 //! exists, and this crate needs no unsafe code but for the promise of [`svala::backend::Queue`].
