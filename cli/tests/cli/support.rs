@@ -106,7 +106,10 @@ impl Place {
 
     /// Starts the command and leaves it running.
     pub(crate) fn start<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, device: &str, args: I) -> Running {
-        let mut command = StdCommand::new(SVALA);
+        // The test may itself have been started with signals ignored, in the background of a script; svala would then
+        // go on ignoring them, as it should. `env` (coreutils) becomes the command, with the same process id.
+        let mut command = StdCommand::new("env");
+        command.args(["--default-signal=INT,TERM,HUP", SVALA]);
         command.current_dir(self.path()).args(["--device", device]).args(args);
         Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
