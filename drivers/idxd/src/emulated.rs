@@ -104,7 +104,14 @@ fn dedicated_size(queue: &QueueConfig) -> Option<u32> {
 
 fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, EmulatedError> {
     let EmulatedConfig { name, engines, queue, plan, .. } = config;
-    let device = DeviceConfig { name: name.clone(), kind, engines, queues: vec![queue], prs: true, plan };
+    let device = DeviceConfig {
+        name: name.clone(),
+        kind,
+        engines,
+        queues: vec![queue],
+        plan,
+        ..DeviceConfig::default()
+    };
     let device = Device::start(device).map_err(|source| EmulatedError::Start { name, source })?;
     // A device that started has the queue it was configured with.
     let Some(portal) = device.portal(0) else { unreachable!("wq0 of {device:?}") };

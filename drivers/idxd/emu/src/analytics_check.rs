@@ -10,8 +10,8 @@ use idxd_spec::iaa::{
 };
 use idxd_spec::{Flags, Opcode, Status};
 
-use crate::QueueConfig;
 use crate::check::ranges_overlap;
+use crate::rules::Rules;
 
 const RESULT: Flags = Flags::COMPLETION_ADDR_VALID.union(Flags::REQUEST_COMPLETION);
 const ANY: Flags = RESULT.union(Flags::COMPLETION_TC);
@@ -23,13 +23,20 @@ const SRC2: Flags =
     Flags::ADDR3_TC.union(Flags::READ_SRC2_AECS).union(Flags::WRITE_SRC2_AECS).union(Flags::AECS_TOGGLE);
 
 /// Checks all of it; the error is the record to write.
-pub(crate) fn check(descriptor: &Descriptor, queue: &QueueConfig) -> Result<(), Completion> {
-    let (allowed, required) = flags_of(descriptor).ok_or(Completion::new(Status::BAD_OPCODE))?;
+pub(crate) fn check(descriptor: &Descriptor, rules: &Rules) -> Result<(), Completion> {
+    let (allowed, required) = flags_of(descriptor)
+        .filter(|_| rules.operations.contains(descriptor.opcode()))
+        .ok_or(Completion::new(Status::BAD_OPCODE))?;
     let flags = descriptor.flags();
     let mut allowed = allowed | ANY;
-    if !queue.block_on_fault {
+    if !rules.block_on_fault {
         allowed -= Flags::BLOCK_ON_FAULT;
     }
+    let raw = idxd_spec::Descriptor::from_bytes(*descriptor.as_bytes());
+    if rules.allows_interrupts(&raw) {
+        allowed |= Flags::REQUEST_INTERRUPT;
+    }
+    allowed -= rules.unsupported_flags(descriptor.opcode());
     if !flags.contains(Flags::COMPLETION_ADDR_VALID) {
         allowed -= Flags::REQUEST_COMPLETION | Flags::COMPLETION_TC;
     }
@@ -40,7 +47,7 @@ pub(crate) fn check(descriptor: &Descriptor, queue: &QueueConfig) -> Result<(), 
     operation_flags(descriptor)?;
     let verdict = match has_reserved_bytes(descriptor) {
         true => Status::RESERVED_NOT_ZERO,
-        false => fields(descriptor, queue),
+        false => fields(descriptor, rules),
     };
     if verdict == Status::NONE { Ok(()) } else { Err(Completion::new(verdict)) }
 }
@@ -49,6 +56,7 @@ fn flags_of(descriptor: &Descriptor) -> Option<(Flags, Flags)> {
     let flags = descriptor.flags();
     Some(match descriptor.opcode() {
         Opcode::NOOP => (Flags::empty(), Flags::empty()),
+        Opcode::DRAIN if flags.contains(Flags::REQUEST_INTERRUPT) => (drain_flags(flags), Flags::empty()),
         Opcode::DRAIN => (drain_flags(flags), Flags::REQUEST_COMPLETION),
         Opcode::TRANSLATION_FETCH => (Flags::BLOCK_ON_FAULT | Flags::USE_STRIDE, Flags::empty()),
         Opcode::MEMMOVE => (SRC1 | DST, RESULT),
@@ -143,7 +151,7 @@ fn has_reserved_bytes(descriptor: &Descriptor) -> bool {
 }
 
 /// Sizes, alignments, overlaps. [`Status::NONE`] if they are fine.
-fn fields(descriptor: &Descriptor, queue: &QueueConfig) -> Status {
+fn fields(descriptor: &Descriptor, rules: &Rules) -> Status {
     let opcode = descriptor.opcode();
     if matches!(opcode, Opcode::NOOP | Opcode::DRAIN) {
         return Status::NONE;
@@ -156,7 +164,7 @@ fn fields(descriptor: &Descriptor, queue: &QueueConfig) -> Status {
     let dst_size = if opcode == Opcode::MEMMOVE { src1_size } else { descriptor.dst_size_max() };
     let needs_input = matches!(opcode, Opcode::MEMMOVE | Opcode::CRC64);
     let sizes = [src1_size, dst_size, descriptor.src2_size()];
-    let is_too_big = sizes.iter().any(|size| *size > queue.transfer_bytes_max);
+    let is_too_big = sizes.iter().any(|size| *size > rules.transfer_bytes_max);
     if is_too_big || (needs_input && src1_size == 0) || (src1_size == 0 && dst_size == 0) {
         return Status::TRANSFER_SIZE;
     }

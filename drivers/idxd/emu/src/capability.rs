@@ -1,64 +1,92 @@
-//! What the model says it can do, in the registers' words.
+//! What the model says it can do, in the registers' words, by the version of the specification it follows.
 //!
 //! A driver asks these before it sends a descriptor, and before it resumes one.
 
 use idxd_spec::{GenCap, OpCap, Opcode};
 
-use crate::DeviceKind;
+use crate::{DeviceKind, Version};
 
 impl DeviceKind {
-    /// The general capabilities register (DSA §9.2.2, IAA §7.2.1).
+    /// The general capabilities of a device of the default version (DSA §9.2.2, IAA §7.2.1).
     #[must_use]
     pub fn gen_cap(self) -> GenCap {
-        let common = GenCap(0)
-            .with_block_on_fault(true)
-            .with_cache_control(true)
-            .with_translation_fetch_stride(true)
-            .with_dst_readback(true)
-            .with_drain_readback_addr(true)
-            .with_fault_info(true)
-            .with_transfer_bytes_max_log2(31);
-        match self {
-            Self::Dsa => common
-                .with_overlapping_copy(true)
-                .with_fill_16(true)
-                .with_crc64(true)
-                .with_batch_continuation(true)
-                .with_batch_descriptors_max_log2(10),
-            Self::Iaa => common.with_decompress(true),
-        }
+        gen_cap(self, Version::default())
     }
 
-    /// The operations capabilities register (DSA §9.2.6).
+    /// The operations of a device of the default version (DSA §9.2.6).
     #[must_use]
     pub fn op_cap(self) -> OpCap {
-        const DSA: [Opcode; 12] = [
-            Opcode::NOOP,
-            Opcode::BATCH,
-            Opcode::DRAIN,
-            Opcode::MEMMOVE,
-            Opcode::FILL,
-            Opcode::COMPARE,
-            Opcode::COMPARE_PATTERN,
-            Opcode::DUALCAST,
-            Opcode::TRANSLATION_FETCH,
-            Opcode::CRC,
-            Opcode::COPY_CRC,
-            Opcode::CACHE_FLUSH,
-        ];
-        const IAA: [Opcode; 7] = [
-            Opcode::NOOP,
-            Opcode::DRAIN,
-            Opcode::MEMMOVE,
-            Opcode::TRANSLATION_FETCH,
-            Opcode::DECOMPRESS,
-            Opcode::COMPRESS,
-            Opcode::CRC64,
-        ];
-        let opcodes: &[Opcode] = match self {
-            Self::Dsa => &DSA,
-            Self::Iaa => &IAA,
-        };
-        opcodes.iter().fold(OpCap::default(), |op_cap, opcode| op_cap.with(*opcode))
+        op_cap(self, Version::default())
     }
+}
+
+/// Everything the capability registers of a device say.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// VERSION.
+    pub version: Version,
+    /// GENCAP.
+    pub gen_cap: GenCap,
+    /// OPCAP.
+    pub op_cap: OpCap,
+}
+
+impl Capabilities {
+    /// Those of a device of this kind and version.
+    #[must_use]
+    pub fn of(kind: DeviceKind, version: Version) -> Self {
+        Self { version, gen_cap: gen_cap(kind, version), op_cap: op_cap(kind, version) }
+    }
+}
+
+/// Version 1 of a DSA has what the first silicon shows, 0x40_915f_0107, in the bits that have a meaning.
+fn gen_cap(kind: DeviceKind, version: Version) -> GenCap {
+    let first = GenCap(0)
+        .with_block_on_fault(true)
+        .with_cache_control(true)
+        .with_dst_readback(true)
+        .with_configurable(true)
+        .with_transfer_bytes_max_log2(31);
+    let second = version >= Version::V2;
+    let common =
+        first.with_translation_fetch_stride(second).with_drain_readback_addr(second).with_fault_info(second);
+    match kind {
+        DeviceKind::Dsa => common
+            .with_overlapping_copy(true)
+            .with_batch_descriptors_max_log2(10)
+            .with_fill_16(second)
+            .with_crc64(second)
+            .with_batch_continuation(second)
+            .with_batch_of_one(version >= Version::V3),
+        DeviceKind::Iaa => common.with_decompress(true),
+    }
+}
+
+/// Operations of each version come on top of those of the one before.
+fn op_cap(kind: DeviceKind, version: Version) -> OpCap {
+    const DSA_1: &[Opcode] = &[
+        Opcode::NOOP,
+        Opcode::BATCH,
+        Opcode::DRAIN,
+        Opcode::MEMMOVE,
+        Opcode::FILL,
+        Opcode::COMPARE,
+        Opcode::COMPARE_PATTERN,
+        Opcode::DUALCAST,
+        Opcode::CRC,
+        Opcode::COPY_CRC,
+        Opcode::CACHE_FLUSH,
+    ];
+    const DSA_2: &[Opcode] = &[Opcode::TRANSLATION_FETCH];
+    const DSA_3: &[Opcode] = &[];
+    const IAA_1: &[Opcode] =
+        &[Opcode::NOOP, Opcode::DRAIN, Opcode::MEMMOVE, Opcode::DECOMPRESS, Opcode::COMPRESS, Opcode::CRC64];
+    const IAA_2: &[Opcode] = &[Opcode::TRANSLATION_FETCH];
+    let versions = match kind {
+        DeviceKind::Dsa => [DSA_1, DSA_2, DSA_3],
+        DeviceKind::Iaa => [IAA_1, IAA_2, &[]],
+    };
+    let count = version as usize;
+    versions[..count].iter().copied().flatten().fold(OpCap::default(), |op_cap, opcode| op_cap.with(*opcode))
 }

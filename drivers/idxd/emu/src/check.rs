@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use idxd_spec::{Completion, Descriptor, Flags, Opcode, Status};
 
-use crate::QueueConfig;
+use crate::rules::Rules;
 
 /// Where a descriptor came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,36 +78,38 @@ impl Form {
 }
 
 /// Checks all of it; the error is the record to write.
-pub(crate) fn check(
-    descriptor: &Descriptor,
-    context: Context,
-    queue: &QueueConfig,
-) -> Result<(), Completion> {
+pub(crate) fn check(descriptor: &Descriptor, context: Context, rules: &Rules) -> Result<(), Completion> {
     let opcode = descriptor.opcode();
     let nested = context == Context::Batch && matches!(opcode, Opcode::BATCH | Opcode::DRAIN);
-    let form = Form::of(opcode).filter(|_| !nested).ok_or(Completion::new(Status::BAD_OPCODE))?;
-    let invalid = invalid_flags(descriptor, &form, context, queue);
+    let form = Form::of(opcode)
+        .filter(|_| !nested && rules.operations.contains(opcode))
+        .ok_or(Completion::new(Status::BAD_OPCODE))?;
+    let invalid = invalid_flags(descriptor, &form, context, rules);
     if !invalid.is_empty() {
         return Err(Completion::new(Status::INVALID_FLAGS).with_invalid_flags(invalid));
     }
     let verdict = if has_reserved_bytes(descriptor, &form) {
         Status::RESERVED_NOT_ZERO
     } else {
-        fields(descriptor, queue)
+        fields(descriptor, rules)
     };
     if verdict == Status::NONE { Ok(()) } else { Err(Completion::new(verdict)) }
 }
 
 /// Flags that are set and must not be, or the other way round.
-fn invalid_flags(descriptor: &Descriptor, form: &Form, context: Context, queue: &QueueConfig) -> Flags {
+fn invalid_flags(descriptor: &Descriptor, form: &Form, context: Context, rules: &Rules) -> Flags {
     let flags = descriptor.flags();
     let mut allowed = form.allowed;
     if context == Context::Batch {
         allowed |= Flags::FENCE;
     }
-    if !queue.block_on_fault {
+    if !rules.block_on_fault {
         allowed -= Flags::BLOCK_ON_FAULT;
     }
+    if rules.allows_interrupts(descriptor) {
+        allowed |= Flags::REQUEST_INTERRUPT;
+    }
+    allowed -= rules.unsupported_flags(descriptor.opcode());
     if !flags.contains(Flags::COMPLETION_ADDR_VALID) {
         allowed -= Flags::REQUEST_COMPLETION | Flags::COMPLETION_TC;
     }
@@ -128,7 +130,12 @@ fn invalid_flags(descriptor: &Descriptor, form: &Form, context: Context, queue: 
         // Durable writes without readback, 0b100, are not among the capabilities of the model.
         _ => matches!(flags.cache_control(), 0b000..=0b011 | 0b110),
     };
-    let mut invalid = (flags - allowed) | (form.required - flags);
+    let mut required = form.required;
+    if descriptor.opcode() == Opcode::DRAIN && flags.contains(Flags::REQUEST_INTERRUPT) {
+        // Either notification will do (table 5-5).
+        required -= Flags::REQUEST_COMPLETION;
+    }
+    let mut invalid = (flags - allowed) | (required - flags);
     if !cache_control_is_valid {
         invalid |= flags & CACHE_CONTROL;
     }
@@ -161,10 +168,10 @@ fn has_reserved_bytes(descriptor: &Descriptor, form: &Form) -> bool {
 }
 
 /// Sizes, counts, alignments, overlaps. [`Status::NONE`] if they are fine.
-fn fields(descriptor: &Descriptor, queue: &QueueConfig) -> Status {
+fn fields(descriptor: &Descriptor, rules: &Rules) -> Status {
     let opcode = descriptor.opcode();
     if opcode == Opcode::BATCH {
-        return batch_fields(descriptor, queue);
+        return batch_fields(descriptor, rules);
     }
     if matches!(opcode, Opcode::NOOP | Opcode::DRAIN) {
         return Status::NONE;
@@ -173,7 +180,7 @@ fn fields(descriptor: &Descriptor, queue: &QueueConfig) -> Status {
     if opcode == Opcode::TRANSLATION_FETCH {
         return translation_fetch_fields(descriptor);
     }
-    if size == 0 || size > queue.transfer_bytes_max {
+    if size == 0 || size > rules.transfer_bytes_max {
         return Status::TRANSFER_SIZE;
     }
     let overlaps = |a, b| ranges_overlap(a, size, b, size);
@@ -202,9 +209,9 @@ fn fields(descriptor: &Descriptor, queue: &QueueConfig) -> Status {
     }
 }
 
-fn batch_fields(descriptor: &Descriptor, queue: &QueueConfig) -> Status {
-    // A batch of one is for DSA 3; the model is a DSA 2.
-    if !(2..=queue.batch_max).contains(&descriptor.desc_count()) {
+fn batch_fields(descriptor: &Descriptor, rules: &Rules) -> Status {
+    let least = if rules.gen_cap.batch_of_one() { 1 } else { 2 };
+    if !(least..=rules.batch_max).contains(&descriptor.desc_count()) {
         Status::DESCRIPTOR_COUNT
     } else if !descriptor.desc_list_addr().is_multiple_of(Descriptor::SIZE as u64) {
         Status::LIST_ALIGNMENT

@@ -25,6 +25,19 @@ pub enum DeviceKind {
     Iaa,
 }
 
+/// The version of the specification a device follows: what its capability registers say, and which operations it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// The first generation.
+    V1 = 1,
+    /// Event log, operations for each work queue, 64-bit CRC, 16-byte patterns, translation fetch, inter-domain
+    /// operations (DSA appendix F).
+    #[default]
+    V2 = 2,
+    /// Numeric and scatter-gather operations, batches of one. DSA only.
+    V3 = 3,
+}
+
 /// A device: kind, engines, work queues, and what is to go wrong.
 #[derive(Clone, Debug)]
 pub struct DeviceConfig {
@@ -32,6 +45,8 @@ pub struct DeviceConfig {
     pub name: String,
     /// Which accelerator.
     pub kind: DeviceKind,
+    /// Which version of it.
+    pub version: Version,
     /// Engines, 1 to 8, all in one group with all work queues.
     pub engines: usize,
     /// Work queues, 1 to 8, 128 entries together.
@@ -49,6 +64,7 @@ impl Default for DeviceConfig {
         Self {
             name: "dsa0".into(),
             kind: DeviceKind::Dsa,
+            version: Version::default(),
             engines: 1,
             queues: vec![QueueConfig::default()],
             prs: true,

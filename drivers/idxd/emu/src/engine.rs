@@ -11,10 +11,11 @@ use crate::model::Model;
 use crate::operation::{self, Buffers};
 use crate::page_request::PageAnswer;
 use crate::record::Record;
+use crate::rules::Rules;
 use crate::software_error::{Origin, SoftwareError};
 use crate::walk::{Flow, Interrupted, Span, Walk};
 use crate::work_queue::Taken;
-use crate::{DeviceKind, QueueConfig, analytics, analytics_check};
+use crate::{DeviceKind, analytics, analytics_check};
 
 /// Page requests for one completion record before it is given up.
 const RECORD_REQUESTS_MAX: u32 = 8;
@@ -56,7 +57,7 @@ impl<B: Bus> Engine<B> {
             model.doorbell.pause(model.plan.delay());
         }
         let work_queue = &model.queues[queue];
-        let run = Run { model: &model, queue, config: work_queue.config() };
+        let run = Run { model: &model, queue, rules: work_queue.rules() };
         match model.kind {
             DeviceKind::Dsa => run.submitted(&mut self.buffers, &taken),
             DeviceKind::Iaa => run.submitted_to_iaa(&taken),
@@ -70,7 +71,7 @@ impl<B: Bus> Engine<B> {
 pub(crate) struct Run<'a, B> {
     pub(crate) model: &'a Model<B>,
     queue: usize,
-    config: &'a QueueConfig,
+    rules: &'a Rules,
 }
 
 impl<B: Bus> Run<'_, B> {
@@ -81,7 +82,7 @@ impl<B: Bus> Run<'_, B> {
         if !self.has_usable_record(origin, descriptor, Completion::ALIGN as u64) {
             return;
         }
-        let completion = match check::check(descriptor, Context::WorkQueue, self.config) {
+        let completion = match check::check(descriptor, Context::WorkQueue, self.rules) {
             Err(completion) => completion,
             Ok(()) if descriptor.opcode() == Opcode::BATCH => self.batch(buffers, descriptor),
             Ok(()) if descriptor.opcode() == Opcode::DRAIN => self.drain(taken),
@@ -96,7 +97,7 @@ impl<B: Bus> Run<'_, B> {
         if !self.has_usable_record(origin, descriptor, Completion::ALIGN as u64) {
             return false;
         }
-        let completion = match check::check(descriptor, Context::Batch, self.config) {
+        let completion = match check::check(descriptor, Context::Batch, self.rules) {
             Err(completion) => completion,
             Ok(()) => operation::run(self.model, buffers, descriptor),
         };
@@ -258,7 +259,7 @@ impl<B: Bus> Run<'_, B> {
             return;
         }
         let descriptor = iaa::Descriptor::from_bytes(*taken.descriptor.as_bytes());
-        let completion = match analytics_check::check(&descriptor, self.config) {
+        let completion = match analytics_check::check(&descriptor, self.rules) {
             Err(completion) => completion,
             Ok(()) if descriptor.opcode() == Opcode::DRAIN => {
                 let drained = self.drain(taken);

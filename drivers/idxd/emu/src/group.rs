@@ -57,12 +57,17 @@ mod tests {
     use idxd_spec::Descriptor;
 
     use super::*;
-    use crate::{FaultPlan, QueueConfig};
+    use crate::rules::Rules;
+    use crate::{Capabilities, DeviceKind, FaultPlan, QueueConfig, Version};
 
     #[test]
     fn low_priority_is_served_between_turns_of_high() {
         let config = |priority| QueueConfig { priority, ..QueueConfig::dedicated(64) };
-        let queues = [WorkQueue::new(config(3), 1), WorkQueue::new(config(1), 1)];
+        let work_queue = |priority| {
+            let rules = Rules::new(&config(priority), &Capabilities::of(DeviceKind::Dsa, Version::V2));
+            WorkQueue::new(config(priority), rules, 1)
+        };
+        let queues = [work_queue(3), work_queue(1)];
         let group = Group::of_all(&queues);
         for queue in &queues {
             for _ in 0..40 {

@@ -41,13 +41,15 @@ mod operation;
 mod page_request;
 mod portal;
 mod record;
+mod rules;
 mod software_error;
 mod stats;
 mod walk;
 mod work_queue;
 
 pub use bus::{Access, Bus, BusFault, PAGE_BYTES, Presence, ProcessMemory};
-pub use config::{DeviceConfig, DeviceKind, QueueConfig, QueueMode};
+pub use capability::Capabilities;
+pub use config::{DeviceConfig, DeviceKind, QueueConfig, QueueMode, Version};
 pub use device::Device;
 pub use engine::{Engine, Step};
 pub use error::Error;

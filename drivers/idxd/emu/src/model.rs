@@ -14,10 +14,13 @@ use crate::fault_plan::Plan;
 use crate::group::Group;
 use crate::page_request::{PageAnswer, PageRequests};
 use crate::portal::Submission;
+use crate::rules::Rules;
 use crate::software_error::{Origin, Register, SoftwareError};
 use crate::stats::Counters;
 use crate::work_queue::{Refusal, WorkQueue};
-use crate::{Access, Bus, DeviceConfig, DeviceKind, DeviceStats, Engine, Error, QueueMode};
+use crate::{
+    Access, Bus, Capabilities, DeviceConfig, DeviceKind, DeviceStats, Engine, Error, QueueConfig, QueueMode,
+};
 
 type Hook = dyn Fn() + Send + Sync;
 
@@ -48,8 +51,11 @@ impl<B: Bus> Model<B> {
         pages: Option<Box<dyn PageRequests>>,
     ) -> Result<Arc<Self>, Error> {
         config.check()?;
-        let queues: Vec<_> =
-            config.queues.iter().map(|queue| WorkQueue::new(queue.clone(), config.engines)).collect();
+        let capabilities = Capabilities::of(config.kind, config.version);
+        let work_queue = |queue: &QueueConfig| {
+            WorkQueue::new(queue.clone(), Rules::new(queue, &capabilities), config.engines)
+        };
+        let queues: Vec<_> = config.queues.iter().map(work_queue).collect();
         Ok(Arc::new(Self {
             bus,
             kind: config.kind,

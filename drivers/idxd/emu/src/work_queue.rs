@@ -10,6 +10,7 @@ use idxd_spec::{Descriptor, Opcode};
 use parking_lot::{Condvar, Mutex};
 
 use crate::fault_plan::Plan;
+use crate::rules::Rules;
 use crate::{QueueConfig, QueueMode};
 
 /// Why a work queue did not take a descriptor.
@@ -30,6 +31,7 @@ pub(crate) struct Taken {
 
 pub(crate) struct WorkQueue {
     config: QueueConfig,
+    rules: Rules,
     state: Mutex<State>,
     /// Something was finished or abandoned.
     progress: Condvar,
@@ -44,14 +46,18 @@ struct State {
 }
 
 impl WorkQueue {
-    pub(crate) fn new(config: QueueConfig, engines: usize) -> Self {
+    pub(crate) fn new(config: QueueConfig, rules: Rules, engines: usize) -> Self {
         let ring = VecDeque::with_capacity(config.size as usize);
         let state = State { enabled: true, ring, sequence_next: 0, running: Vec::with_capacity(engines) };
-        Self { config, state: Mutex::new(state), progress: Condvar::new() }
+        Self { config, rules, state: Mutex::new(state), progress: Condvar::new() }
     }
 
     pub(crate) fn config(&self) -> &QueueConfig {
         &self.config
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Takes a descriptor in, at once or not at all.
@@ -131,7 +137,12 @@ impl WorkQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FaultPlan;
+    use crate::{Capabilities, DeviceKind, FaultPlan, Version};
+
+    fn work_queue(config: QueueConfig) -> WorkQueue {
+        let rules = Rules::new(&config, &Capabilities::of(DeviceKind::Dsa, Version::V2));
+        WorkQueue::new(config, rules, 1)
+    }
 
     fn plan() -> Plan {
         Plan::new(FaultPlan::default())
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn oldest_goes_first() {
-        let queue = WorkQueue::new(QueueConfig::dedicated(4), 1);
+        let queue = work_queue(QueueConfig::dedicated(4));
         for pasid in 0..4 {
             queue.accept(&Descriptor::noop().with_pasid(pasid)).unwrap();
         }
@@ -153,7 +164,7 @@ mod tests {
     #[test]
     fn shared_queue_is_full_at_its_threshold() {
         let config = QueueConfig { mode: QueueMode::Shared { threshold: 2 }, ..QueueConfig::shared(8) };
-        let queue = WorkQueue::new(config, 1);
+        let queue = work_queue(config);
         assert_eq!(queue.accept(&Descriptor::noop()), Ok(()));
         assert_eq!(queue.accept(&Descriptor::noop()), Ok(()));
         assert_eq!(queue.accept(&Descriptor::noop()), Err(Refusal::Full));
@@ -163,7 +174,7 @@ mod tests {
     fn nothing_passes_a_drain_out_of_order() {
         let plan = Plan::new(FaultPlan::seeded(1).out_of_order());
         for _ in 0..50 {
-            let queue = WorkQueue::new(QueueConfig::dedicated(8), 1);
+            let queue = work_queue(QueueConfig::dedicated(8));
             for descriptor in
                 [Descriptor::noop(), Descriptor::noop(), Descriptor::drain(), Descriptor::noop()]
             {
@@ -176,7 +187,7 @@ mod tests {
 
     #[test]
     fn disabled_queue_takes_nothing_in_but_gives_out() {
-        let queue = WorkQueue::new(QueueConfig::shared(8), 1);
+        let queue = work_queue(QueueConfig::shared(8));
         queue.accept(&Descriptor::noop()).unwrap();
         queue.set_enabled(false);
         assert_eq!(queue.accept(&Descriptor::noop()), Err(Refusal::Disabled));

@@ -1,0 +1,105 @@
+//! What a work queue lets its descriptors do: its configuration and the device's, put together when it is enabled.
+//!
+//! The checks of a descriptor ask this and nothing else, so that they need neither registers nor locks.
+
+use idxd_spec::{Descriptor, Flags, GenCap, OpCap, Opcode};
+
+use crate::QueueConfig;
+use crate::capability::Capabilities;
+
+/// The rules for the descriptors of one work queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// What the device can do at all. Flags of features that are not there are reserved.
+    pub(crate) gen_cap: GenCap,
+    /// Operations that run here: WQCFG's OPCFG, or OPCAP where a device has none (DSA §5.4).
+    pub(crate) operations: OpCap,
+    /// Bytes of one transfer at most.
+    pub(crate) transfer_bytes_max: u32,
+    /// Descriptors of one batch at most.
+    pub(crate) batch_max: u32,
+    /// Entries of one scatter-gather list at most; 0 where there are none.
+    #[expect(dead_code, reason = "for the scatter-gather operations")]
+    pub(crate) list_entries_max: u32,
+    /// Block-on-fault is not reserved.
+    pub(crate) block_on_fault: bool,
+    /// Addresses are translated with a PASID: inter-domain operations need one (status 0x28).
+    pub(crate) pasid_enabled: bool,
+    /// User-mode descriptors may ask for interrupts (GENCFG).
+    pub(crate) user_interrupts: bool,
+}
+
+impl Rules {
+    /// The rules of a work queue that is configured like this, on a device that can do that.
+    pub(crate) fn new(queue: &QueueConfig, capabilities: &Capabilities) -> Self {
+        Self {
+            gen_cap: capabilities.gen_cap,
+            operations: capabilities.op_cap,
+            transfer_bytes_max: queue.transfer_bytes_max,
+            batch_max: queue.batch_max,
+            list_entries_max: 1 << 15,
+            block_on_fault: queue.block_on_fault,
+            pasid_enabled: true,
+            user_interrupts: false,
+        }
+    }
+
+    /// Whether a descriptor may ask for an interrupt (DSA table 5-4). Its PASID and privilege are those it runs with.
+    pub(crate) fn allows_interrupts(&self, descriptor: &Descriptor) -> bool {
+        self.user_interrupts || !self.pasid_enabled || descriptor.privileged()
+    }
+
+    /// Flags of an operation that are reserved because the device lacks what they are for (DSA §5.4).
+    pub(crate) fn unsupported_flags(&self, opcode: Opcode) -> Flags {
+        let unless = |has: bool, flags: Flags| if has { Flags::empty() } else { flags };
+        let cap = self.gen_cap;
+        let readbacks = Flags::READBACK_ADDR_1_VALID | Flags::READBACK_ADDR_2_VALID;
+        let by_operation = match opcode {
+            Opcode::BATCH => unless(cap.batch_continuation(), Flags::BATCH_ERROR),
+            Opcode::DRAIN => unless(cap.drain_readback_addr(), readbacks),
+            Opcode::FILL | Opcode::INTER_DOMAIN_FILL => unless(cap.fill_16(), Flags::PATTERN_16),
+            Opcode::TRANSLATION_FETCH => unless(cap.translation_fetch_stride(), Flags::USE_STRIDE),
+            Opcode::CRC | Opcode::COPY_CRC => unless(cap.crc64(), Flags::CRC64),
+            _ => Flags::empty(),
+        };
+        by_operation
+            | unless(cap.block_on_fault(), Flags::BLOCK_ON_FAULT)
+            | unless(cap.cache_control(), Flags::CACHE_CONTROL_1)
+            | unless(cap.dst_readback(), Flags::CACHE_CONTROL_2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeviceKind, Version};
+
+    fn rules(version: Version) -> Rules {
+        Rules::new(&QueueConfig::default(), &Capabilities::of(DeviceKind::Dsa, version))
+    }
+
+    #[test]
+    fn first_version_reserves_what_the_second_brought() {
+        let (first, second) = (rules(Version::V1), rules(Version::V2));
+        for (opcode, flags) in [
+            (Opcode::FILL, Flags::PATTERN_16),
+            (Opcode::COPY_CRC, Flags::CRC64),
+            (Opcode::BATCH, Flags::BATCH_ERROR),
+            (Opcode::DRAIN, Flags::READBACK_ADDR_1_VALID | Flags::READBACK_ADDR_2_VALID),
+        ] {
+            assert_eq!(first.unsupported_flags(opcode), flags, "{opcode}");
+            assert_eq!(second.unsupported_flags(opcode), Flags::empty(), "{opcode}");
+        }
+    }
+
+    #[test]
+    fn user_mode_asks_for_interrupts_only_where_that_is_enabled() {
+        let (mut rules, user) = (rules(Version::V2), Descriptor::noop());
+        assert!(!rules.allows_interrupts(&user));
+        assert!(rules.allows_interrupts(&user.with_privileged(true)));
+        rules.user_interrupts = true;
+        assert!(rules.allows_interrupts(&user));
+        (rules.user_interrupts, rules.pasid_enabled) = (false, false);
+        assert!(rules.allows_interrupts(&user));
+    }
+}
