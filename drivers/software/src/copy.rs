@@ -15,6 +15,22 @@ pub fn copy(src: &[u8], dst: &mut [u8]) {
     dst.copy_from_slice(src);
 }
 
+/// Copies `src` to both destinations, reading it from memory once.
+///
+/// # Panics
+///
+/// If a length differs.
+pub fn dualcast(src: &[u8], dst1: &mut [u8], dst2: &mut [u8]) {
+    // A block that is still in the first-level cache when it is read again.
+    const BLOCK_BYTES: usize = 16 << 10;
+    assert_eq!((dst1.len(), dst2.len()), (src.len(), src.len()), "source and destinations differ in length");
+    let blocks = dst1.chunks_mut(BLOCK_BYTES).zip(dst2.chunks_mut(BLOCK_BYTES));
+    for (src, (dst1, dst2)) in src.chunks(BLOCK_BYTES).zip(blocks) {
+        dst1.copy_from_slice(src);
+        dst2.copy_from_slice(src);
+    }
+}
+
 /// Copies the bytes at `src` to offset `dst` in the same memory; the two may overlap.
 ///
 /// The result is as if the source had been read whole before the first byte was written.

@@ -47,12 +47,25 @@ pub fn adler32(seed: u32, data: &[u8]) -> u32 {
 ///
 /// If the lengths differ.
 pub fn copy_crc32c(seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
+    copied(seed, src, dst, crc32c)
+}
+
+/// Copies `src` to `dst` and gives the CRC-64 as [`crc64`] does, reading `src` from memory once.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn copy_crc64(seed: u64, src: &[u8], dst: &mut [u8]) -> u64 {
+    copied(seed, src, dst, crc64)
+}
+
+fn copied<T>(seed: T, src: &[u8], dst: &mut [u8], crc: impl Fn(T, &[u8]) -> T) -> T {
     assert_eq!(src.len(), dst.len(), "source and destination differ in length");
     // A block that is still in the first-level cache when its second reader comes.
     const BLOCK_BYTES: usize = 16 << 10;
-    src.chunks(BLOCK_BYTES).zip(dst.chunks_mut(BLOCK_BYTES)).fold(seed, |crc, (src, dst)| {
+    src.chunks(BLOCK_BYTES).zip(dst.chunks_mut(BLOCK_BYTES)).fold(seed, |value, (src, dst)| {
         dst.copy_from_slice(src);
-        crc32c(crc, src)
+        crc(value, src)
     })
 }
 

@@ -5,10 +5,13 @@
 //! [`check_readable`] and [`check_writable`] are for callers that work on memory somebody else may take away: maps of a
 //! file that shrinks, addresses of unknown origin.
 
+pub mod bypass;
 pub mod compare;
 pub mod copy;
 pub mod crc;
 pub mod deflate;
+pub mod delta;
+pub mod dif;
 pub mod fill;
 pub mod frame;
 pub mod guard;
@@ -18,10 +21,12 @@ pub mod populate_check;
 #[cfg(feature = "queue")]
 mod queue;
 
+pub use bypass::Bypass;
 pub use compare::{first_difference, first_difference_from_pattern};
-pub use copy::{copy, copy_within};
+pub use copy::{copy, copy_within, dualcast};
 pub use crc::{
-    adler32, adler32_combine, copy_crc32c, crc32, crc32_combine, crc32c, crc32c_combine, crc64, crc64_combine,
+    adler32, adler32_combine, copy_crc32c, copy_crc64, crc32, crc32_combine, crc32c, crc32c_combine, crc64,
+    crc64_combine,
 };
 pub use deflate::{Deflated, Deflater, Level, OutputFull, Segment, Window, deflate, deflate_bound};
 pub use fill::fill;
