@@ -9,7 +9,10 @@
 mod capability;
 mod command;
 mod control;
+mod event_log;
 mod group;
+mod interrupt;
+pub mod perfmon;
 mod portal;
 mod software_error;
 mod work_queue;
@@ -17,7 +20,9 @@ mod work_queue;
 pub use capability::{CmdCap, EngCap, GenCap, GrpCap, IaaCap, OpCap, TableOffsets, Version, WqCap};
 pub use command::{Cmd, CmdCode, CmdError, CmdStatus, SoftCmdStatus};
 pub use control::{DeviceState, GenCfg, GenCtrl, GenSts, IntCause, ResetType};
+pub use event_log::{EvlCfg, EvlStatus};
 pub use group::{GrpCfg, GrpFlags};
+pub use interrupt::{ImsControl, InterruptEntry, MsixPerm};
 pub use portal::Portal;
 pub use software_error::{SwError, SwErrorDescriptor};
 pub use work_queue::{WqCfg, WqState};
@@ -52,9 +57,9 @@ pub const CMDSTATUS: u64 = 0xa8;
 pub const CMDCAP: u64 = 0xb0;
 /// Offset of [`SwError`] in BAR0, 32 bytes (DSA §9.2.15).
 pub const SWERROR: u64 = 0xc0;
-/// Offset of the event log configuration in BAR0, 16 bytes (DSA §9.2.16).
+/// Offset of [`EvlCfg`] in BAR0, 16 bytes (DSA §9.2.16).
 pub const EVLCFG: u64 = 0xe0;
-/// Offset of the event log status in BAR0, 8 bytes (DSA §9.2.17).
+/// Offset of [`EvlStatus`] in BAR0, 8 bytes (DSA §9.2.17).
 pub const EVLSTATUS: u64 = 0xf0;
 /// Offset of the inter-domain capabilities in BAR0, 8 bytes (DSA §9.2.18).
 pub const IDCAP: u64 = 0x100;
@@ -244,6 +249,37 @@ mod tests {
         );
         assert_eq!((error.descriptor(), error.operand()), (Some(descriptor), crate::Operand::COMPLETION));
         assert_eq!(SwError::default().descriptor(), None);
+    }
+
+    /// The first example of DSA appendix D.3, and the filters of the second.
+    #[test]
+    fn counter_configuration_matches_the_specification() {
+        let submissions =
+            perfmon::CntrCfg(0).with_enable(true).with_overflow_interrupt(true).with_events(0xf);
+        assert_eq!(submissions.0, 0xf_0000_0003);
+        let difs = submissions.with_category(perfmon::Category::Operations as u8).with_events(0xf000);
+        assert_eq!(difs.0, 0xf000_0000_0303);
+        assert_eq!([4095, 4096, 1 << 20].map(perfmon::size_range), [0x4, 0x8, 0x20]);
+    }
+
+    #[test]
+    fn event_log_registers_read_what_was_set() {
+        let log = EvlCfg::new(0x1234_5000, 64).with_pasid(0xabcde, true);
+        assert_eq!(log.0, [0x1234_5003, 0xa_bcde_0040]);
+        assert_eq!((log.base(), log.size(), log.pasid()), (0x1234_5000, 64, 0xabcde));
+        assert!(log.0[0] & !EvlCfg::MASK[0] == 0 && log.0[1] & !EvlCfg::MASK[1] == 0);
+        let status = EvlStatus(0).with_head(0x1111).with_tail(0x2222).with_interrupt_pending(true);
+        assert_eq!(status.0, 0x4000_2222_0000_1111);
+    }
+
+    #[test]
+    fn interrupt_entries_read_what_was_set() {
+        let permission = MsixPerm(0).with_pasid(0xabcde).with_pasid_enable(true).with_ignore(true);
+        assert_eq!(permission.0, 0xabcd_e00c);
+        let entry = InterruptEntry { index: 0x123, storage: true };
+        assert_eq!(entry.operand(), 0x1_0123);
+        assert_eq!(InterruptEntry::from_operand(0x1_0123), Some(entry));
+        assert_eq!(InterruptEntry::from_operand(0x2_0000), None);
     }
 
     #[test]
