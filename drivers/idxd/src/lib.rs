@@ -7,13 +7,22 @@
 //! Completion records live in the flight of a slot, as atomics: no reference to plain memory a device writes
 //! exists, and this crate needs no unsafe code but for the promise of [`svala::backend::Queue`].
 
+mod device;
 mod dsa;
 mod emulated;
 mod iaa;
+mod node;
 mod portal;
 mod record;
+mod sysfs;
+mod word;
+mod work_queue;
 
+pub use device::{Device, DeviceState, DeviceType, Engine, Group};
 pub use dsa::{DsaFlight, DsaQueue, DsaQueueConfig};
 pub use emulated::{Emulated, EmulatedConfig, EmulatedError, EmulatedPortal};
 pub use iaa::{IaaFlight, IaaQueue, IaaQueueConfig};
+pub use node::DeviceNode;
 pub use portal::{Accepted, Credits, Portal};
+pub use sysfs::{Discovery, Problem, ProblemKind, Sysfs, SysfsError};
+pub use work_queue::{WorkQueue, WorkQueueMode, WorkQueueState, WorkQueueType};
