@@ -10,7 +10,7 @@ use core::fmt;
 
 use crate::dif::{DifStatus, DifTags};
 use crate::field::Field;
-use crate::{Flags, Status};
+use crate::{Exceptions, Flags, IdptHandle, Status};
 
 const STATUS: Field<u8> = Field::at(0);
 const RESULT: Field<u8> = Field::at(1);
@@ -22,6 +22,8 @@ const FAULT_ADDR: Field<u64> = Field::at(8);
 const INVALID_FLAGS: Field<u32> = Field::at(16);
 const DELTA_REC_SIZE: Field<u32> = Field::at(16);
 const CRC_VAL: Field<u64> = Field::at(16);
+const FAULT_HANDLE: Field<u16> = Field::at(16);
+const SGL_COMPLETED: Field<u16> = Field::at(20);
 const SRC_DIF_TAGS: usize = 16;
 const DST_DIF_TAGS: usize = 24;
 
@@ -124,6 +126,25 @@ impl Completion {
         DifTags::read(&self.bytes, DST_DIF_TAGS)
     }
 
+    /// Byte 1 for a numeric operation (§8.2.2, table 8-11).
+    #[must_use]
+    pub fn exceptions(&self) -> Exceptions {
+        Exceptions::from_bits_retain(RESULT.read(&self.bytes))
+    }
+
+    /// Bytes 17:16 for an operand in another address space: whose page is missing, or what is wrong with the handle
+    /// (§3.14.4).
+    #[must_use]
+    pub fn fault_handle(&self) -> IdptHandle {
+        IdptHandle(FAULT_HANDLE.read(&self.bytes))
+    }
+
+    /// Gather and scatter: bytes 21:20, for a page fault, entries of the list that are done (§8.3.23).
+    #[must_use]
+    pub fn sgl_completed(&self) -> u16 {
+        SGL_COMPLETED.read(&self.bytes)
+    }
+
     /// Bytes 31:16, the meaning by operation.
     #[must_use]
     pub fn op_specific(&self) -> [u8; 16] {
@@ -183,6 +204,26 @@ impl Completion {
     #[must_use]
     pub fn with_crc_val(mut self, crc: u64) -> Self {
         CRC_VAL.write(&mut self.bytes, crc);
+        self
+    }
+
+    /// Sets [`exceptions`](Self::exceptions).
+    #[must_use]
+    pub fn with_exceptions(self, exceptions: Exceptions) -> Self {
+        self.with_result(exceptions.bits())
+    }
+
+    /// Sets [`fault_handle`](Self::fault_handle).
+    #[must_use]
+    pub fn with_fault_handle(mut self, handle: IdptHandle) -> Self {
+        FAULT_HANDLE.write(&mut self.bytes, handle.0);
+        self
+    }
+
+    /// Sets [`sgl_completed`](Self::sgl_completed).
+    #[must_use]
+    pub fn with_sgl_completed(mut self, entries: u16) -> Self {
+        SGL_COMPLETED.write(&mut self.bytes, entries);
         self
     }
 

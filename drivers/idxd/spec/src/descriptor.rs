@@ -6,8 +6,14 @@
 //! it is for the caller to know that the operation has it.
 
 mod decode;
+mod inter_domain;
+mod numeric;
 mod reserved;
 mod rest;
+mod scatter_gather;
+
+pub use numeric::{GatherReduce, Reduce, Sgl, TypeConversion};
+pub use scatter_gather::Blocks;
 
 use core::fmt;
 

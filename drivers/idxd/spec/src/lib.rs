@@ -17,23 +17,36 @@ mod completion;
 mod delta;
 mod descriptor;
 mod dif;
+mod domain;
 mod event_log;
 mod field;
 mod flags;
 pub mod iaa;
+mod numeric;
 mod opcode;
+mod permission;
 pub mod register;
 mod resume;
+mod scatter_gather;
 mod status;
 
 pub use address::{DstAddr, SrcAddr};
 pub use completion::{Completion, FaultInfo, Operand};
 pub use delta::{ApplyDelta, CreateDelta};
-pub use descriptor::Descriptor;
+pub use descriptor::{Blocks, Descriptor, GatherReduce, Reduce, Sgl, TypeConversion};
 pub use dif::{DifFlags, DifStatus, DifTags, DstDifFlags, SrcDifFlags};
+pub use domain::{
+    Alternate, DomainSelector, IdptHandle, ReduceDomains, ReduceOperands, Window, WindowFlags, WindowRange,
+};
 pub use event_log::{EventInformation, EventLogEntry, LoggedDescriptor};
 pub use flags::Flags;
+pub use numeric::{
+    ComputeFlags, ComputeType, DataType, Exceptions, FloatCompute, FloatConversion, FloatType, Floats,
+    IntegerCompute, IntegerType, Integers, Numbers, Reduction, Rounding,
+};
 pub use opcode::Opcode;
+pub use permission::{InvalidEntry, PermissionEntry, Permissions, Submitters};
 pub use register::{GenCap, OpCap};
 pub use resume::{Reason, Resume, resume, resume_on};
+pub use scatter_gather::SglFormat;
 pub use status::Status;

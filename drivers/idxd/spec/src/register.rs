@@ -11,7 +11,9 @@ mod command;
 mod control;
 mod event_log;
 mod group;
+mod inter_domain;
 mod interrupt;
+mod numeric;
 pub mod perfmon;
 mod portal;
 mod software_error;
@@ -22,7 +24,9 @@ pub use command::{Cmd, CmdCode, CmdError, CmdStatus, SoftCmdStatus};
 pub use control::{DeviceState, GenCfg, GenCtrl, GenSts, IntCause, ResetType};
 pub use event_log::{EvlCfg, EvlStatus};
 pub use group::{GrpCfg, GrpFlags};
+pub use inter_domain::{IdCap, Idbr};
 pub use interrupt::{ImsControl, InterruptEntry, MsixPerm};
+pub use numeric::{DsaCap0, DsaCap1, DsaCap2};
 pub use portal::Portal;
 pub use software_error::{SwError, SwErrorDescriptor};
 pub use work_queue::{WqCfg, WqState};
@@ -61,12 +65,16 @@ pub const SWERROR: u64 = 0xc0;
 pub const EVLCFG: u64 = 0xe0;
 /// Offset of [`EvlStatus`] in BAR0, 8 bytes (DSA §9.2.17).
 pub const EVLSTATUS: u64 = 0xf0;
-/// Offset of the inter-domain capabilities in BAR0, 8 bytes (DSA §9.2.18).
+/// Offset of [`IdCap`] in BAR0, 8 bytes (DSA §9.2.18).
 pub const IDCAP: u64 = 0x100;
-/// Offset of the inter-domain bitmap register in BAR0, 4 bytes (DSA §9.2.19).
+/// Offset of [`Idbr`] in BAR0, 4 bytes (DSA §9.2.19).
 pub const IDBR: u64 = 0x108;
-/// Offset of the first of three DSA capability registers in BAR0, 8 bytes each (DSA §9.2.30).
+/// Offset of [`DsaCap0`] in BAR0, 8 bytes (DSA §9.2.30).
 pub const DSACAP0: u64 = 0x180;
+/// Offset of [`DsaCap1`] in BAR0, 8 bytes (DSA §9.2.31).
+pub const DSACAP1: u64 = 0x188;
+/// Offset of [`DsaCap2`] in BAR0, 8 bytes (DSA §9.2.32).
+pub const DSACAP2: u64 = 0x190;
 /// Offset of [`IaaCap`] in BAR0 of an IAA, 8 bytes (IAA §7.2.2).
 pub const IAACAP: u64 = 0x180;
 /// Offset of the command parameter in BAR0, 8 bytes (DSA §9.2.20).

@@ -5,12 +5,17 @@
 //! believes nothing: what a record claims is checked against what was asked for.
 //!
 //! The hard ones: a copy that ran backwards keeps its addresses and loses its tail; a pattern goes on where it stopped;
-//! a CRC goes on from the partial one; the entries of a resumed delta record count from the moved source, see
-//! [`CreateDelta::rebase`].
+//! a CRC goes on from the partial one; the exceptions of numbers are those of each part; the entries of a resumed delta record count from the moved source, see
+//! [`CreateDelta::rebase`](crate::CreateDelta::rebase).
+
+mod delta;
+mod dif;
+mod numeric;
+mod scatter_gather;
 
 use core::fmt;
 
-use crate::{Completion, CreateDelta, Descriptor, DifFlags, GenCap, Opcode, Status};
+use crate::{Completion, Descriptor, GenCap, Opcode, Status};
 
 /// What is left to do after a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +54,19 @@ pub enum Reason {
     /// The size of the delta record is no multiple of an entry, or more than there was room for, or does not fit the
     /// result.
     DeltaSize(u32),
-    /// The room left for the delta record is below [`CreateDelta::DELTA_SIZE_MIN`], in bytes.
+    /// The room left for the delta record is below [`CreateDelta::DELTA_SIZE_MIN`](crate::CreateDelta::DELTA_SIZE_MIN), in bytes.
     DeltaRoom(u32),
     /// A number of bytes that does not end where a block, an entry or a word does.
     Granularity(u32),
+    /// The data types, in the byte a descriptor has for them, are not both known, or there is nothing in a block.
+    DataType(u8),
+    /// The bytes done do not end in the block behind the entries of the list that are done.
+    SglCompleted {
+        /// Entries the record says are done.
+        entries: u16,
+        /// Bytes the record says are done.
+        bytes: u32,
+    },
     /// The fault address is behind the region of a translation fetch.
     FaultAddr(u64),
     /// One descriptor of a batch is left, at this address, and the device takes no batch of one: submit it by itself.
@@ -62,7 +76,7 @@ pub enum Reason {
 /// The rest of `descriptor` after `done`, on a device that may lack the features [`resume_on`] asks about.
 ///
 /// What the caller still adds up: where a comparison found a difference, which the rest reports from its own start, and
-/// the results of the parts of a create delta operation (1 if any part has 1; its entries need [`CreateDelta::rebase`]).
+/// the results of the parts of a create delta operation (1 if any part has 1; its entries need [`CreateDelta::rebase`](crate::CreateDelta::rebase)).
 #[must_use]
 pub fn resume(descriptor: &Descriptor, done: &Completion) -> Resume {
     resume_on(descriptor, done, GenCap(0))
@@ -114,8 +128,8 @@ fn after_fault(descriptor: &Descriptor, done: &Completion, gencap: GenCap) -> Re
             let bytes = kept_equal(descriptor, done)?;
             Ok(descriptor.src_up(bytes.into()).compare_pattern_turned(bytes).size_shrunk(bytes))
         }
-        Opcode::CREATE_DELTA => create_delta(descriptor, done),
-        Opcode::APPLY_DELTA => apply_delta(descriptor, done),
+        Opcode::CREATE_DELTA => delta::create_delta(descriptor, done),
+        Opcode::APPLY_DELTA => delta::apply_delta(descriptor, done),
         Opcode::DUALCAST => {
             let bytes = kept(descriptor, done)?;
             let moved = descriptor.src_up(bytes.into()).dst_up(bytes.into()).dst2_up(bytes.into());
@@ -134,12 +148,18 @@ fn after_fault(descriptor: &Descriptor, done: &Completion, gencap: GenCap) -> Re
         | Opcode::DIF_INSERT
         | Opcode::DIF_STRIP
         | Opcode::DIF_UPDATE
-        | Opcode::DIX_GENERATE => dif(descriptor, done),
+        | Opcode::DIX_GENERATE => dif::dif(descriptor, done),
         Opcode::CACHE_FLUSH => {
             let bytes = kept(descriptor, done)?;
             Ok(descriptor.dst_up(bytes.into()).size_shrunk(bytes))
         }
         Opcode::TRANSLATION_FETCH => translation_fetch(descriptor, done, gencap),
+        Opcode::TYPE_CONVERSION | Opcode::REDUCE | Opcode::REDUCE_DUALCAST => {
+            numeric::numeric(descriptor, done)
+        }
+        Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
+            scatter_gather::scatter_gather(descriptor, done)
+        }
         // It always starts again (DSA §8.3.22).
         Opcode::GATHER_REDUCE => Err(Resume::Whole),
         opcode => Err(Reason::Operation(opcode).into()),
@@ -153,6 +173,15 @@ fn part(completed: u32, asked: u32) -> Result<u32, Resume> {
         all if all == asked => Err(Resume::Finished),
         more if more > asked => Err(Reason::Completed { completed, asked }.into()),
         some => Ok(some),
+    }
+}
+
+/// As [`part`], of an amount that may be more than a record can count.
+fn kept_of(completed: u32, asked: u64) -> Result<u32, Resume> {
+    match u32::try_from(asked) {
+        Ok(asked) => part(completed, asked),
+        Err(_) if completed == 0 => Err(Resume::Whole),
+        Err(_) => Ok(completed),
     }
 }
 
@@ -176,59 +205,6 @@ fn memmove(descriptor: &Descriptor, done: &Completion) -> Rest {
         1 => Ok(shorter),
         result => Err(Reason::Result(result).into()),
     }
-}
-
-fn create_delta(descriptor: &Descriptor, done: &Completion) -> Rest {
-    let (written, room) = (done.delta_rec_size(), descriptor.delta_size_max());
-    let written_fits = written <= room && written.is_multiple_of(CreateDelta::ENTRY_SIZE);
-    let expected = u8::from(written != 0);
-    if done.result() > 1 {
-        return Err(Reason::Result(done.result()).into());
-    }
-    if !written_fits || done.result() != expected || (done.bytes_completed() == 0 && written != 0) {
-        return Err(Reason::DeltaSize(written).into());
-    }
-    let bytes = kept(descriptor, done)?;
-    if !bytes.is_multiple_of(8) {
-        return Err(Reason::Granularity(bytes).into());
-    }
-    if room - written < CreateDelta::DELTA_SIZE_MIN {
-        return Err(Reason::DeltaRoom(room - written).into());
-    }
-    Ok(descriptor.src_up(bytes.into()).dst_up(bytes.into()).size_shrunk(bytes).delta_up(written))
-}
-
-/// Counts bytes of the record. The destination and its size stay: the entries count from there.
-fn apply_delta(descriptor: &Descriptor, done: &Completion) -> Rest {
-    let bytes = part(done.bytes_completed(), descriptor.delta_size())?;
-    if !bytes.is_multiple_of(CreateDelta::ENTRY_SIZE) {
-        return Err(Reason::Granularity(bytes).into());
-    }
-    Ok(descriptor.src_up(bytes.into()).delta_shrunk(bytes))
-}
-
-/// Source and destination advance by whole blocks, with their data integrity fields where they have them (DSA appendix
-/// B.4).
-fn dif(descriptor: &Descriptor, done: &Completion) -> Rest {
-    let bytes = kept(descriptor, done)?;
-    let block = DifFlags::block_size(descriptor.dif_flags());
-    let (src_block, dst_block) = match descriptor.opcode() {
-        Opcode::DIF_CHECK => (block + 8, 0),
-        Opcode::DIF_INSERT => (block, block + 8),
-        Opcode::DIF_STRIP => (block + 8, block),
-        Opcode::DIF_UPDATE => (block + 8, block + 8),
-        _ => (block, 8),
-    };
-    if !bytes.is_multiple_of(src_block) {
-        return Err(Reason::Granularity(bytes).into());
-    }
-    let written = u64::from(bytes / src_block) * u64::from(dst_block);
-    let moved = descriptor.src_up(bytes.into()).dst_up(written).size_shrunk(bytes);
-    Ok(match descriptor.opcode() {
-        Opcode::DIF_CHECK | Opcode::DIF_STRIP => moved.src_tags_replaced(done.src_dif_tags()),
-        Opcode::DIF_INSERT | Opcode::DIX_GENERATE => moved.dst_tags_replaced(done.dst_dif_tags()),
-        _ => moved.src_tags_replaced(done.src_dif_tags()).dst_tags_replaced(done.dst_dif_tags()),
-    })
 }
 
 /// Bytes completed mean nothing here (DSA §8.3.11), so it goes on at the address that faulted, which may be rounded
@@ -270,6 +246,10 @@ impl fmt::Display for Reason {
             Self::DeltaSize(size) => write!(f, "record says {size} bytes of delta record"),
             Self::DeltaRoom(room) => write!(f, "{room} bytes left for the delta record"),
             Self::Granularity(bytes) => write!(f, "record says {bytes} bytes done, inside a unit"),
+            Self::DataType(types) => write!(f, "data types {types:#04x} have no size"),
+            Self::SglCompleted { entries, bytes } => {
+                write!(f, "record says {entries} entries and {bytes} bytes done, which do not go together")
+            }
             Self::FaultAddr(addr) => write!(f, "fault at {addr:#x}, behind the region"),
             Self::LastOfBatch(addr) => write!(f, "one descriptor of the batch left, at {addr:#x}"),
         }

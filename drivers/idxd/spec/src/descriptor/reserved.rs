@@ -1,5 +1,7 @@
 //! Which bytes of a descriptor have to be zero.
 
+mod domain;
+
 use core::ops::Range;
 
 use super::{
@@ -29,15 +31,19 @@ impl Descriptor {
         by_flag
             .chain(self.reserved_by_operation_flag())
             .chain(by_opcode)
+            .chain(self.reserved_by_domain())
             .find(|range| self.is_nonzero(range.clone()))
+            .or_else(|| self.reserved_halves())
     }
 
     fn is_nonzero(&self, range: Range<usize>) -> bool {
         self.bytes[range].iter().any(|&byte| byte != 0)
     }
 
-    /// Table 5-3, first byte and the one behind the last; the half bytes it lists are left out. The fields that a flag of the operation turns off are in
-    /// [`reserved_by_operation_flag`](Self::reserved_by_operation_flag).
+    /// Table 5-3, first byte and the one behind the last. The half bytes it lists are in
+    /// [`reserved_halves`](Self::reserved_halves), the fields that a flag of the operation turns off in
+    /// [`reserved_by_operation_flag`](Self::reserved_by_operation_flag) and
+    /// [`reserved_by_domain`](Self::reserved_by_domain).
     fn reserved_by_opcode(&self) -> &'static [(usize, usize)] {
         match self.opcode() {
             Opcode::NOOP => &[(16, 36), (38, 64)],
@@ -59,12 +65,11 @@ impl Descriptor {
             Opcode::TYPE_CONVERSION => &[(38, 56), (59, 60)],
             Opcode::REDUCE => &[(38, 40), (48, 56)],
             Opcode::REDUCE_DUALCAST => &[(38, 40)],
-            Opcode::GATHER_REDUCE => &[(38, 44), (46, 48)],
-            Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
-                &[(38, 40), (46, 48), (57, 59)]
-            }
+            Opcode::GATHER_REDUCE => &[(38, 44), (46, 48), (60, 64)],
+            Opcode::GATHER_COPY | Opcode::SCATTER_COPY => &[(38, 40), (46, 48), (57, 59)],
+            Opcode::SCATTER_FILL => &[(38, 40), (46, 48), (57, 59), (60, 62)],
             Opcode::CACHE_FLUSH => &[(16, 24), (38, 64)],
-            Opcode::UPDATE_WINDOW => &[(32, 36), (38, 56), (57, 61)],
+            Opcode::UPDATE_WINDOW => &[(32, 36), (38, 61)],
             Opcode::INTER_DOMAIN_COPY => &[(38, 60)],
             Opcode::INTER_DOMAIN_FILL => &[(38, 40), (48, 62)],
             Opcode::INTER_DOMAIN_COMPARE => &[(38, 40), (41, 60)],

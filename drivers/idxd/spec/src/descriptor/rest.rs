@@ -9,13 +9,13 @@ use crate::{DifTags, Flags};
 
 /// Each of these moves one field on. Addresses wrap: a descriptor whose range does so was refused before.
 impl Descriptor {
-    fn moved_up(mut self, field: Field<u64>, bytes: u64) -> Self {
+    pub(super) fn moved_up(mut self, field: Field<u64>, bytes: u64) -> Self {
         let addr = field.read(&self.bytes).wrapping_add(bytes);
         field.write(&mut self.bytes, addr);
         self
     }
 
-    fn shrunk(mut self, field: Field<u32>, by: u32) -> Self {
+    pub(super) fn shrunk(mut self, field: Field<u32>, by: u32) -> Self {
         let size = field.read(&self.bytes).saturating_sub(by);
         field.write(&mut self.bytes, size);
         self
@@ -27,6 +27,11 @@ impl Descriptor {
 
     pub(crate) fn dst_up(self, bytes: u64) -> Self {
         self.moved_up(DST_ADDR, bytes)
+    }
+
+    /// The second source is where others have a destination.
+    pub(crate) fn src2_up(self, bytes: u64) -> Self {
+        self.dst_up(bytes)
     }
 
     pub(crate) fn dst2_up(self, bytes: u64) -> Self {
