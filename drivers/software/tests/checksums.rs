@@ -3,7 +3,8 @@
 use crc::{CRC_32_ISCSI, CRC_32_ISO_HDLC, CRC_64_NVME, Crc};
 use proptest::prelude::*;
 use svala_software::{
-    adler32, adler32_combine, copy_crc32c, crc32, crc32_combine, crc32c, crc32c_combine, crc64, crc64_combine,
+    Bypass, adler32, adler32_combine, copy_crc32c, copy_crc64, crc32, crc32_combine, crc32c, crc32c_combine,
+    crc64, crc64_combine,
 };
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
@@ -86,6 +87,51 @@ fn copy_with_crc_copies_and_chains() {
         let crc = copy_crc32c(crc32c(0, b"before"), &src, &mut dst);
         assert!(src == dst);
         assert_eq!(crc, CRC32C.checksum(&[b"before", &src[..]].concat()));
+    }
+}
+
+#[test]
+fn copy_with_crc64_copies_and_chains() {
+    for len in [0, 1, 64, 16383, 16384, 16385, 100_000] {
+        let src = noise(len);
+        let mut dst = vec![0; len];
+        let crc = copy_crc64(crc64(0, b"before"), &src, &mut dst);
+        assert!(src == dst);
+        assert_eq!(crc, CRC64.checksum(&[b"before", &src[..]].concat()));
+    }
+}
+
+/// The parameters of a CRC in which `bypass` is left out, as the catalogue writes them: reflection of the data is
+/// `refin`; inversion is `init` and `xorout`; and bits in reverse order are those of a result that is not reflected.
+fn bypassed<W: crc::Width + Copy>(
+    plain: crc::Algorithm<W>,
+    bypass: Bypass,
+    zero: W,
+) -> &'static crc::Algorithm<W> {
+    let mut algorithm = plain;
+    algorithm.refin = !bypass.reflection;
+    algorithm.refout = !bypass.inversion;
+    if bypass.inversion {
+        (algorithm.init, algorithm.xorout) = (zero, zero);
+    }
+    Box::leak(Box::new(algorithm))
+}
+
+#[test]
+fn bypassed_steps_are_left_out() {
+    let data = noise(10_000);
+    for (inversion, reflection) in [(false, false), (false, true), (true, false), (true, true)] {
+        let bypass = Bypass { inversion, reflection };
+        let short = Crc::<u32>::new(bypassed(CRC_32_ISCSI, bypass, 0));
+        let long = Crc::<u64>::new(bypassed(CRC_64_NVME, bypass, 0));
+        for len in [0, 1, 8, 64, 4095, 4096, 4097, 10_000] {
+            let (head, tail) = data[..len].split_at(len / 3);
+            let what = format!("{bypass:?}, {len} bytes");
+            assert_eq!(bypass.crc32c(0, &data[..len]), short.checksum(&data[..len]), "{what}");
+            assert_eq!(bypass.crc64(0, &data[..len]), long.checksum(&data[..len]), "{what}");
+            assert_eq!(bypass.crc32c(bypass.crc32c(0, head), tail), short.checksum(&data[..len]), "{what}");
+            assert_eq!(bypass.crc64(bypass.crc64(0, head), tail), long.checksum(&data[..len]), "{what}");
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Copy, fill and compare against straight loops, around the sizes where the code takes another path.
 
 use proptest::prelude::*;
-use svala_software::{Pattern, copy, copy_within, fill, first_difference, first_difference_from_pattern};
+use svala_software::{
+    Pattern, copy, copy_within, dualcast, fill, first_difference, first_difference_from_pattern,
+};
 
 /// Around a cache line, a page, the blocks the code works in and a huge page.
 const LENGTHS: [usize; 27] = [
@@ -56,6 +58,19 @@ fn copy_writes_every_byte_and_no_other() {
                 let inside = (offset..offset + len).contains(&i);
                 assert_eq!(*byte, if inside { src[i] } else { 0xaa }, "{len} bytes at {offset}, byte {i}");
             }
+        }
+    }
+}
+
+#[test]
+fn dualcast_writes_every_byte_to_both_and_no_other() {
+    for len in LENGTHS {
+        let src = noise(len + 3);
+        let (mut dst1, mut dst2) = (vec![0xaa; len + 2], vec![0x55; len + 2]);
+        dualcast(&src[3..], &mut dst1[1..=len], &mut dst2[1..=len]);
+        for (dst, outside) in [(&dst1, 0xaa), (&dst2, 0x55)] {
+            assert_eq!((dst[0], dst[len + 1]), (outside, outside), "{len} bytes");
+            assert!(dst[1..=len].iter().zip(&src[3..]).all(|(dst, src)| dst == src), "{len} bytes");
         }
     }
 }
