@@ -4,8 +4,8 @@
 
 use idxd_spec::{Descriptor, Flags, GenCap, OpCap, Opcode};
 
-use crate::QueueConfig;
 use crate::capability::Capabilities;
+use crate::{QueueConfig, Version};
 
 /// The rules for the descriptors of one work queue.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Rules {
     pub(crate) list_entries_max: u32,
     /// Block-on-fault is not reserved.
     pub(crate) block_on_fault: bool,
+    /// The third cache control flag is not reserved, as it was before version 3.
+    pub(crate) cache_control_3: bool,
     /// Addresses are translated with a PASID: inter-domain operations need one (status 0x28).
     pub(crate) pasid_enabled: bool,
     /// User-mode descriptors may ask for interrupts (GENCFG).
@@ -39,6 +41,7 @@ impl Rules {
             batch_max: queue.batch_max,
             list_entries_max: 1 << 15,
             block_on_fault: queue.block_on_fault,
+            cache_control_3: capabilities.version >= Version::V3,
             pasid_enabled: true,
             user_interrupts: false,
         }
@@ -66,13 +69,14 @@ impl Rules {
             | unless(cap.block_on_fault(), Flags::BLOCK_ON_FAULT)
             | unless(cap.cache_control(), Flags::CACHE_CONTROL_1)
             | unless(cap.dst_readback(), Flags::CACHE_CONTROL_2)
+            | unless(self.cache_control_3, Flags::CACHE_CONTROL_3)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceKind, Version};
+    use crate::DeviceKind;
 
     fn rules(version: Version) -> Rules {
         Rules::new(&QueueConfig::default(), &Capabilities::of(DeviceKind::Dsa, version))
