@@ -1,9 +1,12 @@
 //! A device that is a loop over bytes.
 
+mod dif;
+mod numeric;
+
 use std::fmt;
 use std::ops::Range;
 
-use idxd_spec::{Completion, Descriptor, Flags, Opcode, Status};
+use idxd_spec::{Completion, Descriptor, DifTags, FaultInfo, Flags, Opcode, Operand, Status};
 
 /// Where the memory starts.
 pub(crate) const BASE: u64 = 0x7f00_0000_0000;
@@ -13,7 +16,7 @@ pub(crate) const BASE: u64 = 0x7f00_0000_0000;
 pub(crate) struct Memory(Vec<u8>);
 
 impl Memory {
-    pub(crate) const SIZE: usize = 8192;
+    pub(crate) const SIZE: usize = 16384;
 
     /// Bytes that look random, the same for the same seed.
     pub(crate) fn new(seed: u64) -> Self {
@@ -59,6 +62,10 @@ impl fmt::Debug for Memory {
     }
 }
 
+fn narrow(value: u64) -> u32 {
+    u32::try_from(value).expect("sizes are small here")
+}
+
 fn index(addr: u64) -> usize {
     usize::try_from(addr.wrapping_sub(BASE)).expect("an address in the memory")
 }
@@ -69,24 +76,59 @@ pub(crate) struct Device;
 impl Device {
     /// Runs `descriptor`, up to `stop` bytes if that is not all, and reports as the specification says.
     pub(crate) fn run(memory: &mut Memory, descriptor: &Descriptor, stop: Option<u32>) -> Completion {
-        let asked = match descriptor.opcode() {
-            Opcode::APPLY_DELTA => descriptor.delta_size(),
-            _ => descriptor.xfer_size(),
-        };
-        let granule = match descriptor.opcode() {
-            Opcode::APPLY_DELTA => 10,
-            Opcode::CREATE_DELTA => 8,
-            _ => 1,
-        };
+        let (asked, granule) = Self::size_and_granule(descriptor);
         let bytes = stop.map_or(asked, |stop| (stop - stop % granule).min(asked));
         let outcome = Self::execute(memory, descriptor, bytes);
         let faulted = bytes < asked && !outcome.ended;
         let done = match (faulted, outcome.ended) {
-            (true, _) => Completion::new(Status::PAGE_FAULT).with_bytes_completed(bytes),
+            (true, _) => Self::faulted(descriptor, bytes),
             (false, true) => Completion::new(Status::SUCCESS).with_bytes_completed(outcome.at),
             (false, false) => Completion::new(Status::SUCCESS),
         };
         outcome.report(done, faulted && bytes == 0)
+    }
+
+    /// How many bytes the record counts up to, and in what steps.
+    fn size_and_granule(descriptor: &Descriptor) -> (u32, u32) {
+        let size = descriptor.xfer_size();
+        match descriptor.opcode() {
+            Opcode::APPLY_DELTA => (descriptor.delta_size(), 10),
+            Opcode::CREATE_DELTA => (size, 8),
+            Opcode::DIF_CHECK
+            | Opcode::DIF_INSERT
+            | Opcode::DIF_STRIP
+            | Opcode::DIF_UPDATE
+            | Opcode::DIX_GENERATE => (size, dif::granule(descriptor)),
+            Opcode::TYPE_CONVERSION | Opcode::REDUCE | Opcode::REDUCE_DUALCAST => {
+                let element = narrow(numeric::size(descriptor.input_type()));
+                (size * element, element)
+            }
+            Opcode::GATHER_REDUCE => {
+                (narrow(numeric::block(descriptor)) * u32::from(descriptor.sgl_size()), 1)
+            }
+            // It translates pages.
+            Opcode::TRANSLATION_FETCH => (size, 1),
+            _ => (size, 1),
+        }
+    }
+
+    fn faulted(descriptor: &Descriptor, bytes: u32) -> Completion {
+        let done = Completion::new(Status::PAGE_FAULT);
+        match descriptor.opcode() {
+            Opcode::GATHER_REDUCE => done.with_sgl_completed(3),
+            Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
+                let block = narrow(numeric::block(descriptor));
+                // Whether part of a block counts is left to the device: this one counts it every other time.
+                let counted = if bytes % 2 == 0 { bytes } else { bytes - bytes % block };
+                let entries = u16::try_from(bytes / block).expect("as many as there are");
+                done.with_sgl_completed(entries).with_bytes_completed(counted)
+            }
+            Opcode::TRANSLATION_FETCH => {
+                let addr = (descriptor.src_addr() + u64::from(bytes)) & !0xfff;
+                done.with_fault(addr, FaultInfo::new(Operand::SRC)).with_bytes_completed(0x5a5a_5a5a)
+            }
+            _ => done.with_bytes_completed(bytes),
+        }
     }
 
     /// How many bytes a record says were done: all of them for success.
@@ -100,7 +142,7 @@ impl Device {
         let count = u64::from(bytes);
         let mut outcome = Outcome::default();
         match descriptor.opcode() {
-            Opcode::MEMMOVE => {
+            Opcode::MEMMOVE | Opcode::INTER_DOMAIN_COPY => {
                 // Backwards when the destination begins inside the source.
                 let backwards = src < dst && dst < src + size;
                 for at in 0..count {
@@ -109,17 +151,17 @@ impl Device {
                 }
                 outcome.result = backwards.into();
             }
-            Opcode::FILL => {
+            Opcode::FILL | Opcode::INTER_DOMAIN_FILL => {
                 let pattern = pattern(descriptor);
                 let period = if descriptor.flags().contains(Flags::PATTERN_16) { 16 } else { 8 };
                 for (at, byte) in (0..count).zip(pattern[..period].iter().cycle()) {
                     memory.write(dst + at, *byte);
                 }
             }
-            Opcode::COMPARE => {
+            Opcode::COMPARE | Opcode::INTER_DOMAIN_COMPARE => {
                 outcome.difference((0..count).position(|at| memory.read(src + at) != memory.read(dst + at)));
             }
-            Opcode::COMPARE_PATTERN => {
+            Opcode::COMPARE_PATTERN | Opcode::INTER_DOMAIN_COMPARE_PATTERN => {
                 let pattern = descriptor.compare_pattern_value().to_le_bytes();
                 let pairs = (0..count).zip(pattern.iter().cycle());
                 outcome.difference(
@@ -145,7 +187,22 @@ impl Device {
                     (0..8).for_each(|at| memory.write(dst + offset + at, memory.read(src + entry + 2 + at)));
                 }
             }
-            Opcode::CACHE_FLUSH => {}
+            Opcode::DIF_CHECK
+            | Opcode::DIF_INSERT
+            | Opcode::DIF_STRIP
+            | Opcode::DIF_UPDATE
+            | Opcode::DIX_GENERATE => dif::run(memory, descriptor, count, &mut outcome),
+            Opcode::TYPE_CONVERSION => numeric::convert(memory, descriptor, count, &mut outcome),
+            Opcode::REDUCE | Opcode::REDUCE_DUALCAST => {
+                numeric::reduce(memory, descriptor, count, &mut outcome)
+            }
+            Opcode::GATHER_REDUCE if bytes == Self::size_and_granule(descriptor).0 => {
+                numeric::gather_reduce(memory, descriptor);
+            }
+            Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
+                numeric::lists(memory, descriptor, count);
+            }
+            Opcode::GATHER_REDUCE | Opcode::TRANSLATION_FETCH | Opcode::CACHE_FLUSH => {}
             opcode => panic!("no loop for {opcode}"),
         }
         outcome
@@ -161,6 +218,7 @@ struct Outcome {
     at: u32,
     crc: u64,
     delta_size: u32,
+    tags: Option<(DifTags, DifTags)>,
 }
 
 impl Outcome {
@@ -190,6 +248,9 @@ impl Outcome {
     /// With noise where the specification leaves a value undefined.
     fn report(&self, done: Completion, is_nothing_kept: bool) -> Completion {
         let done = done.with_result(self.result);
+        if let Some((src, dst)) = self.tags {
+            return done.with_src_dif_tags(src).with_dst_dif_tags(dst);
+        }
         match (self.crc, self.delta_size) {
             (0, 0) => done,
             (0, size) => done.with_delta_rec_size(size),
@@ -206,24 +267,33 @@ fn pattern(descriptor: &Descriptor) -> [u8; 16] {
     bytes
 }
 
-/// Bit by bit, as RFC 3720 and the NVMe specification define them; the upper half of a 32-bit result is noise.
+/// Bit by bit, as RFC 3720 and the NVMe specification define them, in the terms of DSA appendix A: data and remainder are
+/// polynomials with the highest power first, reflected and inverted unless a flag says not to. The upper half of a
+/// 32-bit result is noise.
 fn crc(memory: &Memory, descriptor: &Descriptor, count: u64) -> u64 {
-    const CRC32C: u64 = 0x82f6_3b78;
-    const CRC64_NVME: u64 = 0x9a6c_9329_ac4b_c9b5;
-    let is_wide = descriptor.flags().contains(Flags::CRC64);
-    let (polynomial, ones) = if is_wide { (CRC64_NVME, u64::MAX) } else { (CRC32C, 0xffff_ffff) };
-    let seed = if descriptor.flags().contains(Flags::READ_CRC_SEED) {
-        (0..4).rev().fold(0, |seed, at| seed << 8 | u64::from(memory.read(descriptor.crc_seed_addr() + at)))
+    let has = |flag| descriptor.flags().contains(flag);
+    let (width, polynomial) =
+        if has(Flags::CRC64) { (64, 0xad93_d235_94c9_3659) } else { (32, u64::from(0x1edc_6f41_u32)) };
+    let ones = u64::MAX >> (64 - width);
+    let reversed = |value: u64| value.reverse_bits() >> (64 - width);
+    let turned = |value| if has(Flags::BYPASS_CRC_INVERSION) { value } else { reversed(value) ^ ones };
+    let seed = if has(Flags::READ_CRC_SEED) {
+        (0..width / 8)
+            .rev()
+            .fold(0, |seed, at| seed << 8 | u64::from(memory.read(descriptor.crc_seed_addr() + at)))
     } else {
-        descriptor.crc64_seed()
+        descriptor.crc64_seed() & ones
     };
-    let mut remainder = seed ^ ones;
+    let mut remainder = turned(seed);
     for at in 0..count {
-        remainder ^= u64::from(memory.read(descriptor.src_addr() + at));
+        let byte = memory.read(descriptor.src_addr() + at);
+        let byte = if has(Flags::BYPASS_DATA_REFLECTION) { byte } else { byte.reverse_bits() };
+        remainder ^= u64::from(byte) << (width - 8);
         for _ in 0..8 {
-            remainder = remainder >> 1 ^ if remainder & 1 == 1 { polynomial } else { 0 };
+            let carry = remainder >> (width - 1);
+            remainder = (remainder << 1 & ones) ^ if carry == 1 { polynomial } else { 0 };
         }
     }
-    let noise = if is_wide { 0 } else { 0xabad_cafe << 32 };
-    remainder ^ ones | noise
+    let noise = if width == 64 { 0 } else { 0xabad_cafe << 32 };
+    turned(remainder) | noise
 }

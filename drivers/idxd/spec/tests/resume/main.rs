@@ -4,6 +4,9 @@
 //! in this crate: see `device`. It stops after a number of bytes that the test chooses.
 
 mod device;
+mod dif;
+mod inter_domain;
+mod numeric;
 
 use device::{BASE, Device, Memory};
 use idxd_spec::{
@@ -74,6 +77,14 @@ fn similar() -> impl Strategy<Value = Memory> {
     })
 }
 
+/// Each of the two flags that bypass a step, or not.
+fn crc_flags() -> impl Strategy<Value = Flags> {
+    (any::<bool>(), any::<bool>()).prop_map(|(inversion, reflection)| {
+        let inversion = if inversion { Flags::BYPASS_CRC_INVERSION } else { Flags::empty() };
+        inversion | if reflection { Flags::BYPASS_DATA_REFLECTION } else { Flags::empty() }
+    })
+}
+
 fn stops() -> impl Strategy<Value = Vec<u32>> {
     proptest::collection::vec(0..600u32, 0..6)
 }
@@ -129,22 +140,48 @@ proptest! {
     }
 
     #[test]
-    fn crc_resumes(memory in memory(), from in 0..1000u64, size in 1..2000u32, seed: u32, stops in stops()) {
-        let (_, at_once, records) = both(&memory, Descriptor::crc(src(from), size, seed), &stops);
+    fn crc_resumes(
+        memory in memory(), from in 0..1000u64, size in 1..2000u32, seed: u32, flags in crc_flags(), stops in stops(),
+    ) {
+        let crc = Descriptor::crc(src(from), size, seed).with_flags(flags);
+        let (_, at_once, records) = both(&memory, crc, &stops);
         prop_assert_eq!(low(last(&records).crc_val()), low(at_once.crc_val()));
     }
 
     #[test]
-    fn crc_with_a_seed_in_memory_resumes(memory in memory(), size in 1..2000u32, stops in stops()) {
-        let descriptor = Descriptor::crc(src(0), size, 0).with_crc_seed_addr(BASE + 3000).with_flags(Flags::ADDR3_TC);
+    fn crc_with_a_seed_in_memory_resumes(memory in memory(), size in 1..2000u32, wide: bool, flags in crc_flags(), stops in stops()) {
+        let crc = if wide { Descriptor::crc64(src(0), size, 0) } else { Descriptor::crc(src(0), size, 0) };
+        let descriptor = crc.with_crc_seed_addr(BASE + 3000).with_flags(Flags::ADDR3_TC | flags);
         let (_, at_once, records) = both(&memory, descriptor, &stops);
-        prop_assert_eq!(low(last(&records).crc_val()), low(at_once.crc_val()));
+        let mask = if wide { u64::MAX } else { 0xffff_ffff };
+        prop_assert_eq!(last(&records).crc_val() & mask, at_once.crc_val() & mask);
         prop_assert_eq!(records.last().expect("a record").0.reserved_nonzero(), None);
     }
 
     #[test]
-    fn copy_crc_64_resumes(memory in memory(), from in 0..500u64, size in 1..500u32, seed: u64, stops in stops()) {
-        let (_, at_once, records) = both(&memory, Descriptor::copy_crc64(src(from), dst(1024), size, seed), &stops);
+    fn crc_64_resumes(
+        memory in memory(), from in 0..1000u64, size in 1..2000u32, seed: u64, flags in crc_flags(), stops in stops(),
+    ) {
+        let crc = Descriptor::crc64(src(from), size, seed).with_flags(flags);
+        let (_, at_once, records) = both(&memory, crc, &stops);
+        prop_assert_eq!(last(&records).crc_val(), at_once.crc_val());
+    }
+
+    #[test]
+    fn copy_crc_resumes(
+        memory in memory(), from in 0..500u64, size in 1..500u32, seed: u32, flags in crc_flags(), stops in stops(),
+    ) {
+        let copy = Descriptor::copy_crc(src(from), dst(1024), size, seed).with_flags(flags);
+        let (_, at_once, records) = both(&memory, copy, &stops);
+        prop_assert_eq!(low(last(&records).crc_val()), low(at_once.crc_val()));
+    }
+
+    #[test]
+    fn copy_crc_64_resumes(
+        memory in memory(), from in 0..500u64, size in 1..500u32, seed: u64, flags in crc_flags(), stops in stops(),
+    ) {
+        let copy = Descriptor::copy_crc64(src(from), dst(1024), size, seed).with_flags(flags);
+        let (_, at_once, records) = both(&memory, copy, &stops);
         prop_assert_eq!(last(&records).crc_val(), at_once.crc_val());
     }
 
@@ -153,6 +190,21 @@ proptest! {
         let (_, _, records) = both(&memory, Descriptor::cache_flush(dst(to), size), &stops);
         let flushed: u32 = records.iter().map(|(descriptor, done)| Device::done(descriptor, done)).sum();
         prop_assert_eq!(flushed, size);
+    }
+
+    /// Every page that has a byte of the region is asked for by one part or another, and none that has none.
+    #[test]
+    fn translation_fetch_resumes(at in 0..0x5000u64, size in 1..0x40000u32, stops in stops()) {
+        let mut memory = Memory::new(1);
+        let stops: Vec<_> = stops.into_iter().map(|stop| stop * 200).collect();
+        let records = run(&mut memory, Descriptor::translation_fetch(src(at), size), &stops);
+        let parts = records.iter().flat_map(|(descriptor, done)| {
+            let (start, end) = (descriptor.src_addr(), descriptor.src_addr() + u64::from(descriptor.xfer_size()));
+            // A part that faulted has what lies before the page that was missing.
+            pages(start, if done.status() == Status::SUCCESS { end } else { done.fault_addr() })
+        });
+        let fetched: std::collections::BTreeSet<_> = parts.collect();
+        prop_assert!(fetched.into_iter().eq(pages(BASE + at, BASE + at + u64::from(size))));
     }
 
     /// The entries of each part count from its own source; moved up, they are the entries of the whole. Applied to the
@@ -219,8 +271,18 @@ proptest! {
         if let Resume::Rest(rest) = resume_on(&descriptor, &Completion::from_bytes(&done), GenCap(gencap)) {
             prop_assert_eq!(rest.opcode(), descriptor.opcode());
             prop_assert!(rest.xfer_size() < descriptor.xfer_size() || rest.delta_size() < descriptor.delta_size());
+            prop_assert!(rest.sgl_size() <= descriptor.sgl_size() || !is_list(descriptor.opcode()));
         }
     }
+}
+
+fn is_list(opcode: Opcode) -> bool {
+    (Opcode::GATHER_REDUCE..=Opcode::SCATTER_FILL).contains(&opcode)
+}
+
+/// The pages that have a byte in `start..end`.
+fn pages(start: u64, end: u64) -> std::ops::Range<u64> {
+    start >> 12..end.max(start).div_ceil(4096)
 }
 
 fn low(crc: u64) -> u64 {
@@ -278,13 +340,6 @@ fn translation_fetch_goes_on_where_it_faulted() {
     assert_eq!(resume_on(&fetch, &at(BASE + 0x3000, info.masked()), gencap), Resume::Whole);
     let behind = BASE + 0x20000;
     assert_eq!(resume(&fetch, &at(behind, info)), Resume::Impossible(Reason::FaultAddr(behind)));
-}
-
-#[test]
-fn gather_reduce_starts_again() {
-    let mut bytes = *Descriptor::memmove(src(0), dst(0), 4).as_bytes();
-    bytes[7] = Opcode::GATHER_REDUCE.0;
-    assert_eq!(resume(&Descriptor::from_bytes(bytes), &fault(0)), Resume::Whole);
 }
 
 /// Source and destination advance as DSA appendix B.4 tabulates: data with or without the 8 bytes behind each block.
