@@ -113,6 +113,13 @@ impl<P: Portal> DsaQueue<P> {
         &self.portal
     }
 
+    /// The same queue without `operation`, which its device or its configuration does not allow.
+    #[must_use]
+    pub fn without(mut self, operation: Operation) -> Self {
+        self.capabilities.operations = self.capabilities.operations.without(operation);
+        self
+    }
+
     /// Writes a lane's descriptor. False: no room.
     fn write(&self, flight: &DsaFlight, lane: u16) -> bool {
         let place = &flight.lanes[usize::from(lane)];

@@ -139,6 +139,13 @@ impl<P: Portal> IaaQueue<P> {
         &self.portal
     }
 
+    /// The same queue without `operation`, which its device or its configuration does not allow.
+    #[must_use]
+    pub fn without(mut self, operation: Operation) -> Self {
+        self.capabilities.operations = self.capabilities.operations.without(operation);
+        self
+    }
+
     /// Makes the descriptor of the next part.
     fn load(&self, flight: &IaaFlight) -> Result<(), Failure> {
         flight.record.turn().map_err(|record| self.trust.end(record))?;
