@@ -153,7 +153,7 @@ pub struct Tags {
 impl Tags {
     /// Those of the next block.
     #[inline]
-    fn advance(&mut self, ref_tag: TagKind, app_tag: TagKind) {
+    pub fn advance(&mut self, ref_tag: TagKind, app_tag: TagKind) {
         if ref_tag == TagKind::Incrementing {
             self.ref_tag = self.ref_tag.wrapping_add(1);
         }

@@ -73,12 +73,18 @@ fn op_cap(kind: DeviceKind, version: Version) -> OpCap {
         Opcode::FILL,
         Opcode::COMPARE,
         Opcode::COMPARE_PATTERN,
+        Opcode::CREATE_DELTA,
+        Opcode::APPLY_DELTA,
         Opcode::DUALCAST,
         Opcode::CRC,
         Opcode::COPY_CRC,
+        Opcode::DIF_CHECK,
+        Opcode::DIF_INSERT,
+        Opcode::DIF_STRIP,
+        Opcode::DIF_UPDATE,
         Opcode::CACHE_FLUSH,
     ];
-    const DSA_2: &[Opcode] = &[Opcode::TRANSLATION_FETCH];
+    const DSA_2: &[Opcode] = &[Opcode::TRANSLATION_FETCH, Opcode::DIX_GENERATE];
     const DSA_3: &[Opcode] = &[];
     const IAA_1: &[Opcode] =
         &[Opcode::NOOP, Opcode::DRAIN, Opcode::MEMMOVE, Opcode::DECOMPRESS, Opcode::COMPRESS, Opcode::CRC64];

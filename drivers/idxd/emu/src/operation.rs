@@ -4,6 +4,8 @@
 
 mod compare;
 mod crc;
+mod delta;
+mod dif;
 mod memory;
 mod piece;
 
@@ -40,10 +42,17 @@ pub(crate) fn run<B: Bus>(model: &Model<B>, buffers: &mut Buffers, descriptor: &
         Opcode::FILL => operation.fill(),
         Opcode::COMPARE => operation.compare(),
         Opcode::COMPARE_PATTERN => operation.compare_pattern(),
+        Opcode::CREATE_DELTA => operation.create_delta(),
+        Opcode::APPLY_DELTA => operation.apply_delta(),
         Opcode::DUALCAST => operation.dualcast(),
         Opcode::TRANSLATION_FETCH => operation.translation_fetch(),
         Opcode::CRC => operation.crc(),
         Opcode::COPY_CRC => operation.copy_crc(),
+        Opcode::DIF_CHECK
+        | Opcode::DIF_INSERT
+        | Opcode::DIF_STRIP
+        | Opcode::DIF_UPDATE
+        | Opcode::DIX_GENERATE => operation.dif(),
         Opcode::CACHE_FLUSH => operation.cache_flush(),
         // What the checks let through and is not above does nothing but complete.
         _ => Completion::new(Status::SUCCESS),

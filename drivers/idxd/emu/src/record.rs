@@ -65,10 +65,8 @@ fn dsa_meaning(opcode: Opcode, status: Status) -> u64 {
     const FAULT: u64 = 1 << 2 | 0xff << 8;
     const BYTES_COMPLETED: u64 = 0xf << 4;
     const INVALID_FLAGS: u64 = 0x7 << 16;
-    const CRC: u64 = 0xff << 16;
-    let is_comparison = matches!(opcode, Opcode::COMPARE | Opcode::COMPARE_PATTERN);
-    let is_crc = matches!(opcode, Opcode::CRC | Opcode::COPY_CRC);
-    let is_batch = opcode == Opcode::BATCH;
+    let has_result =
+        matches!(opcode, Opcode::COMPARE | Opcode::COMPARE_PATTERN | Opcode::CREATE_DELTA | Opcode::BATCH);
     let is_end = status.is_success() || status.is_page_fault() || status == Status::BATCH_FAILED;
     let mut meaning = STATUS;
     if status.is_page_fault() {
@@ -80,14 +78,37 @@ fn dsa_meaning(opcode: Opcode, status: Status) -> u64 {
     if is_end && opcode != Opcode::TRANSLATION_FETCH {
         meaning |= BYTES_COMPLETED;
     }
-    if is_end && (is_comparison || is_batch) {
+    if is_end && has_result {
         meaning |= RESULT;
     }
-    if is_end && is_crc {
-        meaning |= CRC;
+    if is_end {
+        meaning |= result_bytes(opcode);
+    }
+    // Where the operation stopped; and of a data integrity field, what is wrong with it.
+    if matches!(status, Status::DELTA_ORDER | Status::DELTA_RANGE) {
+        meaning |= BYTES_COMPLETED;
+    }
+    if status == Status::DIF_ERROR {
+        meaning |= RESULT | BYTES_COMPLETED;
     }
     if status == Status::INVALID_FLAGS {
         meaning |= INVALID_FLAGS;
     }
     meaning
+}
+
+/// Bytes of a DSA record in which an operation leaves more than its result, when it ends and when a fault stops it.
+fn result_bytes(opcode: Opcode) -> u64 {
+    const DELTA_SIZE: u64 = 0xf << 16;
+    const CRC: u64 = 0xff << 16;
+    const SRC_TAGS: u64 = 0xff << 16;
+    const DST_TAGS: u64 = 0xff << 24;
+    match opcode {
+        Opcode::CREATE_DELTA => DELTA_SIZE,
+        Opcode::CRC | Opcode::COPY_CRC => CRC,
+        Opcode::DIF_CHECK | Opcode::DIF_STRIP => SRC_TAGS,
+        Opcode::DIF_INSERT | Opcode::DIX_GENERATE => DST_TAGS,
+        Opcode::DIF_UPDATE => SRC_TAGS | DST_TAGS,
+        _ => 0,
+    }
 }

@@ -18,20 +18,27 @@ const LOOK_BYTES_MAX: u64 = 2 << 20;
 const REQUESTS_MAX: u32 = 8;
 
 /// One operand: where it begins, and what the device does with it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) addr: u64,
     pub(crate) access: Access,
     pub(crate) operand: Operand,
+    /// Bytes it has for each unit of the walk's progress, see [`Walk::in_units`].
+    unit: u64,
 }
 
 impl Span {
     pub(crate) const fn read(operand: Operand, addr: u64) -> Self {
-        Self { addr, access: Access::Read, operand }
+        Self { addr, access: Access::Read, operand, unit: 1 }
     }
 
     pub(crate) const fn write(operand: Operand, addr: u64) -> Self {
-        Self { addr, access: Access::Write, operand }
+        Self { addr, access: Access::Write, operand, unit: 1 }
+    }
+
+    /// The same where a unit has this many bytes.
+    pub(crate) const fn with_unit(self, unit: u64) -> Self {
+        Self { unit, ..self }
     }
 }
 
@@ -56,6 +63,9 @@ pub(crate) enum Flow {
     Continue,
     /// Nothing: the operation found what it was looking for, this far into the piece.
     Halt(u64),
+    /// This much of the piece is done, and for the next of it a page of an operand is missing that does not advance
+    /// with the walk.
+    Missing { done: u64, span: Span, addr: u64 },
 }
 
 /// A piece the bus did not let an operation finish.
@@ -103,6 +113,8 @@ pub(crate) struct Walk<'a, B> {
     model: &'a Model<B>,
     spans: &'a [Span],
     size: u64,
+    /// Progress comes in multiples of this.
+    unit: u64,
     direction: Direction,
     block_on_fault: bool,
     done: u64,
@@ -122,6 +134,7 @@ impl<'a, B: Bus> Walk<'a, B> {
             model,
             spans,
             size,
+            unit: 1,
             direction: Direction::Forward,
             block_on_fault,
             done: 0,
@@ -130,6 +143,12 @@ impl<'a, B: Bus> Walk<'a, B> {
             requested: (0, 0),
             counts: false,
         }
+    }
+
+    /// Goes on by whole units of `unit` bytes of progress, of which the size is a multiple, forward. Each span has its
+    /// own number of bytes for a unit; a unit is present if all of it is.
+    pub(crate) fn in_units(self, unit: u64) -> Self {
+        Self { unit, ..self }
     }
 
     pub(crate) fn backward(self) -> Self {
@@ -142,7 +161,9 @@ impl<'a, B: Bus> Walk<'a, B> {
         let can_stop = self.model.kind == DeviceKind::Dsa && !self.block_on_fault;
         let stop = if can_stop { self.model.plan.stop_after(self.size) } else { None };
         self.planned = match stop {
-            Some(bytes) => Some(Planned::Stop(bytes)),
+            Some(bytes) => {
+                Some(bytes.next_multiple_of(self.unit)).filter(|bytes| *bytes < self.size).map(Planned::Stop)
+            }
             None => self.model.plan.fault_page().and_then(|page| self.planned_fault(page)),
         };
         self
@@ -160,7 +181,7 @@ impl<'a, B: Bus> Walk<'a, B> {
         mut step: impl FnMut(Piece) -> Result<Flow, Interrupted>,
     ) -> Result<Option<u64>, Stop> {
         while self.done < self.size {
-            let len = self.ready()?.min(piece_max);
+            let len = self.ready()?.min(piece_max - piece_max % self.unit);
             let offset = match self.direction {
                 Direction::Forward => self.done,
                 Direction::Backward => self.size - self.done - len,
@@ -168,6 +189,10 @@ impl<'a, B: Bus> Walk<'a, B> {
             match step(Piece { offset, len }) {
                 Ok(Flow::Continue) => self.done += len,
                 Ok(Flow::Halt(at)) => return Ok(Some(self.done + at)),
+                Ok(Flow::Missing { done, span, addr }) => {
+                    self.done += done;
+                    self.resolve(span, addr)?;
+                }
                 Err(interrupted) => self.interrupted(interrupted, Piece { offset, len })?,
             }
         }
@@ -191,44 +216,50 @@ impl<'a, B: Bus> Walk<'a, B> {
             if self.done < self.present_until {
                 return Ok(self.present_until - self.done);
             }
-            let wanted = (self.plan_limit() - self.done).min(LOOK_BYTES_MAX);
+            let wanted = (self.plan_limit() - self.done).min(LOOK_BYTES_MAX - LOOK_BYTES_MAX % self.unit);
             match self.look(wanted) {
-                (0, Some(span)) => {
-                    let addr = self.addr_at(span, self.done);
-                    self.resolve(span, addr)?;
-                }
+                (0, Some((span, addr))) => self.resolve(span, addr)?,
                 (present, _) => self.present_until = self.done + present,
             }
         }
     }
 
-    /// How much of `wanted` is present on every side, and the operand that limits it.
-    fn look(&self, wanted: u64) -> (u64, Option<Span>) {
+    /// How much of `wanted` is present on every side; and the operand that limits it, with the byte that is missing.
+    fn look(&self, wanted: u64) -> (u64, Option<(Span, u64)>) {
         let mut present = (wanted, None);
         for span in self.spans {
+            let bytes = self.bytes_of(span, present.0);
+            let start = span.addr.wrapping_add(self.bytes_of(span, self.done));
             let on_this_side = match self.direction {
-                Direction::Forward => {
-                    self.model.bus.present(span.addr.wrapping_add(self.done), present.0, span.access)
-                }
+                Direction::Forward => self.model.bus.present(start, bytes, span.access),
                 Direction::Backward => {
                     let start = span.addr.wrapping_add(self.size - self.done - present.0);
-                    self.model.bus.present_back(start, present.0, span.access)
+                    self.model.bus.present_back(start, bytes, span.access)
                 }
             };
-            if on_this_side < present.0 {
-                present = (on_this_side, Some(*span));
+            if on_this_side < bytes {
+                let missing = match self.direction {
+                    Direction::Forward => start.wrapping_add(on_this_side),
+                    Direction::Backward => self.addr_at(*span, self.done + on_this_side),
+                };
+                present = (on_this_side / span.unit * self.unit, Some((*span, missing)));
             }
-            if on_this_side == 0 {
+            if present.0 == 0 {
                 break;
             }
         }
         present
     }
 
+    /// What `progress` is in bytes of `span`.
+    fn bytes_of(&self, span: &Span, progress: u64) -> u64 {
+        if span.unit == self.unit { progress } else { progress / self.unit * span.unit }
+    }
+
     /// The byte of `span` that comes next at this progress.
     fn addr_at(&self, span: Span, done: u64) -> u64 {
         match self.direction {
-            Direction::Forward => span.addr.wrapping_add(done),
+            Direction::Forward => span.addr.wrapping_add(self.bytes_of(&span, done)),
             Direction::Backward => span.addr.wrapping_add(self.size - done - 1),
         }
     }
@@ -238,12 +269,14 @@ impl<'a, B: Bus> Walk<'a, B> {
         let Interrupted { done, fault } = interrupted;
         self.done += done;
         let holds = |span: &&Span| {
-            span.access == fault.access
-                && fault.addr.wrapping_sub(span.addr.wrapping_add(piece.offset)) < piece.len
+            let start = span.addr.wrapping_add(self.bytes_of(span, piece.offset));
+            span.access == fault.access && fault.addr.wrapping_sub(start) < self.bytes_of(span, piece.len)
         };
         let span = *self.spans.iter().find(holds).unwrap_or(&self.spans[0]);
         let ahead = match self.direction {
-            Direction::Forward => fault.addr.wrapping_sub(self.addr_at(span, self.done)),
+            Direction::Forward => {
+                fault.addr.wrapping_sub(self.addr_at(span, self.done)) / span.unit * self.unit
+            }
             Direction::Backward => 0,
         };
         if (1..piece.len).contains(&ahead) {
@@ -292,7 +325,8 @@ impl<'a, B: Bus> Walk<'a, B> {
             Direction::Forward => span.addr % PAGE_BYTES,
             Direction::Backward => span.addr.wrapping_add(self.size).wrapping_neg() % PAGE_BYTES,
         };
-        let progress = page.checked_mul(PAGE_BYTES)?.saturating_sub(into_page);
+        let bytes = page.checked_mul(PAGE_BYTES)?.saturating_sub(into_page);
+        let progress = bytes / span.unit * self.unit;
         (progress < self.size).then_some(Planned::PageFault(progress))
     }
 

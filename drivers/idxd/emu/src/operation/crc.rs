@@ -1,7 +1,7 @@
 //! CRC generation, and copy with CRC generation.
 
 use idxd_spec::{Completion, Flags, Operand, Status};
-use svala_software::{crc32c, crc64};
+use svala_software::Bypass;
 
 use super::piece::{part, read, write};
 use super::{BUFFER_LEN, Operation};
@@ -53,7 +53,7 @@ impl<B: Bus> Operation<'_, B> {
                 Err(Interrupted { done: written as u64, fault: BusFault { addr, access: Access::Write } })
             };
             // Exactly what has been copied is in the sum: whoever resumes goes on from both.
-            crc.update(&mut bytes[..written]);
+            crc.update(&bytes[..written]);
             flow
         });
         let done = walk.done();
@@ -89,48 +89,31 @@ impl<B: Bus> Operation<'_, B> {
     }
 }
 
-/// A CRC so far, as a finished value: the form in which seeds and results travel (DSA appendix A).
+/// A CRC so far, in the form in which seeds and results travel.
 struct Crc {
     value: u64,
     is_64: bool,
-    /// Seed and result are not inverted, and have their bits in reverse.
-    bypasses_inversion: bool,
-    /// Bit 7 of a byte comes first.
-    bypasses_reflection: bool,
+    bypass: Bypass,
 }
 
 impl Crc {
     fn new(seed: u64, is_64: bool, flags: Flags) -> Self {
-        let mut this = Self {
-            value: 0,
-            is_64,
-            bypasses_inversion: flags.contains(Flags::BYPASS_CRC_INVERSION),
-            bypasses_reflection: flags.contains(Flags::BYPASS_DATA_REFLECTION),
+        let bypass = Bypass {
+            inversion: flags.contains(Flags::BYPASS_CRC_INVERSION),
+            reflection: flags.contains(Flags::BYPASS_DATA_REFLECTION),
         };
-        this.value = if this.bypasses_inversion { this.bypassed(seed) } else { seed };
-        this
+        Self { value: seed, is_64, bypass }
     }
 
-    /// The one form from the other; twice is nothing.
-    fn bypassed(&self, value: u64) -> u64 {
-        if self.is_64 { !value.reverse_bits() } else { u64::from(!low_half(value).reverse_bits()) }
-    }
-
-    /// May leave `bytes` changed.
-    fn update(&mut self, bytes: &mut [u8]) {
-        if self.bypasses_reflection {
-            for byte in bytes.iter_mut() {
-                *byte = byte.reverse_bits();
-            }
-        }
+    fn update(&mut self, bytes: &[u8]) {
         self.value = if self.is_64 {
-            crc64(self.value, bytes)
+            self.bypass.crc64(self.value, bytes)
         } else {
-            u64::from(crc32c(low_half(self.value), bytes))
+            self.bypass.crc32c(low_half(self.value), bytes).into()
         };
     }
 
     fn value(&self) -> u64 {
-        if self.bypasses_inversion { self.bypassed(self.value) } else { self.value }
+        self.value
     }
 }

@@ -51,3 +51,26 @@ pub(super) fn copy_piece<B: Bus>(bus: &B, src: Span, dst: Span, piece: Piece) ->
         }
     }
 }
+
+/// A byte that could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unwritten {
+    /// Bytes written before it, whole units of what was to be written.
+    pub(super) bytes: usize,
+    pub(super) addr: u64,
+}
+
+/// Writes to a span that does not advance with the walk, whole units of `unit` bytes as far as they are present.
+pub(super) fn write_apart<B: Bus>(bus: &B, addr: u64, bytes: &[u8], unit: usize) -> Result<(), Unwritten> {
+    let present = index(bus.present(addr, bytes.len() as u64, Access::Write));
+    let whole = present - present % unit;
+    let missing = addr.wrapping_add(present as u64);
+    match bus.write(addr, &bytes[..whole]) {
+        Ok(()) if present == bytes.len() => Ok(()),
+        Ok(()) => Err(Unwritten { bytes: whole, addr: missing }),
+        Err(fault) => {
+            let written = index(fault.addr.wrapping_sub(addr)).min(whole);
+            Err(Unwritten { bytes: written - written % unit, addr: fault.addr })
+        }
+    }
+}
