@@ -6,14 +6,17 @@
 //! UNSAFETY: hands the members to the driver by address while the slot owns them.
 #![expect(unsafe_code, reason = "members are lent to the driver by address")]
 
+use std::mem::MaybeUninit;
+
+use crate::ask;
 use crate::backend::{Failure, Kind, Member};
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::channel::{Channel, InFlight};
+use crate::channel::{Channel, Ended, InFlight, Offer};
 use crate::error::{Error, Failed};
-use crate::job::{Done, Job, Operation};
+use crate::job::{Done, Job, Operation, Operations};
 use crate::operation::{Completed, Outcome};
 use crate::path::{Path, QueueName, Reason};
-use crate::report::Report;
+use crate::report::{Faults, Report};
 use crate::runtime::Runtime;
 use crate::slot::Work;
 
@@ -47,12 +50,39 @@ pub struct MemberOutcome<S, D> {
 #[derive(Debug)]
 pub struct Batch<S, D>(Box<Body<S, D>>);
 
+/// What one member was lent, as it lies in a batch: the buffers side by side. (An enum is put together elsewhere and
+/// moved here, in other pieces than it was written in, and the CPU waits for each.)
+#[derive(Debug)]
+struct Loan<S, D> {
+    src: Option<S>,
+    src2: Option<S>,
+    dst: Option<D>,
+}
+
+impl<S, D> Loan<S, D> {
+    /// As the caller knows it, and whose operation it is.
+    #[inline(always)]
+    fn lent(self, operation: Operation) -> Lent<S, D> {
+        match (operation, self) {
+            (Operation::Copy, Self { src: Some(src), dst: Some(dst), .. }) => Lent::Copy(src, dst),
+            (Operation::Fill, Self { dst: Some(dst), .. }) => Lent::Fill(dst),
+            (Operation::Compare, Self { src: Some(a), src2: Some(b), .. }) => Lent::Compare(a, b),
+            (Operation::Crc32c, Self { src: Some(src), .. }) => Lent::Crc32c(src),
+            (operation, _) => unreachable!("a member that does {operation} without its buffers"),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Body<S, D> {
     members: Vec<Member>,
-    lent: Vec<Lent<S, D>>,
+    lent: Vec<Loan<S, D>>,
+    /// What the members do.
+    operations: Operations,
     /// Members without a result yet.
     open: usize,
+    /// The last run did, and a member without a result is the queue's fault.
+    ended_well: bool,
     queue: QueueName,
 }
 
@@ -63,7 +93,9 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
         Self(Box::new(Body {
             members: Vec::with_capacity(members_max),
             lent: Vec::with_capacity(members_max),
+            operations: Operations::NONE,
             open: 0,
+            ended_well: false,
             queue: QueueName::new("batch"),
         }))
     }
@@ -83,14 +115,17 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     /// # Errors
     ///
     /// [`Error::BatchFull`], [`Error::Length`]; the buffers come back.
-    pub fn copy(&mut self, src: S, mut dst: D) -> Result<(), Failed<(S, D)>> {
-        let (from, to) = (src.span(), dst.span_mut());
-        if let Err(error) = self.admit(Operation::Copy, from.len, to.len) {
-            return Err(refused(error, (src, dst)));
-        }
-        let job = Job::Copy { src: from.addr, dst: to.addr, len: from.len };
-        self.push(job, Lent::Copy(src, dst));
-        Ok(())
+    #[inline]
+    pub fn copy(&mut self, src: S, dst: D) -> Result<(), Failed<(S, D)>> {
+        let Some(place) = self.room() else { return Err(self.full((src, dst))) };
+        let loan = place.write(Loan { src: Some(src), src2: None, dst: Some(dst) });
+        let Loan { src: Some(src), dst: Some(dst), .. } = loan else { unreachable!("just lent") };
+        let job = ask::copy(src, dst);
+        // SAFETY: the loan was written to the next free place just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan {
+            Loan { src: Some(src), dst: Some(dst), .. } => refused(error, (src, dst)),
+            _ => unreachable!("just lent"),
+        })
     }
 
     /// Adds a fill.
@@ -98,14 +133,17 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     /// # Errors
     ///
     /// [`Error::BatchFull`]; the buffer comes back.
-    pub fn fill(&mut self, mut dst: D, pattern: u64) -> Result<(), Failed<D>> {
-        let to = dst.span_mut();
-        if let Err(error) = self.admit(Operation::Fill, to.len, to.len) {
-            return Err(refused(error, dst));
-        }
-        let job = Job::Fill { dst: to.addr, len: to.len, pattern };
-        self.push(job, Lent::Fill(dst));
-        Ok(())
+    #[inline]
+    pub fn fill(&mut self, dst: D, pattern: u64) -> Result<(), Failed<D>> {
+        let Some(place) = self.room() else { return Err(self.full(dst)) };
+        let loan = place.write(Loan { src: None, src2: None, dst: Some(dst) });
+        let Some(dst) = &mut loan.dst else { unreachable!("just lent") };
+        let job = ask::fill(dst, pattern);
+        // SAFETY: the loan was written to the next free place just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan.dst {
+            Some(dst) => refused(error, dst),
+            None => unreachable!("just lent"),
+        })
     }
 
     /// Adds a comparison.
@@ -113,14 +151,17 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     /// # Errors
     ///
     /// [`Error::BatchFull`], [`Error::Length`]; the buffers come back.
+    #[inline]
     pub fn compare(&mut self, a: S, b: S) -> Result<(), Failed<(S, S)>> {
-        let (x, y) = (a.span(), b.span());
-        if let Err(error) = self.admit(Operation::Compare, x.len, y.len) {
-            return Err(refused(error, (a, b)));
-        }
-        let job = Job::Compare { a: x.addr, b: y.addr, len: x.len };
-        self.push(job, Lent::Compare(a, b));
-        Ok(())
+        let Some(place) = self.room() else { return Err(self.full((a, b))) };
+        let loan = place.write(Loan { src: Some(a), src2: Some(b), dst: None });
+        let Loan { src: Some(a), src2: Some(b), .. } = loan else { unreachable!("just lent") };
+        let job = ask::compare(a, b);
+        // SAFETY: the loan was written to the next free place just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan {
+            Loan { src: Some(a), src2: Some(b), .. } => refused(error, (a, b)),
+            _ => unreachable!("just lent"),
+        })
     }
 
     /// Adds a CRC-32C.
@@ -128,78 +169,135 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     /// # Errors
     ///
     /// [`Error::BatchFull`]; the buffer comes back.
+    #[inline]
     pub fn crc32c(&mut self, src: S, seed: u32) -> Result<(), Failed<S>> {
-        let from = src.span();
-        if let Err(error) = self.admit(Operation::Crc32c, from.len, from.len) {
-            return Err(refused(error, src));
-        }
-        self.push(Job::Crc32c { src: from.addr, len: from.len, seed }, Lent::Crc32c(src));
-        Ok(())
+        let Some(place) = self.room() else { return Err(self.full(src)) };
+        let loan = place.write(Loan { src: Some(src), src2: None, dst: None });
+        let Some(src) = &loan.src else { unreachable!("just lent") };
+        let job = ask::crc32c(src, seed);
+        // SAFETY: the loan was written to the next free place just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan.src {
+            Some(src) => refused(error, src),
+            None => unreachable!("just lent"),
+        })
     }
 
-    fn admit(&self, operation: Operation, first: u64, second: u64) -> Result<(), Error> {
-        if self.0.members.len() == self.0.members.capacity() {
-            return Err(Error::BatchFull { members_max: self.0.members.capacity() });
-        }
-        if first != second {
-            return Err(Error::Length { operation, first, second });
-        }
-        Ok(())
+    /// Where the buffers of the next member are to be put.
+    #[inline]
+    fn room(&mut self) -> Option<&mut MaybeUninit<Loan<S, D>>> {
+        let Body { members, lent, .. } = &mut *self.0;
+        if members.len() == members.capacity() { None } else { lent.spare_capacity_mut().first_mut() }
     }
 
-    fn push(&mut self, job: Job, lent: Lent<S, D>) {
+    #[cold]
+    fn full<B>(&self, buffers: B) -> Failed<B> {
+        refused(Error::BatchFull { members_max: self.0.members.capacity() }, buffers)
+    }
+
+    /// Adds the member whose buffers were put into [`Batch::room`], or takes them back.
+    ///
+    /// # Safety
+    ///
+    /// A loan is in the first free place of `lent`, and `job`, if there is one, was made from it.
+    #[inline]
+    unsafe fn add(&mut self, job: Result<Job, Error>) -> Result<(), (Error, Loan<S, D>)> {
+        let Body { members, lent, operations, open, .. } = &mut *self.0;
+        // SAFETY: the caller's contract: the next place holds a loan.
+        unsafe { lent.set_len(lent.len() + 1) };
+        let job = match job {
+            Ok(job) => job,
+            Err(error) => match lent.pop() {
+                Some(loan) => return Err((error, loan)),
+                None => unreachable!("a member whose buffers were not lent"),
+            },
+        };
+        let empty = if job.bytes() == 0 { job.empty_value() } else { None };
+        *open += usize::from(empty.is_none());
+        *operations = operations.with(job.operation());
         // INVARIANT: the job was made from the buffers beside it.
-        push_in_place(&mut self.0.members, Member { job, result: None });
-        push_in_place(&mut self.0.lent, lent);
-        self.0.open += 1;
-        if job.bytes() == 0
-            && let Some(value) = job.empty_value()
-            && let Some(member) = self.0.members.last_mut()
-        {
-            member.result = Some(Ok(Done { bytes: 0, value }));
-            self.0.open -= 1;
-        }
+        members.push(Member { job, result: empty.map(|value| Ok(Done { bytes: 0, value })) });
+        Ok(())
     }
 
     /// Counts what is open after a run. One that ended well answers every member.
     fn settle(&mut self, ended_well: bool) {
-        self.0.open = 0;
-        for member in self.0.members.iter_mut().filter(|member| member.result.is_none()) {
-            if ended_well {
-                let failure = Failure::Nonsense { what: "no answer in a batch that is done", record: 0 };
-                member.result = Some(Err(failure));
-            } else {
-                self.0.open += 1;
-            }
-        }
+        self.0.ended_well = ended_well;
+        self.0.open = match ended_well {
+            true => 0,
+            false => self.0.members.iter().filter(|member| member.result.is_none()).count(),
+        };
     }
 
     /// Takes the members out, in the order they were added: each with its result and its buffers. A member that
     /// was never run says that the batch was closed before.
+    #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = MemberOutcome<S, D>> {
-        self.0.open = 0;
-        let queue = self.0.queue;
-        self.0.members.drain(..).zip(self.0.lent.drain(..)).map(move |(member, lent)| {
-            let operation = member.job.operation();
-            let result = match member.result {
-                Some(Ok(done)) => Ok(done),
-                Some(Err(failure)) => Err(Error::from_failure(failure, queue, operation, member.job.bytes())),
-                None => Err(Error::Closed { operation }),
-            };
-            MemberOutcome { result, lent }
-        })
+        let Body { members, lent, operations, open, ended_well, queue } = &mut *self.0;
+        *open = 0;
+        *operations = Operations::NONE;
+        let unanswered = std::mem::take(ended_well);
+        Drain { members: members.drain(..), lent: lent.drain(..), queue: *queue, unanswered }
     }
 }
 
-/// [`Vec::push`] into capacity there is known to be, without a copy of what was just put together.
-#[inline(always)]
-fn push_in_place<T>(vec: &mut Vec<T>, value: T) {
-    let len = vec.len();
-    let Some(place) = vec.spare_capacity_mut().first_mut() else { return vec.push(value) };
-    place.write(value);
-    // SAFETY: the element at `len` has just been written, within the capacity.
-    unsafe { vec.set_len(len + 1) };
+/// Takes members out of a batch.
+struct Drain<'b, S, D> {
+    members: std::vec::Drain<'b, Member>,
+    lent: std::vec::Drain<'b, Loan<S, D>>,
+    queue: QueueName,
+    /// A member without a result was run.
+    unanswered: bool,
 }
+
+impl<S, D> Drain<'_, S, D> {
+    #[inline(always)]
+    fn outcome(member: &Member, loan: Loan<S, D>, queue: QueueName, unanswered: bool) -> MemberOutcome<S, D> {
+        let result = match member.result {
+            Some(Ok(done)) => Ok(done),
+            _ => Err(why_not(member, queue, unanswered)),
+        };
+        MemberOutcome { result, lent: loan.lent(member.job.operation()) }
+    }
+}
+
+impl<S, D> Iterator for Drain<'_, S, D> {
+    type Item = MemberOutcome<S, D>;
+
+    #[inline]
+    fn next(&mut self) -> Option<MemberOutcome<S, D>> {
+        let (member, loan) = (self.members.next()?, self.lent.next()?);
+        Some(Self::outcome(&member, loan, self.queue, self.unanswered))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.members.size_hint()
+    }
+
+    /// What `for_each` does: without an outcome ever being put down and picked up again.
+    #[inline]
+    fn fold<T, F: FnMut(T, MemberOutcome<S, D>) -> T>(self, init: T, mut fold: F) -> T {
+        let Self { members, lent, queue, unanswered } = self;
+        let mut folded = init;
+        for (member, loan) in members.as_slice().iter().zip(lent) {
+            folded = fold(folded, Self::outcome(member, loan, queue, unanswered));
+        }
+        folded
+    }
+}
+
+#[cold]
+fn why_not(member: &Member, queue: QueueName, unanswered: bool) -> Error {
+    let operation = member.job.operation();
+    let silence = Failure::Nonsense { what: "no answer in a batch that is done", record: 0 };
+    match member.result {
+        Some(Err(failure)) => Error::from_failure(failure, queue, operation, member.job.bytes()),
+        _ if unanswered => Error::from_failure(silence, queue, operation, member.job.bytes()),
+        _ => Error::Closed { operation },
+    }
+}
+
+/// What starting came to: over, with the buffers, or under way.
+type Begun<'c, B> = Result<(Done, Option<B>), InFlight<'c, B>>;
 
 fn refused<B>(error: Error, buffers: B) -> Failed<B> {
     Failed::early(error, buffers, Report::new(Path::Software { reason: Reason::Empty }))
@@ -220,7 +318,7 @@ impl Runtime {
             let report = Report::new(Path::Software { reason: Reason::Empty });
             return Ok(Completed { value: (), report, buffers: batch });
         }
-        let Some((channel, path)) = self.choose_for(&batch.0.members) else {
+        let Some((channel, path)) = self.choose_for(&batch.0) else {
             let operation = batch.0.members.first().map_or(Operation::Copy, |member| member.job.operation());
             return Err(Failed::early(Error::Unsupported { operation }, batch, self.blank_report()));
         };
@@ -233,30 +331,55 @@ impl Runtime {
             let operation = batch.0.members.first().map_or(Operation::Copy, |member| member.job.operation());
             return Err(Failed::early(channel.unserved(operation), batch, Report::new(path)));
         };
-        let work = Work::Many { members: batch.0.members.as_mut_ptr(), len: batch.0.members.len() };
-        // SAFETY: the members and the buffers of their jobs live behind the box that the slot now holds, and
-        // nobody can reach them before it comes back.
-        let flight = unsafe { InFlight::start(channel, slot, batch, work, self.submission(), path) };
-        let mut ended = flight.await;
-        if let Some(batch) = &mut ended.buffers {
-            batch.settle(ended.outcome.is_ok());
-        }
-        match (ended.outcome, ended.buffers) {
-            (Ok(_), Some(batch)) => Ok(Completed { value: (), report: ended.report, buffers: batch }),
+        let (outcome, buffers, report) = match self.begin_batch(channel, slot, batch, path) {
+            Ok((done, batch)) => (Ok(done), batch, Report { path, bytes: done.bytes, faults: Faults::NONE }),
+            Err(flight) => {
+                let Ended { outcome, buffers, report } = flight.await;
+                (outcome, buffers, report)
+            }
+        };
+        match (outcome, buffers) {
+            (Ok(_), Some(mut batch)) => {
+                batch.settle(true);
+                Ok(Completed { value: (), report, buffers: batch })
+            }
             (Ok(_), None) => unreachable!("a slot that ended well gives its buffers back"),
-            (Err(error), buffers) => Err(Failed { error, buffers, report: ended.report }),
+            (Err(error), mut buffers) => {
+                if let Some(batch) = &mut buffers {
+                    batch.settle(false);
+                }
+                Err(Failed { error, buffers, report })
+            }
         }
     }
 
+    /// Starts a batch in a slot of its own. Comes back with the batch if it was over at once.
+    #[inline]
+    fn begin_batch<'c, S: IoBuf, D: IoBufMut>(
+        &self,
+        channel: &'c Channel,
+        slot: u32,
+        mut batch: Batch<S, D>,
+        path: Path,
+    ) -> Begun<'c, Batch<S, D>> {
+        let work = Work::Many { members: batch.0.members.as_mut_ptr(), len: batch.0.members.len() };
+        let mut lent = Some(batch);
+        let how = self.submission();
+        let offer = Offer::Many(&work);
+        // SAFETY: the members and the buffers of their jobs live behind the box that is lent, and nobody can reach them
+        // before it comes back.
+        let done = unsafe { InFlight::start_or_finish(channel, slot, &mut lent, offer, how, path) }?;
+        Ok((done, lent))
+    }
+
     /// The first queue that takes all of `members` at once.
-    fn choose_for(&self, members: &[Member]) -> Option<(&Channel, Path)> {
+    fn choose_for<S, D>(&self, batch: &Body<S, D>) -> Option<(&Channel, Path)> {
         let mut reason = None;
         for channel in self.channels() {
             let capabilities = channel.capabilities();
-            let missing = members.iter().find(|m| !capabilities.operations.contains(m.job.operation()));
-            if let Some(missing) = missing {
-                reason = Some(Reason::NotOffered { operation: missing.job.operation() });
-            } else if members.len() <= capabilities.batch_max as usize {
+            if let Some(operation) = capabilities.operations.first_missing(batch.operations) {
+                reason = Some(Reason::NotOffered { operation });
+            } else if batch.members.len() <= capabilities.batch_max as usize {
                 let reason = reason.filter(|_| capabilities.kind == Kind::Software);
                 return Some((channel, capabilities.path(reason.unwrap_or(self.config().software_reason))));
             }

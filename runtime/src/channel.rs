@@ -14,7 +14,7 @@ mod line;
 mod resolve;
 mod turn;
 
-pub(crate) use in_flight::{Ended, InFlight};
+pub(crate) use in_flight::{Ended, InFlight, Offer};
 
 use std::future::Future;
 use std::pin::Pin;

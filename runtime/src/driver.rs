@@ -7,6 +7,7 @@
 use crate::backend::{
     Capabilities, Member, Notifier, Polled, Queue, Refused, Submission, Submitted, Verdict,
 };
+use crate::job::Job;
 use crate::slot::Work;
 
 /// What a channel calls. One method for one of [`Queue`].
@@ -19,6 +20,8 @@ pub(crate) trait Driver: Send + Sync {
     fn capabilities(&self) -> &Capabilities;
     fn attach(&self, notifier: Notifier);
     unsafe fn submit(&self, slot: u32, work: &Work, how: Submission) -> Result<Submitted, Refused>;
+    unsafe fn submit_one(&self, slot: u32, job: &Job, how: Submission) -> Result<Submitted, Refused>;
+    unsafe fn poll_one(&self, slot: u32) -> Polled;
     unsafe fn poll(&self, slot: u32, work: &Work) -> Polled;
     unsafe fn resume(&self, slot: u32, work: &Work, lane: u16, verdict: Verdict);
     unsafe fn watch(&self, slot: u32) -> Option<*const u8>;
@@ -78,17 +81,25 @@ impl<Q: Queue> Driver for Bound<Q> {
     }
 
     unsafe fn submit(&self, slot: u32, work: &Work, how: Submission) -> Result<Submitted, Refused> {
-        let flight = self.flight(slot);
         match work {
-            // SAFETY: the caller's contract is that of `Queue::submit`.
-            Work::One(job) => unsafe { self.queue.submit(flight, job, how) },
+            // SAFETY: the caller's contract.
+            Work::One(job) => unsafe { self.submit_one(slot, job, how) },
             Work::Many { .. } => {
                 // SAFETY: the caller's contract.
                 let members = unsafe { members(work) };
                 // SAFETY: the caller's contract is that of `Queue::submit_batch`.
-                unsafe { self.queue.submit_batch(flight, members, how) }
+                unsafe { self.queue.submit_batch(self.flight(slot), members, how) }
             }
         }
+    }
+
+    unsafe fn submit_one(&self, slot: u32, job: &Job, how: Submission) -> Result<Submitted, Refused> {
+        // SAFETY: the caller's contract is that of `Queue::submit`.
+        unsafe { self.queue.submit(self.flight(slot), job, how) }
+    }
+
+    unsafe fn poll_one(&self, slot: u32) -> Polled {
+        self.queue.poll(self.flight(slot), &mut [])
     }
 
     unsafe fn poll(&self, slot: u32, work: &Work) -> Polled {

@@ -91,6 +91,14 @@ impl Operations {
         self.0 & operation.bit() != 0
     }
 
+    /// The first of `wanted` that is not in the set.
+    pub fn first_missing(self, wanted: Self) -> Option<Operation> {
+        if wanted.0 & !self.0 == 0 {
+            return None;
+        }
+        Self(wanted.0 & !self.0).iter().next()
+    }
+
     /// The members, in the order of [`Operation::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Operation> {
         Operation::ALL.into_iter().filter(move |operation| self.contains(*operation))
@@ -280,8 +288,10 @@ impl Job {
 }
 
 /// What a finished job found.
+// The tag a whole word: moved in words, an answer that was just written costs loads; at odd places, stalls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(u64)]
 pub enum Value {
     /// Nothing beyond having been done.
     #[default]

@@ -22,6 +22,7 @@
 pub mod backend;
 
 mod address;
+mod ask;
 mod batch;
 mod buffer;
 mod channel;

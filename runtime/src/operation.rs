@@ -13,21 +13,21 @@
 //! UNSAFETY: turns lent buffers into addresses.
 #![expect(unsafe_code, reason = "starting an operation relies on the buffers' promise")]
 
-use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod running;
 
-use crate::address::Span;
+use std::future::Future;
+
+use crate::ask;
 use crate::backend::Submission;
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::channel::{Acquire, Channel, InFlight};
+use crate::channel::InFlight;
 use crate::error::{Error, Failed};
-use crate::job::{Check, Done, Job, Operation, Value};
+use crate::job::{Check, Done, Job, Value};
 use crate::path::{Path, Reason};
-use crate::report::{Faults, Report};
+use crate::report::Report;
 use crate::runtime::Runtime;
 use crate::slot::Work;
+use running::Running;
 
 /// An operation that went well: what it found, what happened on the way, and the buffers.
 #[derive(Debug)]
@@ -94,48 +94,10 @@ enum Room {
     Busy,
 }
 
-/// An operation about to start: its buffers, and what is to be done with them.
-struct Prepared<B> {
-    buffers: B,
-    job: Job,
-    /// Bytes of the first buffer, and of the second where it must be as long.
-    first: u64,
-    second: u64,
-}
+/// A job on the memory of buffers, made when the operation starts. Fails for what cannot be asked.
+trait Ask<B>: Fn(&mut B) -> Result<Job, Error> + Send {}
 
-fn prepare_copy<S: IoBuf, D: IoBufMut>(src: S, mut dst: D) -> Prepared<(S, D)> {
-    let (from, to) = (src.span(), dst.span_mut());
-    let job = Job::Copy { src: from.addr, dst: to.addr, len: from.len };
-    Prepared { job, buffers: (src, dst), first: from.len, second: to.len }
-}
-
-fn prepare_fill<D: IoBufMut>(mut dst: D, pattern: u64) -> Prepared<D> {
-    let to = dst.span_mut();
-    let job = Job::Fill { dst: to.addr, len: to.len, pattern };
-    Prepared { job, buffers: dst, first: to.len, second: to.len }
-}
-
-fn prepare_compare<A: IoBuf, B: IoBuf>(a: A, b: B) -> Prepared<(A, B)> {
-    let (x, y) = (a.span(), b.span());
-    let job = Job::Compare { a: x.addr, b: y.addr, len: x.len };
-    Prepared { job, buffers: (a, b), first: x.len, second: y.len }
-}
-
-fn prepare_crc32c<S: IoBuf>(src: S, seed: u32) -> Prepared<S> {
-    let Span { addr, len } = src.span();
-    Prepared { job: Job::Crc32c { src: addr, len, seed }, buffers: src, first: len, second: len }
-}
-
-fn prepare_deflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, options: DeflateOptions) -> Prepared<(S, D)> {
-    let DeflateOptions { level, last, check } = options;
-    let job = Job::Deflate { src: src.span(), dst: dst.span_mut(), level: level.clamp(1, 9), last, check };
-    Prepared { job, buffers: (src, dst), first: job.bytes(), second: job.bytes() }
-}
-
-fn prepare_inflate<S: IoBuf, D: IoBufMut>(src: S, mut dst: D, check: Check) -> Prepared<(S, D)> {
-    let job = Job::Inflate { src: src.span(), dst: dst.span_mut(), check };
-    Prepared { job, buffers: (src, dst), first: job.bytes(), second: job.bytes() }
-}
+impl<B, F: Fn(&mut B) -> Result<Job, Error> + Send> Ask<B> for F {}
 
 /// Takes a value apart. A queue that answers with another operation's value is broken, not the caller.
 trait Extract: Sized {
@@ -185,7 +147,7 @@ impl Runtime {
         src: S,
         dst: D,
     ) -> impl Future<Output = Outcome<(), (S, D)>> + Send + Unpin {
-        self.run(prepare_copy(src, dst), Room::Wait)
+        self.run((src, dst), |(src, dst)| ask::copy(src, dst), Room::Wait)
     }
 
     /// [`Runtime::copy`], without waiting for room.
@@ -198,7 +160,7 @@ impl Runtime {
         src: S,
         dst: D,
     ) -> impl Future<Output = Outcome<(), (S, D)>> + Send + Unpin {
-        self.run(prepare_copy(src, dst), Room::Busy)
+        self.run((src, dst), |(src, dst)| ask::copy(src, dst), Room::Busy)
     }
 
     /// Fills `dst` with `pattern`, little-endian: its lowest byte comes first. The last repetition may be cut.
@@ -211,7 +173,7 @@ impl Runtime {
         dst: D,
         pattern: u64,
     ) -> impl Future<Output = Outcome<(), D>> + Send + Unpin {
-        self.run(prepare_fill(dst, pattern), Room::Wait)
+        self.run(dst, move |dst| ask::fill(dst, pattern), Room::Wait)
     }
 
     /// [`Runtime::fill`], without waiting for room.
@@ -224,7 +186,7 @@ impl Runtime {
         dst: D,
         pattern: u64,
     ) -> impl Future<Output = Outcome<(), D>> + Send + Unpin {
-        self.run(prepare_fill(dst, pattern), Room::Busy)
+        self.run(dst, move |dst| ask::fill(dst, pattern), Room::Busy)
     }
 
     /// Finds the offset of the first byte in which `a` and `b` differ; none if they are equal. The lengths must
@@ -238,7 +200,7 @@ impl Runtime {
         a: A,
         b: B,
     ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send + Unpin {
-        self.run(prepare_compare(a, b), Room::Wait)
+        self.run((a, b), |(a, b)| ask::compare(a, b), Room::Wait)
     }
 
     /// [`Runtime::compare`], without waiting for room.
@@ -251,7 +213,7 @@ impl Runtime {
         a: A,
         b: B,
     ) -> impl Future<Output = Outcome<Option<u64>, (A, B)>> + Send + Unpin {
-        self.run(prepare_compare(a, b), Room::Busy)
+        self.run((a, b), |(a, b)| ask::compare(a, b), Room::Busy)
     }
 
     /// CRC-32C of `src`. `seed` is 0, or the CRC of what came before: CRCs chain.
@@ -264,7 +226,7 @@ impl Runtime {
         src: S,
         seed: u32,
     ) -> impl Future<Output = Outcome<u32, S>> + Send + Unpin {
-        self.run(prepare_crc32c(src, seed), Room::Wait)
+        self.run(src, move |src| ask::crc32c(src, seed), Room::Wait)
     }
 
     /// [`Runtime::crc32c`], without waiting for room.
@@ -277,7 +239,7 @@ impl Runtime {
         src: S,
         seed: u32,
     ) -> impl Future<Output = Outcome<u32, S>> + Send + Unpin {
-        self.run(prepare_crc32c(src, seed), Room::Busy)
+        self.run(src, move |src| ask::crc32c(src, seed), Room::Busy)
     }
 
     /// Compresses `src` into a raw deflate segment in `dst`, byte-aligned at its end. An empty `src` is allowed
@@ -292,7 +254,7 @@ impl Runtime {
         dst: D,
         options: DeflateOptions,
     ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send + Unpin {
-        self.run(prepare_deflate(src, dst, options), Room::Wait)
+        self.run((src, dst), move |(src, dst)| ask::deflate(src, dst, options), Room::Wait)
     }
 
     /// [`Runtime::deflate`], without waiting for room.
@@ -306,7 +268,7 @@ impl Runtime {
         dst: D,
         options: DeflateOptions,
     ) -> impl Future<Output = Outcome<Deflated, (S, D)>> + Send + Unpin {
-        self.run(prepare_deflate(src, dst, options), Room::Busy)
+        self.run((src, dst), move |(src, dst)| ask::deflate(src, dst, options), Room::Busy)
     }
 
     /// Expands the raw deflate stream that `src` begins with into `dst`.
@@ -323,7 +285,7 @@ impl Runtime {
         dst: D,
         check: Check,
     ) -> Outcome<Inflated, (S, D)> {
-        let first = self.run(prepare_inflate(src, dst, check), Room::Wait).await;
+        let first = self.run((src, dst), move |(src, dst)| ask::inflate(src, dst, check), Room::Wait).await;
         self.after_stream(first, check, Room::Wait).await
     }
 
@@ -338,7 +300,7 @@ impl Runtime {
         dst: D,
         check: Check,
     ) -> Outcome<Inflated, (S, D)> {
-        let first = self.run(prepare_inflate(src, dst, check), Room::Busy).await;
+        let first = self.run((src, dst), move |(src, dst)| ask::inflate(src, dst, check), Room::Busy).await;
         self.after_stream(first, check, Room::Busy).await
     }
 
@@ -354,7 +316,7 @@ impl Runtime {
         check: Check,
         reason: Reason,
     ) -> Outcome<Inflated, (S, D)> {
-        self.run_on_cpu(prepare_inflate(src, dst, check), Room::Wait, reason).await
+        self.run_on_cpu((src, dst), move |(src, dst)| ask::inflate(src, dst, check), Room::Wait, reason).await
     }
 
     /// Does on the CPU what the device could not decode.
@@ -368,37 +330,38 @@ impl Runtime {
             Err(Failed { error: Error::Stream { .. }, buffers: Some((src, dst)), .. })
                 if self.software().is_some() =>
             {
-                self.run_on_cpu(prepare_inflate(src, dst, check), room, Reason::Stream).await
+                self.run_on_cpu(
+                    (src, dst),
+                    move |(src, dst)| ask::inflate(src, dst, check),
+                    room,
+                    Reason::Stream,
+                )
+                .await
             }
             first => first,
         }
     }
 
     /// The future of an operation on the queue it is best done by.
-    fn run<V: Extract, B: Send + 'static>(&self, prepared: Prepared<B>, room: Room) -> Running<'_, V, B> {
-        Running {
-            runtime: self,
-            prepared: Some(prepared),
-            stage: Stage::New { cpu: None },
-            room,
-            value: PhantomData,
-        }
+    #[inline]
+    fn run<V: Extract, B: Send + 'static, A: Ask<B>>(
+        &self,
+        buffers: B,
+        ask: A,
+        room: Room,
+    ) -> Running<'_, V, B, A> {
+        Running::new(self, buffers, ask, room, None)
     }
 
     /// The future of an operation on the CPU, for `reason`.
-    fn run_on_cpu<V: Extract, B: Send + 'static>(
+    fn run_on_cpu<V: Extract, B: Send + 'static, A: Ask<B>>(
         &self,
-        prepared: Prepared<B>,
+        buffers: B,
+        ask: A,
         room: Room,
         reason: Reason,
-    ) -> Running<'_, V, B> {
-        Running {
-            runtime: self,
-            prepared: Some(prepared),
-            stage: Stage::New { cpu: Some(reason) },
-            room,
-            value: PhantomData,
-        }
+    ) -> Running<'_, V, B, A> {
+        Running::new(self, buffers, ask, room, Some(reason))
     }
 
     /// Runs `job` on memory the caller answers for.
@@ -440,193 +403,5 @@ impl Runtime {
             Ok(done) => Ok((done, ended.report)),
             Err(error) => Err(Failed { error, buffers: ended.buffers, report: ended.report }),
         }
-    }
-}
-
-/// An operation on its way to a slot, in it, and out of it.
-///
-/// Written by hand, and small: an operation that completes at once goes through here in one poll, and each byte that is
-/// moved on that way costs.
-struct Running<'e, V, B: Send + 'static> {
-    runtime: &'e Runtime,
-    /// What is to be done, until it has a slot.
-    prepared: Option<Prepared<B>>,
-    stage: Stage<'e, B>,
-    room: Room,
-    value: PhantomData<fn() -> V>,
-}
-
-enum Stage<'e, B: Send + 'static> {
-    /// Not polled yet. `cpu`: only there, and why.
-    New { cpu: Option<Reason> },
-    /// In line for a slot.
-    Waiting { channel: &'e Channel, path: Path, acquire: Acquire<'e> },
-    /// In a slot.
-    Flying { flight: InFlight<'e, B>, channel: &'e Channel, operation: Operation },
-    /// Over.
-    Over,
-}
-
-// The buffers and the flight are moved freely: nothing refers into the future.
-impl<V, B: Send + 'static> Unpin for Running<'_, V, B> {}
-
-impl<'e, V: Extract, B: Send + 'static> Running<'e, V, B> {
-    /// Finds a queue and a slot, and starts.
-    #[inline]
-    fn begin(
-        &mut self,
-        prepared: Prepared<B>,
-        cpu: Option<Reason>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Outcome<V, B>> {
-        let job = &prepared.job;
-        let runtime = self.runtime;
-        let chosen = match cpu {
-            None => runtime.choose(job),
-            Some(reason) => runtime.software().map(|cpu| (cpu, cpu.capabilities().path(reason))),
-        };
-        let Some((channel, path)) = chosen else {
-            let error = Error::Unsupported { operation: job.operation() };
-            return Poll::Ready(Err(Failed::early(error, prepared.buffers, runtime.blank_report())));
-        };
-        if prepared.first != prepared.second || prepared.first == 0 && job.empty_value().is_some() {
-            return Poll::Ready(without_a_slot(prepared, path));
-        }
-        match channel.try_acquire() {
-            Some(slot) => self.start(prepared, channel, path, slot, cx),
-            None if self.room == Room::Busy && !channel.is_closed() => {
-                let error = Error::Busy { queue: channel.capabilities().name };
-                Poll::Ready(Err(Failed::early(error, prepared.buffers, Report::new(path))))
-            }
-            None => self.wait(prepared, channel, path, channel.acquire(), cx),
-        }
-    }
-
-    /// Stands in line.
-    fn wait(
-        &mut self,
-        prepared: Prepared<B>,
-        channel: &'e Channel,
-        path: Path,
-        mut acquire: Acquire<'e>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Outcome<V, B>> {
-        match Pin::new(&mut acquire).poll(cx) {
-            Poll::Pending => {
-                self.prepared = Some(prepared);
-                self.stage = Stage::Waiting { channel, path, acquire };
-                Poll::Pending
-            }
-            Poll::Ready(Some(slot)) => self.start(prepared, channel, path, slot, cx),
-            Poll::Ready(None) => {
-                let error = channel.unserved(prepared.job.operation());
-                Poll::Ready(Err(Failed::early(error, prepared.buffers, Report::new(path))))
-            }
-        }
-    }
-
-    #[inline]
-    fn start(
-        &mut self,
-        prepared: Prepared<B>,
-        channel: &'e Channel,
-        path: Path,
-        slot: u32,
-        cx: &mut Context<'_>,
-    ) -> Poll<Outcome<V, B>> {
-        let Prepared { buffers, job, .. } = prepared;
-        let operation = job.operation();
-        let how = self.runtime.submission();
-        // SAFETY: `buffers` made the job's addresses, and keep their promise while the slot holds them.
-        let flight = match unsafe { InFlight::start_or_finish(channel, slot, buffers, job, how, path) } {
-            Ok((done, buffers)) => {
-                let report = Report { path, bytes: done.bytes, faults: Faults::NONE };
-                return Poll::Ready(match V::extract(done.value) {
-                    Some(value) => Ok(Completed { value, report, buffers }),
-                    None => Err(Failed::early(other_answer(channel, operation), buffers, report)),
-                });
-            }
-            Err(flight) => flight,
-        };
-        if self.room == Room::Busy && flight.is_refused() {
-            let error = Error::Busy { queue: channel.capabilities().name };
-            return Poll::Ready(Err(Failed {
-                error,
-                buffers: flight.take_back(),
-                report: Report::new(path),
-            }));
-        }
-        self.fly(flight, channel, operation, cx)
-    }
-
-    fn fly(
-        &mut self,
-        mut flight: InFlight<'e, B>,
-        channel: &'e Channel,
-        operation: Operation,
-        cx: &mut Context<'_>,
-    ) -> Poll<Outcome<V, B>> {
-        match Pin::new(&mut flight).poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(finish(channel, operation, ended)),
-            Poll::Pending => {
-                self.stage = Stage::Flying { flight, channel, operation };
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl<V: Extract, B: Send + 'static> Future for Running<'_, V, B> {
-    type Output = Outcome<V, B>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<V, B>> {
-        let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        match (stage, self.prepared.take()) {
-            (Stage::New { cpu }, Some(prepared)) => self.begin(prepared, cpu, cx),
-            (Stage::Waiting { channel, path, acquire }, Some(prepared)) => {
-                self.wait(prepared, channel, path, acquire, cx)
-            }
-            (Stage::Flying { flight, channel, operation }, _) => self.fly(flight, channel, operation, cx),
-            _ => panic!("an operation was polled after it had given its answer"),
-        }
-    }
-}
-
-/// Ends an operation that has nothing to do, or not what it takes.
-#[cold]
-fn without_a_slot<V: Extract, B>(prepared: Prepared<B>, path: Path) -> Outcome<V, B> {
-    let Prepared { buffers, job, first, second } = prepared;
-    let operation = job.operation();
-    match job.empty_value().filter(|_| first == second).and_then(V::extract) {
-        Some(value) => {
-            let report = Report::new(Path::Software { reason: Reason::Empty });
-            Ok(Completed { value, report, buffers })
-        }
-        None => Err(Failed::early(Error::Length { operation, first, second }, buffers, Report::new(path))),
-    }
-}
-
-/// A queue answered with another operation's value.
-#[cold]
-fn other_answer(channel: &Channel, operation: Operation) -> Error {
-    let queue = channel.capabilities().name;
-    Error::Nonsense { queue, operation, what: "answer of another operation", record: 0 }
-}
-
-/// Turns what came out of a slot into the caller's result.
-fn finish<V: Extract, B>(
-    channel: &Channel,
-    operation: Operation,
-    ended: crate::channel::Ended<B>,
-) -> Outcome<V, B> {
-    let crate::channel::Ended { outcome, buffers, report } = ended;
-    match (outcome, buffers) {
-        (Ok(done), Some(buffers)) => match V::extract(done.value) {
-            Some(value) => Ok(Completed { value, report, buffers }),
-            None => Err(Failed::early(other_answer(channel, operation), buffers, report)),
-        },
-        (Ok(_), None) => unreachable!("a slot that ended well gives its buffers back"),
-        (Err(error), buffers) => Err(Failed { error, buffers, report }),
     }
 }

@@ -199,6 +199,13 @@ impl Tally {
         }
     }
 
+    /// [`Tally::count`] for an operation that went well and met no fault.
+    #[inline]
+    pub(crate) fn count_done(&self, bytes: u64) {
+        bump(&self.operations, 1);
+        bump(&self.bytes, bytes);
+    }
+
     /// One more operation that nobody waits for. Called by the owner of the contents.
     pub(crate) fn count_abandoned(&self) {
         bump(&self.abandoned, 1);

@@ -13,7 +13,7 @@ mod part;
 
 pub use flight::DsaFlight;
 
-use idxd_spec::{Descriptor, SrcAddr, Status};
+use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
 use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, Member, Notifier, Polled, Queue, Refused, Submission,
     Submitted, Verdict,
@@ -139,6 +139,28 @@ impl<P: Portal> DsaQueue<P> {
         accepted
     }
 
+    /// [`load`](Self::load) for what most jobs are, a copy that fits one descriptor: nothing about it has to be looked up
+    /// by operation. False, and nothing done: something else, or a record that is not free.
+    #[inline(always)]
+    fn load_whole_copy(&self, flight: &DsaFlight, lane: usize, job: &Job) -> bool {
+        let Job::Copy { src, dst, len } = *job else { return false };
+        let (Some(place), Some(listed)) = (flight.lanes.get(lane), flight.list.get(lane)) else {
+            return false;
+        };
+        let Ok(size) = u32::try_from(len) else { return false };
+        if len > self.part_bytes || !place.record.turn_if_free() {
+            return false;
+        }
+        let mut descriptor = Descriptor::memmove(SrcAddr(src.get()), DstAddr(dst.get()), size)
+            .with_completion(place.record.addr());
+        if flight.progress.block_on_fault.get() {
+            descriptor = descriptor.with_block_on_fault();
+        }
+        listed.set(descriptor);
+        place.begin(0, len, true);
+        true
+    }
+
     /// Gives a lane the part of its work that begins at `offset`, and returns its descriptor. None: there is none.
     #[inline]
     fn load<'f>(
@@ -167,11 +189,7 @@ impl<P: Portal> DsaQueue<P> {
             descriptor = descriptor.with_block_on_fault();
         }
         flight.list[lane].set(descriptor);
-        place.offset.set(at);
-        place.len.set(len);
-        place.kept.set(0);
-        place.state.set(LaneState::ToSubmit);
-        place.is_whole.set(len == job.bytes() && matches!(job, Job::Copy { .. } | Job::Fill { .. }));
+        place.begin(at, len, len == job.bytes() && matches!(job, Job::Copy { .. } | Job::Fill { .. }));
         Some(place)
     }
 
@@ -322,11 +340,13 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
             false => (Order::Forward, 1),
         };
         let first = &flight.lanes[0];
-        first.seed.set(part::seed(job));
         flight.job.set(*job);
         flight.progress.begin(order, lanes, submission.block_on_fault);
-        if self.load(flight, 0, job, 0).is_none() {
-            return Err(Refused::Failed(flight.unloadable()));
+        if !self.load_whole_copy(flight, 0, job) {
+            first.seed.set(part::seed(job));
+            if self.load(flight, 0, job, 0).is_none() {
+                return Err(Refused::Failed(flight.unloadable()));
+            }
         }
         flight.progress.next.set(first.len.get());
         if !self.write(flight, 0) {
@@ -360,11 +380,15 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         let mut loaded = 0;
         for (lane, member) in members.iter_mut().enumerate() {
             let place = &flight.lanes[lane];
-            place.seed.set(part::seed(&member.job));
             if member.result.is_some() {
                 place.state.set(LaneState::Idle);
                 continue;
             }
+            if self.load_whole_copy(flight, lane, &member.job) {
+                loaded += 1;
+                continue;
+            }
+            place.seed.set(part::seed(&member.job));
             match self.load(flight, lane, &member.job, 0) {
                 Some(_) => loaded += 1,
                 None => member.result = Some(Err(flight.unloadable())),
@@ -409,7 +433,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
             let Some(record) = flight.batch_record.dsa() else { return Polled::Pending };
             flight.batch_record.clear();
             self.credits.give();
-            if record[0] == Status::SUCCESS.0 && flight.all_whole(members) {
+            if record[0] == Status::SUCCESS.0 && flight.take_whole(members) {
                 return Polled::Done(flight.outcome(members));
             }
             flight.batch_completed(&record);

@@ -108,6 +108,19 @@ impl Records {
     }
 }
 
+impl Records {
+    /// [`turn`](Self::turn), unless there is something to say about it.
+    #[inline]
+    pub(crate) fn turn_if_free(&self) -> bool {
+        let next = if self.at.get() == Self::LAST { 0 } else { self.at.get() + 1 };
+        let is_free = !self.records[usize::from(next) % Self::COUNT].is_written();
+        if is_free {
+            self.at.set(next);
+        }
+        is_free
+    }
+}
+
 impl Deref for Records {
     type Target = Record;
 

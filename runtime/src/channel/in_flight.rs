@@ -10,13 +10,62 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::Channel;
-use crate::backend::{Failure, Polled, Submission, Submitted};
+use crate::backend::{Failure, Polled, Refused, Submission, Submitted};
 use crate::error::Error;
 use crate::fault::{FaultPolicy, Window};
 use crate::job::{Done, Job, OPERANDS_MAX, Operation};
 use crate::path::Path;
 use crate::report::{Faults, Report};
 use crate::slot::{Contents, Look, Phase, Work};
+
+/// What is offered to a queue.
+#[derive(Clone, Copy)]
+pub(crate) enum Offer<'a> {
+    /// One job. By reference: most are over before they have to be kept.
+    One(&'a Job),
+    /// A batch.
+    Many(&'a Work),
+}
+
+impl Offer<'_> {
+    fn work(self) -> Work {
+        match self {
+            Self::One(job) => Work::One(*job),
+            Self::Many(work) => *work,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Driver::submit`](crate::driver::Driver).
+    #[inline(always)]
+    unsafe fn submit(
+        self,
+        channel: &Channel,
+        slot: u32,
+        submission: Submission,
+    ) -> Result<Submitted, Refused> {
+        match self {
+            // SAFETY: the caller's contract.
+            Self::One(job) => unsafe { channel.driver.submit_one(slot, job, submission) },
+            // SAFETY: the caller's contract.
+            Self::Many(work) => unsafe { channel.driver.submit(slot, work, submission) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Driver::poll`](crate::driver::Driver).
+    #[inline(always)]
+    unsafe fn poll(self, channel: &Channel, slot: u32) -> Polled {
+        match self {
+            // SAFETY: the caller's contract.
+            Self::One(_) => unsafe { channel.driver.poll_one(slot) },
+            // SAFETY: the caller's contract.
+            Self::Many(work) => unsafe { channel.driver.poll(slot, work) },
+        }
+    }
+}
 
 /// An operation in a slot, and the right to its buffers.
 ///
@@ -85,42 +134,44 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
     ///
     /// # Safety
     ///
-    /// As [`InFlight::start`], for one job.
+    /// As [`InFlight::start`].
     #[inline]
     pub(crate) unsafe fn start_or_finish(
         channel: &'c Channel,
         slot: u32,
-        buffers: B,
-        job: Job,
+        buffers: &mut Option<B>,
+        offer: Offer<'_>,
         submission: Submission,
         path: Path,
-    ) -> Result<(Done, B), Self> {
-        let work = Work::One(job);
+    ) -> Result<Done, Self> {
         if matches!(channel.config.faults, FaultPolicy::Prefetch) {
+            let Some(buffers) = buffers.take() else { unreachable!("an operation starts with its buffers") };
             // SAFETY: the caller's contract.
-            return Err(unsafe { Self::start(channel, slot, buffers, work, submission, path) });
+            return Err(unsafe { Self::start(channel, slot, buffers, offer.work(), submission, path) });
         }
         let place = &channel.slots[slot as usize];
         // SAFETY: the slot was acquired, so its contents are this future's.
         let contents = unsafe { &mut *place.contents() };
         let block_on_fault = submission.block_on_fault && channel.capabilities().block_on_fault;
         let submission = Submission { block_on_fault, ..submission };
-        contents.held.put(buffers);
-        // SAFETY: the contents are this future's, and `held` keeps the job's memory.
-        let answer = unsafe { channel.driver.submit(slot, &work, submission) };
+        let lent = Lent(buffers);
+        // SAFETY: the contents are this future's, and `lent` keeps the job's memory.
+        let answer = unsafe { offer.submit(channel, slot, submission) };
         let polled = match answer {
             // SAFETY: as above.
-            Ok(Submitted::Flying) => unsafe { channel.driver.poll(slot, &work) },
+            Ok(Submitted::Flying) => unsafe { offer.poll(channel, slot) },
             Ok(Submitted::Done(done)) => Polled::Done(Ok(done)),
             Err(_) => Polled::Pending,
         };
         if let Polled::Done(Ok(done)) = polled {
-            place.tally.count(&Ok(done), &Faults::NONE);
-            // SAFETY: put in above, and the queue is done with the memory.
-            let buffers = unsafe { contents.held.take::<B>() };
+            place.tally.count_done(done.bytes);
+            lent.back();
             channel.give_back(slot);
-            return Ok((done, buffers));
+            return Ok(done);
         }
+        let work = offer.work();
+        let operation = operation_of(&work);
+        contents.held.put(lent.keep());
         reset(contents, work, submission, path);
         let _ = channel.offered(slot, contents, answer);
         match polled {
@@ -131,7 +182,6 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             Polled::Fault(fault) => channel.on_fault(slot, contents, fault),
             Polled::Pending | Polled::Stalled => {}
         }
-        let operation = job.operation();
         Err(Self { channel, slot, stage: Stage::Own, operation, buffers: PhantomData })
     }
 
@@ -247,6 +297,30 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             buffers: None,
             report: Report::new(self.channel.path()),
         })
+    }
+}
+
+/// Buffers of an operation that may be over before they have to be put anywhere. Should the driver panic they are
+/// forgotten, not dropped: the device may have them.
+struct Lent<'b, B>(&'b mut Option<B>);
+
+impl<B> Lent<'_, B> {
+    /// The queue is done with the memory.
+    fn back(self) {
+        std::mem::forget(self);
+    }
+
+    /// The slot is to hold them.
+    fn keep(self) -> B {
+        let Some(buffers) = self.0.take() else { unreachable!("an operation starts with its buffers") };
+        std::mem::forget(self);
+        buffers
+    }
+}
+
+impl<B> Drop for Lent<'_, B> {
+    fn drop(&mut self) {
+        std::mem::forget(self.0.take());
     }
 }
 

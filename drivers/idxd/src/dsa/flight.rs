@@ -38,6 +38,18 @@ pub(super) struct Lane {
     pub(super) is_whole: Cell<bool>,
 }
 
+impl Lane {
+    /// A descriptor for `len` bytes from `offset` on waits for room.
+    #[inline]
+    pub(super) fn begin(&self, offset: u64, len: u64, is_whole: bool) {
+        self.offset.set(offset);
+        self.len.set(len);
+        self.kept.set(0);
+        self.state.set(LaneState::ToSubmit);
+        self.is_whole.set(is_whole);
+    }
+}
+
 /// How far a job has come. Each field by itself: copying a whole structure of which a part was just written
 /// costs more than the work.
 pub(super) struct Progress {
@@ -294,23 +306,24 @@ impl DsaFlight {
         self.fail(members, lane, failure);
     }
 
-    /// The batch descriptor succeeded, and with it every member: notes it if there is nothing more to know of any.
-    pub(super) fn all_whole(&self, members: &mut [Member]) -> bool {
-        let lanes = self.lanes.iter().zip(members.iter());
-        let plain =
-            |(lane, _): (&Lane, &Member)| lane.is_whole.get() && lane.record.status() == Status::SUCCESS.0;
-        if !lanes.clone().all(plain) {
-            return false;
-        }
-        let mut bytes = 0;
+    /// The batch descriptor succeeded, and with it every member: takes in those of which there is nothing more to know.
+    /// Whether that was all.
+    #[inline]
+    pub(super) fn take_whole(&self, members: &mut [Member]) -> bool {
+        let mut bytes = self.progress.done.get();
+        let mut all = true;
         for (lane, member) in self.lanes.iter().zip(members) {
+            if !lane.is_whole.get() || lane.record.status() != Status::SUCCESS.0 {
+                all = false;
+                continue;
+            }
             lane.record.clear();
             lane.state.set(LaneState::Idle);
             bytes += lane.len.get();
             member.result = Some(Ok(Done { bytes: lane.len.get(), value: Value::None }));
         }
         self.progress.done.set(bytes);
-        true
+        all
     }
 
     /// The batch descriptor completed: which lanes the device has taken on.
