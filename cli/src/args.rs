@@ -25,10 +25,11 @@ use svala_engine::{Device, FaultPolicy, Format};
     svala compare a.img b.img && echo same\n  \
     svala compress log.txt -o log.txt.gz\n  \
     svala copy big.img copy.img --device emulated --stats   # watch the page faults\n  \
-    svala list\n\n\
+    svala list\n  \
+    svala doctor\n\n\
     Exit status:\n  \
-    0    done; compare: the files are equal\n  \
-    1    compare: the files differ\n  \
+    0    done; compare: the files are equal; doctor: a work queue can be used\n  \
+    1    compare: the files differ; doctor: no work queue can be used\n  \
     2    trouble: bad usage, or a file, the device or the system said no\n  \
     129, 130, 143    ended by SIGHUP, Ctrl-C, SIGTERM\n\n\
     A destination appears under its name when it is complete, and not at all after trouble or Ctrl-C.")]
@@ -57,7 +58,9 @@ pub enum Command {
     /// Expand a compressed file, and check its checksum
     Decompress(Decompress),
     /// Show the queues of the chosen device, and what hardware there is and is not
-    List,
+    List(List),
+    /// Say what an accelerator needs here, how each of these stands, and what mends it
+    Doctor(Doctor),
 }
 
 impl Command {
@@ -70,7 +73,8 @@ impl Command {
             Self::Fill(_) => "fill",
             Self::Compress(_) => "compress",
             Self::Decompress(_) => "decompress",
-            Self::List => "list",
+            Self::List(_) => "list",
+            Self::Doctor(_) => "doctor",
         }
     }
 }
@@ -208,6 +212,48 @@ pub struct Decompress {
     pub format: InputFormat,
 }
 
+/// Another machine's tree in the place of this one's, for tests and for trees that somebody sent.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct Root {
+    /// Directory with sys, proc, dev and boot
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Show what there is.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+pub struct List {
+    /// Where to look.
+    #[command(flatten)]
+    pub root: Root,
+}
+
+/// Say what is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+#[command(
+    after_help = "One line for each requirement: ok, wrong, unknown or not needed; what it is; in brackets what was read; and\n\
+    after an arrow what mends it. Changes nothing. To see whether a process can be bound to a device, each work\n\
+    queue that is enabled for processes is opened once; run it as the user who will use the queues. Some files\n\
+    are for root only: as root fewer lines are unknown.\n\n\
+    Exit status:\n  \
+    0    a work queue can be used\n  \
+    1    none can: something is to be mended, or there is no accelerator\n  \
+    2    trouble\n\n\
+    Examples:\n  \
+    svala doctor\n  \
+    sudo svala doctor | grep wrong\n  \
+    svala doctor --quiet --allow-software || echo 'mend it first'\n  \
+    svala doctor --json | jq -r '.findings[] | select(.verdict == \"wrong\") | .id'"
+)]
+pub struct Doctor {
+    /// Exit status 0 also on a machine without any accelerator, as the CPU engine does all work there
+    #[arg(long)]
+    pub allow_software: bool,
+    /// Where to look.
+    #[command(flatten)]
+    pub root: Root,
+}
+
 /// The frame to put around a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
@@ -285,7 +331,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_command_line_panics(words in prop::collection::vec("(copy|crc|fill|compress|list|-[a-z]|--(size|device|pattern|level)(=.{0,8})?|.{0,12})", 0..8)) {
+        fn no_command_line_panics(words in prop::collection::vec("(copy|crc|fill|compress|list|doctor|-[a-z]|--(size|device|pattern|level)(=.{0,8})?|.{0,12})", 0..8)) {
             let _ = parse(std::iter::once("svala".to_owned()).chain(words));
         }
     }

@@ -47,6 +47,7 @@ mod compress;
 mod copy;
 mod crc;
 mod decompress;
+mod doctor;
 mod error;
 mod exit;
 mod fill;

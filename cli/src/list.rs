@@ -8,6 +8,7 @@ use serde_json::json;
 use svala::backend::{AddressMode, Capabilities, Kind};
 use svala_engine::{Operation, QueueName};
 
+use crate::args::List;
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::hardware::{self, Finding as Hardware};
@@ -47,7 +48,7 @@ impl From<&Capabilities> for Queue {
     }
 }
 
-pub(crate) fn run(session: &Session<'_>) -> Result<Finding, Trouble> {
+pub(crate) fn run(session: &Session<'_>, _args: &List) -> Result<Finding, Trouble> {
     let queues: Vec<Queue> = session.engine.capabilities().map(Queue::from).collect();
     let hardware = hardware::look();
     let snapshot = session.engine.snapshot();

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::report::Stats;
 use crate::stop::Stop;
 use crate::tally::Tally;
-use crate::{compare, compress, copy, crc, decompress, fill, list};
+use crate::{compare, compress, copy, crc, decompress, doctor, fill, list};
 
 /// What a command works with.
 pub(crate) struct Session<'a> {
@@ -29,10 +29,7 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// Prints `line` and a line's end, unless nothing is to be printed but the result as JSON, or nothing at all.
     pub(crate) fn say(&self, line: &[u8]) -> Result<(), Trouble> {
-        if self.common.quiet || self.common.json {
-            return Ok(());
-        }
-        print(line)
+        say(self.common, line)
     }
 
     /// As the options say, with these permission bits.
@@ -50,6 +47,22 @@ pub(crate) struct Finding {
     pub(crate) sync: Duration,
     /// The result for programs.
     pub(crate) fields: Value,
+}
+
+/// What a command found that needs no engine.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) exit: Exit,
+    /// The result for programs.
+    pub(crate) fields: Value,
+}
+
+/// As [`Session::say`], without one.
+pub(crate) fn say(common: &Common, line: &[u8]) -> Result<(), Trouble> {
+    if common.quiet || common.json {
+        return Ok(());
+    }
+    print(line)
 }
 
 /// Runs the program.
@@ -84,6 +97,9 @@ fn trace(verbose: u8) {
 
 fn run(args: &Args) -> Result<Exit, Trouble> {
     let Args { command, common } = args;
+    if let Command::Doctor(args) = command {
+        return answer(command, common, doctor::run(common, args)?);
+    }
     let stop = Stop::install()?;
     let engine = Engine::builder().device(common.device.clone()).faults(common.faults).open()?;
     let session = Session { engine, stop, progress: Progress::new(!common.quiet && !common.json), common };
@@ -103,6 +119,16 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
     Ok(finding.exit)
 }
 
+/// Prints the result of a command without an engine.
+fn answer(command: &Command, common: &Common, answer: Answer) -> Result<Exit, Trouble> {
+    let Answer { exit, fields } = answer;
+    if common.json {
+        let result = json!({ "command": command.name(), "exit": exit.code() });
+        print(merged([result, fields]).to_string().as_bytes())?;
+    }
+    Ok(exit)
+}
+
 async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, Trouble> {
     match command {
         Command::Copy(args) => copy::run(session, args).await,
@@ -111,12 +137,14 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Fill(args) => fill::run(session, args).await,
         Command::Compress(args) => compress::run(session, args).await,
         Command::Decompress(args) => decompress::run(session, args).await,
-        Command::List => list::run(session),
+        Command::List(args) => list::run(session, args),
+        // Answered before there was an engine.
+        Command::Doctor(_) => unreachable!("{} with an engine", command.name()),
     }
 }
 
 /// One object with the fields of all, in their order.
-fn merged(parts: [Value; 3]) -> Value {
+fn merged<const N: usize>(parts: [Value; N]) -> Value {
     let mut all = Map::new();
     for part in parts {
         if let Value::Object(fields) = part {

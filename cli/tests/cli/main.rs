@@ -1,8 +1,10 @@
 //! The command on real files, on the CPU and on the emulated devices, judged by other people's programs.
 
+mod machine;
 mod support;
 
 mod compression;
+mod doctor;
 mod endings;
 mod files;
 mod judges;

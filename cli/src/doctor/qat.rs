@@ -1,0 +1,68 @@
+//! QAT: virtual functions for a process, by vfio.
+
+use super::check::{Check, Group};
+use super::finding::Finding;
+use super::machine::Machine;
+use super::pci::{Function, Kind};
+
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        id: "qat_vfs",
+        group: Group::Qat,
+        title: "virtual functions",
+        required: false,
+        look: virtual_functions,
+    },
+    Check { id: "qat_vfio", group: Group::Qat, title: "vfio-pci", required: false, look: vfio },
+    Check { id: "qat_iommufd", group: Group::Qat, title: "iommufd", required: false, look: iommufd },
+];
+
+fn of_kind(machine: &Machine, kind: Kind) -> Vec<&Function> {
+    machine.functions().iter().filter(|function| function.kind == kind).collect()
+}
+
+fn virtual_functions(machine: &Machine) -> Finding {
+    let (whole, parts) = (of_kind(machine, Kind::Qat), of_kind(machine, Kind::QatVf));
+    if !parts.is_empty() {
+        let text = format!("{} of them; this version of svala does not drive them", parts.len());
+        return Finding::ok(text).saw(parts.iter().take(4).map(|one| one.evidence()));
+    }
+    let Some(first) = whole.first() else {
+        return Finding::not_needed("no QAT of the fourth generation or later");
+    };
+    let file = format!("{}/sriov_numvfs", first.directory());
+    Finding::wrong("there is a QAT and it has none", format!("echo 16 > {file}"))
+        .saw([first.evidence(), machine.read(&file).evidence()])
+}
+
+fn vfio(machine: &Machine) -> Finding {
+    let parts = of_kind(machine, Kind::QatVf);
+    let bound = |one: &&&Function| one.driver.as_deref().is_some_and(|driver| driver.contains("vfio"));
+    let Some(other) = parts.iter().find(|one| !bound(one)) else {
+        return match parts.first() {
+            Some(first) => Finding::ok("bound").saw([first.evidence()]),
+            None => Finding::not_needed("there is no virtual function of a QAT"),
+        };
+    };
+    Finding::wrong(
+        "not bound",
+        format!("modprobe vfio-pci; driverctl set-override {} vfio-pci", other.address),
+    )
+    .saw([other.evidence()])
+}
+
+fn iommufd(machine: &Machine) -> Finding {
+    const NODES: [&str; 2] = ["/dev/iommu", "/dev/vfio/devices"];
+    if of_kind(machine, Kind::QatVf).is_empty() {
+        return Finding::not_needed("there is no virtual function of a QAT");
+    }
+    let finding = if NODES.iter().all(|node| machine.exists(node)) {
+        Finding::ok("there")
+    } else {
+        Finding::wrong(
+            "not there",
+            "a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV (Linux 6.6); modprobe iommufd",
+        )
+    };
+    finding.saw(NODES.map(|node| machine.presence(node)))
+}
