@@ -60,15 +60,15 @@ struct Loan<S, D> {
 }
 
 impl<S, D> Loan<S, D> {
-    /// As the caller knows it, and whose operation it is.
+    /// As the caller knows it: the buffers tell which operation they are for.
     #[inline(always)]
-    fn lent(self, operation: Operation) -> Lent<S, D> {
-        match (operation, self) {
-            (Operation::Copy, Self { src: Some(src), dst: Some(dst), .. }) => Lent::Copy(src, dst),
-            (Operation::Fill, Self { dst: Some(dst), .. }) => Lent::Fill(dst),
-            (Operation::Compare, Self { src: Some(a), src2: Some(b), .. }) => Lent::Compare(a, b),
-            (Operation::Crc32c, Self { src: Some(src), .. }) => Lent::Crc32c(src),
-            (operation, _) => unreachable!("a member that does {operation} without its buffers"),
+    fn lent(self) -> Lent<S, D> {
+        match self {
+            Self { src: Some(src), dst: Some(dst), .. } => Lent::Copy(src, dst),
+            Self { src: Some(a), src2: Some(b), .. } => Lent::Compare(a, b),
+            Self { src: Some(src), .. } => Lent::Crc32c(src),
+            Self { dst: Some(dst), .. } => Lent::Fill(dst),
+            Self { .. } => unreachable!("a member without buffers"),
         }
     }
 }
@@ -79,10 +79,10 @@ struct Body<S, D> {
     lent: Vec<Loan<S, D>>,
     /// What the members do.
     operations: Operations,
-    /// Members without a result yet.
-    open: usize,
-    /// The last run did, and a member without a result is the queue's fault.
-    ended_well: bool,
+    /// Members with a result.
+    answered: usize,
+    /// Members, from the first, that were in a run that ended well: should one have no result, it is the queue's fault.
+    ran: usize,
     queue: QueueName,
 }
 
@@ -94,8 +94,8 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
             members: Vec::with_capacity(members_max),
             lent: Vec::with_capacity(members_max),
             operations: Operations::NONE,
-            open: 0,
-            ended_well: false,
+            answered: 0,
+            ran: 0,
             queue: QueueName::new("batch"),
         }))
     }
@@ -201,7 +201,7 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     /// A loan is in the first free place of `lent`, and `job`, if there is one, was made from it.
     #[inline]
     unsafe fn add(&mut self, job: Result<Job, Error>) -> Result<(), (Error, Loan<S, D>)> {
-        let Body { members, lent, operations, open, .. } = &mut *self.0;
+        let Body { members, lent, operations, answered, .. } = &mut *self.0;
         // SAFETY: the caller's contract: the next place holds a loan.
         unsafe { lent.set_len(lent.len() + 1) };
         let job = match job {
@@ -211,20 +211,24 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
                 None => unreachable!("a member whose buffers were not lent"),
             },
         };
-        let empty = if job.bytes() == 0 { job.empty_value() } else { None };
-        *open += usize::from(empty.is_none());
         *operations = operations.with(job.operation());
         // INVARIANT: the job was made from the buffers beside it.
-        members.push(Member { job, result: empty.map(|value| Ok(Done { bytes: 0, value })) });
+        members.push(Member { job, result: None });
+        if job.bytes() == 0
+            && let (Some(value), Some(member)) = (job.empty_value(), members.last_mut())
+        {
+            member.result = Some(Ok(Done { bytes: 0, value }));
+            *answered += 1;
+        }
         Ok(())
     }
 
-    /// Counts what is open after a run. One that ended well answers every member.
+    /// Counts what is answered after a run. One that ended well answers every member.
     fn settle(&mut self, ended_well: bool) {
-        self.0.ended_well = ended_well;
-        self.0.open = match ended_well {
-            true => 0,
-            false => self.0.members.iter().filter(|member| member.result.is_none()).count(),
+        let members = &self.0.members;
+        (self.0.answered, self.0.ran) = match ended_well {
+            true => (members.len(), members.len()),
+            false => (members.iter().filter(|member| member.result.is_some()).count(), self.0.ran),
         };
     }
 
@@ -232,11 +236,11 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     /// was never run says that the batch was closed before.
     #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = MemberOutcome<S, D>> {
-        let Body { members, lent, operations, open, ended_well, queue } = &mut *self.0;
-        *open = 0;
+        let Body { members, lent, operations, answered, ran, queue } = &mut *self.0;
         *operations = Operations::NONE;
-        let unanswered = std::mem::take(ended_well);
-        Drain { members: members.drain(..), lent: lent.drain(..), queue: *queue, unanswered }
+        *answered = 0;
+        let ran = std::mem::take(ran);
+        Drain { members: members.drain(..), lent: lent.drain(..), queue: *queue, ran }
     }
 }
 
@@ -245,8 +249,8 @@ struct Drain<'b, S, D> {
     members: std::vec::Drain<'b, Member>,
     lent: std::vec::Drain<'b, Loan<S, D>>,
     queue: QueueName,
-    /// A member without a result was run.
-    unanswered: bool,
+    /// Members to come that were in a run that ended well.
+    ran: usize,
 }
 
 impl<S, D> Drain<'_, S, D> {
@@ -256,7 +260,7 @@ impl<S, D> Drain<'_, S, D> {
             Some(Ok(done)) => Ok(done),
             _ => Err(why_not(member, queue, unanswered)),
         };
-        MemberOutcome { result, lent: loan.lent(member.job.operation()) }
+        MemberOutcome { result, lent: loan.lent() }
     }
 }
 
@@ -266,7 +270,9 @@ impl<S, D> Iterator for Drain<'_, S, D> {
     #[inline]
     fn next(&mut self) -> Option<MemberOutcome<S, D>> {
         let (member, loan) = (self.members.next()?, self.lent.next()?);
-        Some(Self::outcome(&member, loan, self.queue, self.unanswered))
+        let unanswered = self.ran != 0;
+        self.ran = self.ran.saturating_sub(1);
+        Some(Self::outcome(&member, loan, self.queue, unanswered))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -276,10 +282,10 @@ impl<S, D> Iterator for Drain<'_, S, D> {
     /// What `for_each` does: without an outcome ever being put down and picked up again.
     #[inline]
     fn fold<T, F: FnMut(T, MemberOutcome<S, D>) -> T>(self, init: T, mut fold: F) -> T {
-        let Self { members, lent, queue, unanswered } = self;
+        let Self { members, lent, queue, ran } = self;
         let mut folded = init;
-        for (member, loan) in members.as_slice().iter().zip(lent) {
-            folded = fold(folded, Self::outcome(member, loan, queue, unanswered));
+        for ((at, member), loan) in members.as_slice().iter().enumerate().zip(lent) {
+            folded = fold(folded, Self::outcome(member, loan, queue, at < ran));
         }
         folded
     }
@@ -314,7 +320,7 @@ impl Runtime {
     /// [`Error::Unsupported`] when no queue takes all its operations, and what the queue or the device said of
     /// the batch as a whole. A member's own failure is in the member.
     pub async fn run_batch<S: IoBuf, D: IoBufMut>(&self, mut batch: Batch<S, D>) -> Outcome<(), Batch<S, D>> {
-        if batch.0.open == 0 {
+        if batch.0.answered == batch.0.members.len() {
             let report = Report::new(Path::Software { reason: Reason::Empty });
             return Ok(Completed { value: (), report, buffers: batch });
         }
