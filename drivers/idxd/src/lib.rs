@@ -1,15 +1,18 @@
 //! svala driver for Intel DSA and IAA work queues.
 //!
 //! Turns jobs into descriptors, writes them to a portal, and reads what comes back. [`DsaQueue`] and [`IaaQueue`]
-//! implement [`svala::backend::Queue`] over any [`Portal`]; the portals of the emulated device are here
-//! ([`Emulated`]), those of real work queues (ENQCMD, MOVDIR64B, `write(2)`) are not yet.
+//! implement [`svala::backend::Queue`] over any [`Portal`]: that of an emulated device ([`Emulated`]), or of a real
+//! work queue ([`HardwareQueue`]) through `ENQCMD`, `MOVDIR64B` or `write(2)`. [`Sysfs`] finds the real ones.
 //!
 //! Completion records live in the flight of a slot, as atomics: no reference to plain memory a device writes
-//! exists, and this crate needs no unsafe code but for the promise of [`svala::backend::Queue`].
+//! exists. Unsafe code is in the promise of [`svala::backend::Queue`], and in the two instructions and the mapped
+//! page of a portal.
 
+mod cpu;
 mod device;
 mod dsa;
 mod emulated;
+mod hardware;
 mod iaa;
 mod node;
 mod portal;
@@ -18,11 +21,16 @@ mod sysfs;
 mod word;
 mod work_queue;
 
+pub use cpu::{Enqcmd, Movdir64b};
 pub use device::{Device, DeviceState, DeviceType, Engine, Group};
 pub use dsa::{DsaFlight, DsaQueue, DsaQueueConfig};
 pub use emulated::{Emulated, EmulatedConfig, EmulatedError, EmulatedPortal};
+pub use hardware::{HardwareOptions, HardwareQueue, OpenError};
 pub use iaa::{IaaFlight, IaaQueue, IaaQueueConfig};
 pub use node::DeviceNode;
-pub use portal::{Accepted, Credits, Portal};
+pub use portal::{
+    Accepted, Credits, EnqcmdPortal, HardwarePortal, Method, MethodChoice, Movdir64bPortal, NoWay, Portal,
+    WritePortal, WriteReason,
+};
 pub use sysfs::{Discovery, Problem, ProblemKind, Sysfs, SysfsError};
 pub use work_queue::{WorkQueue, WorkQueueMode, WorkQueueState, WorkQueueType};

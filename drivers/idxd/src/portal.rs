@@ -1,10 +1,21 @@
 //! Where descriptors go.
 
+mod enqcmd;
+mod hardware;
+mod movdir64b;
+mod page;
+mod write;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use idxd_emu::InstantPortal;
 use idxd_spec::Descriptor;
 use svala::backend::{Completion, Kind, Notifier};
+
+pub use enqcmd::EnqcmdPortal;
+pub use hardware::{HardwarePortal, Method, MethodChoice, NoWay, WriteReason};
+pub use movdir64b::Movdir64bPortal;
+pub use write::WritePortal;
 
 /// What a portal said to a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

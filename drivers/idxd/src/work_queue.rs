@@ -95,6 +95,8 @@ pub struct WorkQueue {
     pub clients: Option<u32>,
     /// Minor number of its device node, while it has one.
     pub cdev_minor: Option<u32>,
+    /// Where its device node is while the queue is enabled for processes.
+    pub node_path: PathBuf,
     /// Its device node, if there is one.
     pub node: Option<DeviceNode>,
     /// Attributes that are not there.

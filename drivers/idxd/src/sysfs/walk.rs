@@ -146,6 +146,7 @@ impl Sysfs {
             enqcmds_retries: from.number("enqcmds_retries"),
             clients: from.number("clients"),
             cdev_minor: from.number("cdev_minor"),
+            node_path: self.node_path(device.device_type, &part.name),
             node: None,
             missing: Vec::new(),
             problems: Vec::new(),
@@ -160,8 +161,7 @@ impl Sysfs {
 
     /// The queue's node, compared with the numbers in sysfs.
     fn node(&self, queue: &WorkQueue, major: Option<u32>, from: &mut Attributes) -> Option<DeviceNode> {
-        let path = self.node_path(queue.device_type, &queue.name);
-        let node = match DeviceNode::look(&path) {
+        let node = match DeviceNode::look(&queue.node_path) {
             Ok(node) => node?,
             Err(error) => {
                 from.problem("node", ProblemKind::os(&error));

@@ -153,7 +153,7 @@ impl Machine {
         self.set(&device("pasid_enabled"), 1);
         self.set(&device("clients"), 0);
         self.set(&device("cmd_status"), "0x0");
-        self.set(&device("errors"), vec!["00000000"; 8].join(","));
+        self.set(&device("errors"), ["00000000"; 8].join(","));
         self.set(&device("op_cap"), model.ops());
         self.set(&device("gen_cap"), if model.is_dsa() { "0x40915f0107" } else { "0x71f10901f0105" });
         self.set(&device("max_groups"), 4);
