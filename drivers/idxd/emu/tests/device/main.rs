@@ -5,6 +5,9 @@
 mod analytics;
 mod batches;
 mod checks;
+mod delta;
+mod dif;
+mod driver;
 mod fault_plan;
 mod faults;
 mod hostile;

@@ -2,44 +2,10 @@
 
 use idxd_emu::{DeviceConfig, FaultPlan, StopAt};
 use idxd_spec::{Completion, Descriptor, Flags, Status};
-use idxd_spec::{Resume, resume};
 use proptest::prelude::*;
 
+use crate::driver::{run_with_resume, touch};
 use crate::support::{Memory, PAGE, Rig, bytes};
-
-/// Runs a descriptor to its end as a driver would: resolves the fault by touching the page, submits the rest.
-fn run_with_resume(
-    rig: &Rig,
-    descriptor: Descriptor,
-    mut resolve: impl FnMut(&Completion),
-) -> (Completion, usize) {
-    let mut current = descriptor;
-    for parts in 1..200 {
-        let completion = rig.run(&current);
-        match resume(&current, &completion) {
-            Resume::Finished => return (completion, parts),
-            Resume::Rest(rest) => {
-                resolve(&completion);
-                current = rest;
-            }
-            Resume::Whole => resolve(&completion),
-            Resume::Impossible(reason) => panic!("{reason:?}: {completion:?}"),
-        }
-    }
-    panic!("no progress");
-}
-
-/// Touches the page of the fault address, in whichever of `memories` it lies.
-fn touch<'a>(memories: &'a [&'a Memory], len: usize) -> impl FnMut(&Completion) + 'a {
-    move |completion| {
-        let offset = |memory: &&&Memory| completion.fault_addr().wrapping_sub(memory.addr(0));
-        let memory =
-            memories.iter().find(|memory| offset(memory) < len as u64).expect("fault in one of ours");
-        let at = usize::try_from(offset(&memory)).unwrap();
-        let byte = memory.read(at, 1);
-        memory.write(at, &byte);
-    }
-}
 
 #[test]
 fn noop_completes() {
