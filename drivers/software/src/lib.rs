@@ -16,10 +16,12 @@ pub mod fill;
 pub mod frame;
 pub mod guard;
 pub mod inflate;
+pub mod numeric;
 pub mod pattern;
 pub mod populate_check;
 #[cfg(feature = "queue")]
 mod queue;
+pub mod scatter_gather;
 
 pub use bypass::Bypass;
 pub use compare::{first_difference, first_difference_from_pattern};

@@ -119,7 +119,7 @@ impl Device {
             Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
                 let block = narrow(numeric::block(descriptor));
                 // Whether part of a block counts is left to the device: this one counts it every other time.
-                let counted = if bytes % 2 == 0 { bytes } else { bytes - bytes % block };
+                let counted = if bytes.is_multiple_of(2) { bytes } else { bytes - bytes % block };
                 let entries = u16::try_from(bytes / block).expect("as many as there are");
                 done.with_sgl_completed(entries).with_bytes_completed(counted)
             }

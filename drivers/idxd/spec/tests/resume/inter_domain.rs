@@ -28,11 +28,11 @@ proptest! {
     }
 
     #[test]
-    fn inter_domain_fill_resumes(memory in memory(), pattern: u128, size in 1..3000u32, wide: bool, stops in stops()) {
+    fn inter_domain_fill_resumes(memory in memory(), pattern: u128, short: u64, size in 1..3000u32, wide: bool, stops in stops()) {
         let (to, handle) = (dst(7), IdptHandle(9));
         let fill = match wide {
             true => Descriptor::inter_domain_fill_16(pattern, to, size, handle),
-            false => Descriptor::inter_domain_fill(pattern as u64, to, size, handle),
+            false => Descriptor::inter_domain_fill(short, to, size, handle),
         };
         let (_, _, records) = both(&memory, fill, &stops);
         prop_assert!(handles_are_kept(&records));
