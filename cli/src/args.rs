@@ -222,6 +222,15 @@ pub struct Root {
 
 /// Show what there is.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
+#[command(
+    after_help = "The queues svala would use, best first; the emulated ones; the devices of the idxd driver as a tree of\n\
+    groups, engines and work queues, with who may open each; and what was found of hardware. 'svala doctor' says\n\
+    what keeps a device from being used.\n\n\
+    Examples:\n  \
+    svala list\n  \
+    svala list --device emulated\n  \
+    svala list --json | jq -r '.devices[].work_queues[] | select(.state == \"enabled\") | .name'"
+)]
 pub struct List {
     /// Where to look.
     #[command(flatten)]

@@ -22,13 +22,16 @@ mod report;
 use serde_json::json;
 use svala_idxd::{Device, WorkQueue};
 
+pub(crate) use cpu::has_flag;
+pub(crate) use machine::Machine;
+pub(crate) use pci::Kind;
+
 use crate::args::{Common, Doctor};
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::run::{Answer, say};
 use check::{Check, Group};
 use finding::Verdict;
-use machine::Machine;
 use report::{Line, Report};
 
 /// Tables of the machine, before what is looked at for each device and queue.

@@ -1,19 +1,8 @@
 //! What there is of hardware, and what there is not: looked up, never assumed.
 
-use std::fs;
-use std::path::Path;
-
 use serde::Serialize;
 
-/// Vendor of all of them.
-const INTEL: &str = "0x8086";
-/// PCI device numbers; Linux `drivers/dma/idxd/registers.h`.
-const DSA: &[&str] = &["0x0b25", "0x11fb", "0x1212"];
-const IAA: &[&str] = &["0x0cfe", "0x1216", "0xb02d", "0xfd2d"];
-/// QAT of the fourth generation and later, functions and virtual functions; Linux
-/// `drivers/crypto/intel/qat/qat_common/adf_accel_devices.h`.
-const QAT: &[&str] =
-    &["0x4940", "0x4941", "0x4942", "0x4943", "0x4944", "0x4945", "0x4946", "0x4947", "0x4948", "0x4949"];
+use crate::doctor::{Kind, Machine, has_flag};
 
 /// One thing that was looked for.
 #[derive(Debug, Serialize)]
@@ -25,63 +14,44 @@ pub(crate) struct Finding {
 }
 
 /// Looks for everything svala knows of.
-pub(crate) fn look() -> Vec<Finding> {
-    let flags = cpu_flags();
+pub(crate) fn look(machine: &Machine) -> Vec<Finding> {
     vec![
-        pci("DSA device", DSA),
-        pci("IAA device", IAA),
-        pci("QAT device", QAT),
-        entries("idxd work queues", "/dev/dsa", "/dev/iax"),
-        entries("idxd driver", "/sys/bus/dsa/devices", "/sys/bus/dsa/devices"),
-        entries("IOMMU", "/sys/class/iommu", "/sys/class/iommu"),
-        flag(&flags, "ENQCMD", "enqcmd", "submission to shared work queues"),
-        flag(&flags, "MOVDIR64B", "movdir64b", "submission to dedicated work queues"),
-        flag(&flags, "UMWAIT", "waitpkg", "waiting for a completion record"),
+        pci(machine, "DSA device", &[Kind::Dsa], ""),
+        pci(machine, "IAA device", &[Kind::Iaa], ""),
+        pci(machine, "QAT device", &[Kind::Qat, Kind::QatVf], "; not driven by this version"),
+        entries(machine, "idxd work queues", &["/dev/dsa", "/dev/iax"]),
+        entries(machine, "idxd driver", &["/sys/bus/dsa/devices"]),
+        entries(machine, "IOMMU", &["/sys/class/iommu"]),
+        flag(machine, "ENQCMD", "enqcmd", "submission to shared work queues"),
+        flag(machine, "MOVDIR64B", "movdir64b", "submission to dedicated work queues"),
+        flag(machine, "UMWAIT", "waitpkg", "waiting for a completion record"),
     ]
 }
 
-fn pci(name: &'static str, numbers: &[&str]) -> Finding {
-    const DEVICES: &str = "/sys/bus/pci/devices";
-    let read = |path: &Path, file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
-    let mut found: Vec<String> = fs::read_dir(DEVICES)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| read(&entry.path(), "vendor").trim() == INTEL)
-        .filter(|entry| numbers.contains(&read(&entry.path(), "device").trim()))
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    found.sort();
+fn pci(machine: &Machine, name: &'static str, kinds: &[Kind], note: &str) -> Finding {
+    let functions = machine.functions().iter().filter(|function| kinds.contains(&function.kind));
+    let found: Vec<_> = functions.map(|function| function.address.as_str()).collect();
     if found.is_empty() {
-        return Finding { name, found: false, detail: format!("no such PCI function in {DEVICES}") };
+        return Finding { name, found: false, detail: "no such PCI function in /sys/bus/pci/devices".into() };
     }
-    Finding { name, found: true, detail: format!("{}; not driven by this version", found.join(" ")) }
+    Finding { name, found: true, detail: format!("{}{note}", found.join(" ")) }
 }
 
-/// What is in either of two directories.
-fn entries(name: &'static str, first: &str, second: &str) -> Finding {
+/// What is in any of some directories.
+fn entries(machine: &Machine, name: &'static str, directories: &[&str]) -> Finding {
     let mut found = Vec::new();
-    for directory in if first == second { vec![first] } else { vec![first, second] } {
-        let names = fs::read_dir(directory).into_iter().flatten().flatten();
-        found.extend(names.map(|entry| entry.path().display().to_string()));
+    for directory in directories {
+        let names = machine.names(directory).unwrap_or_default();
+        found.extend(names.into_iter().map(|name| format!("{directory}/{name}")));
     }
-    found.sort();
     if found.is_empty() {
-        let places = if first == second { first.to_owned() } else { format!("{first} or {second}") };
-        return Finding { name, found: false, detail: format!("nothing in {places}") };
+        return Finding { name, found: false, detail: format!("nothing in {}", directories.join(" or ")) };
     }
     Finding { name, found: true, detail: found.join(" ") }
 }
 
-fn flag(flags: &str, name: &'static str, word: &str, purpose: &str) -> Finding {
-    let found = flags.split_ascii_whitespace().any(|flag| flag == word);
+fn flag(machine: &Machine, name: &'static str, word: &str, purpose: &str) -> Finding {
+    let found = has_flag(machine, word) == Some(true);
     let detail = if found { purpose.to_owned() } else { format!("CPU without it: {purpose}") };
     Finding { name, found, detail }
-}
-
-/// The flags of the first CPU.
-fn cpu_flags() -> String {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = cpus.lines().find(|line| line.starts_with("flags"));
-    line.and_then(|line| line.split_once(':')).map(|(_, flags)| flags.to_owned()).unwrap_or_default()
 }

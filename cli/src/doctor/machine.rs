@@ -157,6 +157,11 @@ impl Machine {
         }
     }
 
+    /// What the idxd driver shows; none if it is not there.
+    pub(crate) const fn discovery(&self) -> Option<&Discovery> {
+        self.discovery.as_ref()
+    }
+
     /// DSA and IAA devices, as the idxd driver shows them.
     pub(crate) fn devices(&self) -> &[Device] {
         self.discovery.as_ref().map_or(&[], |discovery| &discovery.devices)

@@ -9,5 +9,6 @@ mod endings;
 mod files;
 mod judges;
 mod limits;
+mod listing;
 mod refusals;
 mod statistics;
