@@ -1,0 +1,116 @@
+//! The conformance bodies on real work queues: the first of a DSA and the first of an IAA that can be opened.
+//!
+//! Never run on hardware yet. To run: `cargo test -p svala-idxd --test hardware -- --ignored --nocapture`.
+//! A test that is run without a queue fails, and says what was wrong with each.
+
+mod conformance;
+#[expect(dead_code, reason = "what only emulated devices are told to do")]
+mod support;
+
+use conformance::{batch, compression, memory};
+use support::{Faults, Setup};
+use svala::backend::{Capabilities, Queue};
+use svala::{FaultPolicy, Runtime};
+use svala_idxd::{Device, DeviceType, HardwareOptions, HardwareQueue, Sysfs, WorkQueue};
+
+/// The first queue of this kind that opens.
+fn first(
+    devices: &[Device],
+    device_type: DeviceType,
+) -> Result<(&Device, &WorkQueue, HardwareQueue), String> {
+    let mut reasons = String::new();
+    for device in devices.iter().filter(|device| device.device_type == device_type) {
+        for queue in device.work_queues.iter().filter(|queue| queue.is_enabled()) {
+            match HardwareQueue::open(device, queue, &HardwareOptions::default()) {
+                Ok(open) => return Ok((device, queue, open)),
+                Err(error) => reasons += &format!("\n  {error}"),
+            }
+        }
+    }
+    let name = device_type.name();
+    Err(format!("no {name} work queue of {} devices can be used:{reasons}", devices.len()))
+}
+
+fn capabilities(queue: &HardwareQueue) -> &Capabilities {
+    match queue {
+        HardwareQueue::Dsa(queue) => queue.capabilities(),
+        HardwareQueue::Iaa(queue) => queue.capabilities(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A runtime on one real queue; none if the queue cannot do what the policy needs.
+fn setup(device_type: DeviceType, faults: Faults) -> Option<Setup> {
+    let found = Sysfs::default().discover().unwrap_or_else(|error| panic!("{error}: {:?}", error));
+    let (device, queue, open) =
+        first(&found.devices, device_type).unwrap_or_else(|reason| panic!("{reason}"));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let version = device.version.unwrap_or_default();
+    println!("{} version {version:#x}, {queue} by {}, Linux {}", device.name, open.portal(), kernel.trim());
+    let seen = capabilities(&open);
+    if faults == Faults::BlockOnFault && !seen.block_on_fault {
+        println!("{queue} does not block on faults: not run with that policy");
+        return None;
+    }
+    let transfer_bytes_max = usize::try_from(seen.unsplit_bytes_max).expect("fits");
+    let builder = Runtime::builder().config(|config| {
+        config.faults = match faults {
+            Faults::Prefetch => FaultPolicy::Prefetch,
+            Faults::BlockOnFault => FaultPolicy::BlockOnFault,
+            _ => FaultPolicy::Resolve,
+        };
+    });
+    let builder = match open {
+        HardwareQueue::Dsa(queue) => builder.queue(queue),
+        HardwareQueue::Iaa(queue) => builder.queue(queue),
+        other => panic!("{other:?}"),
+    };
+    let runtime = builder.build().expect("a runtime needs a thread and an eventfd");
+    Some(Setup { runtime, faults, transfer_bytes_max })
+}
+
+fn everywhere(device_type: DeviceType, body: fn(&Setup)) {
+    for faults in [Faults::Resolve, Faults::Prefetch, Faults::BlockOnFault] {
+        if let Some(setup) = setup(device_type, faults) {
+            body(&setup);
+        }
+    }
+}
+
+/// A test for each body.
+macro_rules! on_hardware {
+    ($device_type:ident: $($name:ident = $body:path;)*) => {
+        $(
+            #[test]
+            #[ignore = "needs an enabled wq in /dev/dsa"]
+            fn $name() {
+                everywhere(DeviceType::$device_type, $body);
+            }
+        )*
+    };
+}
+
+on_hardware! {
+    Dsa:
+    copy_is_right_at_every_length_and_offset = memory::copy_lengths;
+    copy_of_cold_memory_is_right = memory::copy_cold;
+    jobs_larger_than_a_transfer_are_whole = memory::larger_than_a_transfer;
+    overlapping_copies_are_as_if_the_source_were_read_first = memory::overlapping;
+    fill_writes_the_pattern_from_its_first_byte = memory::fill;
+    compare_finds_the_first_difference = memory::compare;
+    crc32c_is_castagnoli_and_chains = memory::crc32c;
+    unmapped_memory_is_an_error_with_its_address = memory::unmapped;
+    read_only_memory_is_an_error_with_its_address = memory::read_only;
+    many_at_once_all_complete = memory::many_at_once;
+    batches_answer_for_each_member = batch::mixed;
+    a_batch_on_cold_memory_is_resumed = batch::cold;
+    a_bad_member_fails_alone = batch::bad_member;
+}
+
+on_hardware! {
+    Iax:
+    deflate_is_read_by_another_inflate = compression::deflate;
+    inflate_reads_small_windows_and_leaves_large_ones = compression::inflate;
+    compression_of_cold_memory_is_right = compression::cold;
+    output_that_does_not_fit_is_an_error_with_the_buffers = compression::output_full;
+}
