@@ -15,3 +15,4 @@ mod instant;
 mod operations;
 mod queues;
 mod support;
+mod tables;
