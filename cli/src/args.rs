@@ -84,7 +84,7 @@ impl Command {
 #[command(next_help_heading = "Common options")]
 pub struct Common {
     /// What does the work: auto (hardware if usable, else the CPU), software (the CPU), emulated (a DSA and an IAA
-    /// in software, page faults and all), or the path of a work queue such as /dev/dsa/wq0.0
+    /// in software, page faults and all), or a work queue: wq0.0, /dev/dsa/wq0.0
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
     /// What to do when a device meets a page that is not in memory: resolve (fetch it and what follows, go on),
@@ -109,6 +109,10 @@ pub struct Common {
     /// Say what happens inside, on standard error; twice for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Another machine's tree, with sys, proc, dev and boot, in the place of this one's: for tests, and for trees that
+    /// somebody sent
+    #[arg(long, global = true, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 /// Copy a file.
@@ -212,14 +216,6 @@ pub struct Decompress {
     pub format: InputFormat,
 }
 
-/// Another machine's tree in the place of this one's, for tests and for trees that somebody sent.
-#[derive(Clone, Debug, PartialEq, Eq, Group)]
-pub struct Root {
-    /// Directory with sys, proc, dev and boot
-    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
-    pub root: PathBuf,
-}
-
 /// Show what there is.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
@@ -231,11 +227,7 @@ pub struct Root {
     svala list --device emulated\n  \
     svala list --json | jq -r '.devices[].work_queues[] | select(.state == \"enabled\") | .name'"
 )]
-pub struct List {
-    /// Where to look.
-    #[command(flatten)]
-    pub root: Root,
-}
+pub struct List {}
 
 /// Say what is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
@@ -258,9 +250,6 @@ pub struct Doctor {
     /// Exit status 0 also on a machine without any accelerator, as the CPU engine does all work there
     #[arg(long)]
     pub allow_software: bool,
-    /// Where to look.
-    #[command(flatten)]
-    pub root: Root,
 }
 
 /// The frame to put around a stream.

@@ -40,7 +40,7 @@ const BEFORE: &[&[Check]] = &[cpu::CHECKS, kernel::CHECKS, iommu::CHECKS, device
 const AFTER: &[&[Check]] = &[process::CHECKS, qat::CHECKS];
 
 pub(crate) fn run(common: &Common, args: &Doctor) -> Result<Answer, Trouble> {
-    let report = examine(&Machine::new(&args.root.root));
+    let report = examine(&Machine::new(&common.root));
     let exit = exit(&report, args.allow_software);
     say(common, report.text(report::is_coloured()).trim_end().as_bytes())?;
     let fields = json!({

@@ -47,7 +47,7 @@ pub(crate) enum Trouble {
     #[error("standard output: {0}")]
     Stdout(#[source] io::Error),
     /// There is no such device.
-    #[error("device {0}")]
+    #[error("device {0}{hint}", hint = hint(.0))]
     Device(#[from] OpenError),
     /// Signals cannot be handled.
     #[error("signals: {0}")]
@@ -75,6 +75,11 @@ impl Trouble {
             _ => Exit::Trouble,
         }
     }
+}
+
+/// Who knows more.
+fn hint(error: &OpenError) -> &'static str {
+    if error.is_hardware() { " ('svala doctor' says what is missing)" } else { "" }
 }
 
 /// What the kernel said about a fault, where it said something.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::json;
 use svala_engine::{Device, Engine};
 
-use crate::args::List;
 use crate::doctor::Machine;
 use crate::error::Trouble;
 use crate::exit::Exit;
@@ -19,8 +18,8 @@ use crate::run::{Finding, Session};
 use crate::tally::Tally;
 use queues::Queue;
 
-pub(crate) fn run(session: &Session<'_>, args: &List) -> Result<Finding, Trouble> {
-    let machine = Machine::new(&args.root.root);
+pub(crate) fn run(session: &Session<'_>) -> Result<Finding, Trouble> {
+    let machine = Machine::new(&session.common.root);
     let device = device_name(session.engine.device());
     let queues: Vec<_> = session.engine.capabilities().map(Queue::from).collect();
     let emulated = emulated(&session.engine);

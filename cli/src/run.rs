@@ -1,11 +1,12 @@
 //! From the command line to the exit status.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use svala_engine::{Engine, block_on};
+use svala_engine::{Engine, Sysfs, block_on};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{self, Args, Command, Common};
@@ -101,7 +102,8 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
         return answer(command, common, doctor::run(common, args)?);
     }
     let stop = Stop::install()?;
-    let engine = Engine::builder().device(common.device.clone()).faults(common.faults).open()?;
+    let engine = Engine::builder().device(common.device.clone()).faults(common.faults);
+    let engine = engine.sysfs(sysfs(&common.root)).open()?;
     let session = Session { engine, stop, progress: Progress::new(!common.quiet && !common.json), common };
     let start = Instant::now();
     let found = block_on(dispatch(&session, command));
@@ -117,6 +119,11 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
         let _ = write!(io::stderr(), "{stats}");
     }
     Ok(finding.exit)
+}
+
+/// The idxd driver's tree under `root`.
+pub(crate) fn sysfs(root: &Path) -> Sysfs {
+    Sysfs::new(root.join("sys/bus/dsa"), root.join("dev"))
 }
 
 /// Prints the result of a command without an engine.
@@ -137,7 +144,7 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Fill(args) => fill::run(session, args).await,
         Command::Compress(args) => compress::run(session, args).await,
         Command::Decompress(args) => decompress::run(session, args).await,
-        Command::List(args) => list::run(session, args),
+        Command::List(_) => list::run(session),
         // Answered before there was an engine.
         Command::Doctor(_) => unreachable!("{} with an engine", command.name()),
     }

@@ -1,16 +1,16 @@
 //! The engine: a runtime with queues in it.
 
-use std::fs;
 use std::ops::Deref;
-use std::path::Path as FilePath;
 
 use idxd_emu::FaultPlan;
+use svala::backend::Kind;
 use svala::{Config, FaultPolicy, Faults, Path, Reason, Report, Runtime};
-use svala_idxd::{Emulated, EmulatedConfig};
+use svala_idxd::{Emulated, EmulatedConfig, HardwareQueue, Sysfs};
 use svala_software::{SoftwareConfig, SoftwareQueue};
 
 use crate::device::Device;
 use crate::error::OpenError;
+use crate::hardware;
 
 /// An engine about to be opened.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,7 @@ pub struct Builder {
     config: Option<Config>,
     plan: FaultPlan,
     cpu_threads: Option<usize>,
+    sysfs: Sysfs,
 }
 
 impl Builder {
@@ -56,6 +57,13 @@ impl Builder {
         self
     }
 
+    /// Where work queues are looked for; by default where the kernel has them.
+    #[must_use]
+    pub fn sysfs(mut self, sysfs: Sysfs) -> Self {
+        self.sysfs = sysfs;
+        self
+    }
+
     /// Opens the engine.
     ///
     /// # Errors
@@ -63,15 +71,8 @@ impl Builder {
     /// A device that does not exist or cannot be used, and what the system refuses.
     pub fn open(self) -> Result<Engine, OpenError> {
         let mut config = self.config.unwrap_or_default();
-        config.software_reason = match &self.device {
-            Device::Software => Reason::Asked,
-            Device::Path(path) => {
-                fs::metadata(path).map_err(|source| OpenError::Device { path: path.clone(), source })?;
-                return Err(OpenError::NotDriven { path: path.clone() });
-            }
-            Device::Auto if has_hardware(FilePath::new("/sys/bus/dsa/devices")) => Reason::NotDriven,
-            _ => Reason::NoDevice,
-        };
+        config.software_reason =
+            if self.device == Device::Software { Reason::Asked } else { Reason::NoDevice };
         let mut builder = Runtime::builder();
         if self.device == Device::Emulated {
             let emulated = |name: &str| EmulatedConfig {
@@ -82,6 +83,18 @@ impl Builder {
             builder =
                 builder.queue(Emulated::dsa(emulated("emu-dsa"))?).queue(Emulated::iaa(emulated("emu-iaa"))?);
         }
+        let queues = match &self.device {
+            Device::Path(path) => vec![hardware::open(&self.sysfs, path)?],
+            Device::Auto => hardware::open_any(&self.sysfs),
+            Device::Software | Device::Emulated => Vec::new(),
+        };
+        for queue in queues {
+            builder = match queue {
+                HardwareQueue::Dsa(queue) => builder.queue(queue),
+                HardwareQueue::Iaa(queue) => builder.queue(queue),
+                other => unreachable!("a queue of neither kind: {other:?}"),
+            };
+        }
         let mut software = SoftwareConfig::default();
         if let Some(threads) = self.cpu_threads {
             software.workers = threads;
@@ -91,11 +104,6 @@ impl Builder {
         tracing::debug!(device = ?self.device, "engine open");
         Ok(Engine { runtime, device: self.device })
     }
-}
-
-/// Whether the kernel's idxd driver has a device.
-fn has_hardware(devices: &FilePath) -> bool {
-    fs::read_dir(devices).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// A [`Runtime`] with queues in it, and operations on framed streams.
@@ -116,7 +124,8 @@ impl Engine {
 
     /// Why a stream is expanded on the CPU.
     pub(crate) fn stream_reason(&self) -> Reason {
-        if self.device == Device::Emulated { Reason::Stream } else { self.runtime.config().software_reason }
+        let offloads = self.runtime.capabilities().any(|queue| queue.kind != Kind::Software);
+        if offloads { Reason::Stream } else { self.runtime.config().software_reason }
     }
 
     /// The failure of an operation that never reached a queue.

@@ -18,12 +18,26 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// The file is there, but svala does not drive real work queues yet.
-    #[error("{}: hardware work queues are not driven yet; use auto, software or emulated", path.display())]
-    NotDriven {
+    /// Something is there, and it is no work queue of a DSA or IAA; or there is no queue of this name.
+    #[error("{}: not a work queue of a DSA or IAA; {}", path.display(), listed(known))]
+    NotAQueue {
         /// What was asked for.
         path: PathBuf,
+        /// Work queues that are enabled for processes.
+        known: Vec<String>,
     },
+    /// The kernel shows no work queues at all.
+    #[error("{}: no work queues: {}", path.display(), chain(source))]
+    NoDriver {
+        /// What was asked for.
+        path: PathBuf,
+        /// What was looked for.
+        #[source]
+        source: svala_idxd::SysfsError,
+    },
+    /// The work queue cannot be used.
+    #[error("{}", chain(.0))]
+    Hardware(#[source] svala_idxd::OpenError),
     /// The emulated device does not start.
     #[error("emulated device: {0}")]
     Emulated(#[from] svala_idxd::EmulatedError),
@@ -33,6 +47,39 @@ pub enum OpenError {
     /// The runtime does not start.
     #[error(transparent)]
     Runtime(#[from] svala::Error),
+}
+
+impl OpenError {
+    /// Whether it is about hardware, so that the machine's set-up may be at fault.
+    #[must_use]
+    pub const fn is_hardware(&self) -> bool {
+        matches!(
+            self,
+            Self::Device { .. } | Self::NotAQueue { .. } | Self::NoDriver { .. } | Self::Hardware(_)
+        )
+    }
+}
+
+fn listed(known: &[String]) -> String {
+    match known {
+        [] => "none is enabled for processes".into(),
+        known => format!("there are {}", known.join(" ")),
+    }
+}
+
+/// An error with its causes, none of them twice.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// Why a framed stream cannot be expanded.

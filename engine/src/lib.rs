@@ -23,6 +23,7 @@ mod engine;
 mod error;
 mod expand;
 mod guard;
+mod hardware;
 mod segments;
 
 pub use compress::{Compressed, Compression, compressed_bytes_max};
@@ -37,4 +38,5 @@ pub use svala::{
     IoBuf, IoBufMut, Job, Lent, Operation, Outcome, Path, QueueName, QueueSnapshot, Reason, Report,
     ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
 };
+pub use svala_idxd::Sysfs;
 pub use svala_software::{Format, FrameError};

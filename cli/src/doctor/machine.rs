@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use svala_idxd::{Device, Discovery, Sysfs, WorkQueue};
+use svala_idxd::{Device, Discovery, WorkQueue};
 
 use super::finding::Evidence;
 use super::kernel_config::KernelConfig;
@@ -76,7 +76,7 @@ impl Machine {
     pub(crate) fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            discovery: sysfs(root).discover().ok(),
+            discovery: crate::run::sysfs(root).discover().ok(),
             functions: OnceCell::new(),
             kernel_config: OnceCell::new(),
             identity: OnceCell::new(),
@@ -228,9 +228,4 @@ impl Machine {
     pub(crate) fn tried(&self, name: &str, attempt: impl FnOnce() -> Answer) -> Answer {
         if self.is_this() { attempt() } else { Answer::parse(self.read(&format!("/probe/{name}")).text()) }
     }
-}
-
-/// The idxd driver's tree under `root`.
-fn sysfs(root: &Path) -> Sysfs {
-    Sysfs::new(root.join("sys/bus/dsa"), root.join("dev"))
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use crate::machine::Machine;
 use crate::support::{DEVICES, Place};
 
 /// Every command that reads `path`, and what it complains about.
@@ -130,12 +131,67 @@ fn a_file_that_cannot_be_read_does_not_stop_the_others() {
 }
 
 #[test]
-fn devices_that_do_not_exist_or_are_not_driven_are_refused() {
+fn devices_that_do_not_exist_are_refused() {
     let place = place();
     place.trouble("/dev/dsa/wq99.99", ["crc", "good"], "device /dev/dsa/wq99.99: No such file");
-    place.trouble("/dev/null", ["crc", "good"], "not driven yet");
-    let output = place.svala("hardware").args(["crc", "good"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    for device in ["/dev/null", "wq99.99"] {
+        place.trouble(device, ["crc", "good"], &format!("device {device}: no"));
+        place.trouble(device, ["crc", "good"], "'svala doctor' says what is missing");
+    }
+    for device in ["hardware", "wq0", "wq0.x"] {
+        let output = place.svala(device).args(["crc", "good"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+/// Where the kernel shows the queue, the reason is its own.
+#[test]
+fn a_work_queue_that_cannot_be_used_is_refused_with_the_reason() {
+    let refused = |device: &str, damage: fn(&Machine), needle: &str| {
+        let machine = Machine::right();
+        damage(&machine);
+        let place = Place::new();
+        place.file("good", b"good");
+        let root = machine.root().to_str().unwrap();
+        place.trouble(device, ["crc", "good", "--root", root], needle);
+        place.trouble(device, ["crc", "good", "--root", root], "svala doctor");
+    };
+    refused("wq0.0", |machine| machine.dsa("state", "disabled"), "device dsa0: disabled (");
+    refused("wq0.0", |machine| machine.dsa("wq0.0/state", "disabled"), "device wq0.0: disabled (");
+    refused("wq0.0", |machine| machine.dsa("wq0.0/type", "kernel"), "wq0.0: of type kernel and not user");
+    refused("wq0.1", |machine| machine.dsa("pasid_enabled", "0"), "dsa0: user PASID is not enabled");
+    refused("wq1.0", |machine| machine.remove("dev/iax/wq1.0"), "dev/iax/wq1.0: not there");
+    refused("wq0.0", |_| (), "dev/dsa/wq0.0: not the device node of wq0.0");
+    refused("wq0.7", |_| (), "wq0.7: not a work queue of a DSA or IAA; there are wq0.0 wq0.1 wq1.0");
+    refused("/dev/null", |_| (), "/dev/null: not a work queue");
+    refused("wq0.0", |machine| machine.remove("sys/bus/dsa/devices"), "wq0.0: no work queues: ");
+}
+
+/// By the path of its node, whether the node is there or not, also by another name.
+#[test]
+fn a_work_queue_is_known_by_the_path_of_its_node() {
+    let machine = Machine::right();
+    machine.dsa("wq0.0/state", "disabled");
+    let root = machine.root().to_str().unwrap();
+    let place = Place::new();
+    place.file("good", b"good");
+    symlink(machine.at("dev/dsa/wq0.0"), place.at("queue")).unwrap();
+    for path in [machine.at("dev/dsa/wq0.0"), place.at("queue")] {
+        place.trouble(path.to_str().unwrap(), ["crc", "good", "--root", root], "wq0.0: disabled");
+    }
+    machine.remove("dev/dsa/wq0.0");
+    let path = machine.at("dev/dsa/wq0.0");
+    place.trouble(path.to_str().unwrap(), ["crc", "good", "--root", root], "wq0.0: disabled");
+}
+
+/// Hardware that cannot be used does not keep `auto` from working, on the CPU.
+#[test]
+fn auto_goes_on_without_a_queue_that_cannot_be_used() {
+    let machine = Machine::right();
+    let place = Place::new();
+    place.file("a", b"123456789");
+    let output = place.run("auto", ["crc", "a", "--root", machine.root().to_str().unwrap()]);
+    assert_eq!(String::from_utf8_lossy(&output), "e3069283  a\n");
 }
 
 #[test]
