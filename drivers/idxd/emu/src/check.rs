@@ -4,8 +4,10 @@
 //! here does not depend on a lenient device. The order is that of §5.4, where others are allowed too. [`form`] has the
 //! tables of flags and reserved bytes, [`field`](mod@field) what depends on values.
 
+mod domain;
 mod field;
 mod form;
+mod numeric;
 
 use idxd_spec::{Completion, Descriptor, Flags, Opcode, Status};
 
@@ -57,7 +59,7 @@ fn invalid_flags(descriptor: &Descriptor, form: &Form, context: Context, rules: 
         // Either notification will do (table 5-5).
         required -= Flags::REQUEST_COMPLETION;
     }
-    let mut invalid = (flags - allowed) | (required - flags);
+    let mut invalid = (flags - allowed) | (required - flags) | form::required_side(opcode, flags);
     if !allows_cache_control(opcode, flags, rules) {
         invalid |= flags & CACHE_CONTROL;
     }

@@ -111,6 +111,7 @@ impl<B: Bus> Run<'_, B> {
         self.model.counters.batches.add(1);
         let mut batch =
             Batch { failed: descriptor.flags().contains(Flags::BATCH_ERROR), abandoned: false, completed: 0 };
+        let (pasid, privileged) = (descriptor.pasid(), descriptor.privileged());
         let spans = [Span::read(Operand::SRC, descriptor.desc_list_addr())];
         let bytes = u64::from(descriptor.desc_count()) * Descriptor::SIZE as u64;
         let mut walk = Walk::new(self.model, &spans, bytes, true);
@@ -120,8 +121,9 @@ impl<B: Bus> Run<'_, B> {
             let addr = spans[0].addr.wrapping_add(piece.offset);
             self.model.bus.read(addr, list).map_err(|fault| Interrupted { done: 0, fault })?;
             let (members, _) = list.as_chunks::<{ Descriptor::SIZE }>();
-            let mut members: Vec<_> =
-                members.iter().map(|bytes| Descriptor::from_bytes(*bytes)).zip(0..).collect();
+            // Whose they are does not say the list (§8.1.1).
+            let member = |bytes| Descriptor::from_bytes(bytes).with_pasid(pasid).with_privileged(privileged);
+            let mut members: Vec<_> = members.iter().map(|bytes| member(*bytes)).zip(0..).collect();
             self.members(buffers, &mut members, &mut batch);
             Ok(if batch.abandoned { Flow::Halt(0) } else { Flow::Continue })
         });

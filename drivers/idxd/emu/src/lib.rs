@@ -39,6 +39,7 @@ mod instant;
 mod model;
 mod operation;
 mod page_request;
+mod permission_table;
 mod portal;
 mod record;
 mod rules;

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use idxd_spec::Descriptor;
+use idxd_spec::{Descriptor, PermissionEntry};
 use parking_lot::RwLock;
 
 use crate::doorbell::Doorbell;
 use crate::fault_plan::Plan;
 use crate::group::Group;
 use crate::page_request::{PageAnswer, PageRequests};
+use crate::permission_table::PermissionTable;
 use crate::portal::Submission;
 use crate::rules::Rules;
 use crate::software_error::{Origin, Register, SoftwareError};
@@ -33,6 +34,7 @@ pub struct Model<B> {
     pub(crate) doorbell: Doorbell,
     pub(crate) software_error: Register,
     pub(crate) queues: Vec<WorkQueue>,
+    pub(crate) permissions: PermissionTable,
     group: Group,
     pages: Option<Box<dyn PageRequests>>,
     hooks: RwLock<Arc<[Arc<Hook>]>>,
@@ -63,6 +65,7 @@ impl<B: Bus> Model<B> {
             counters: Counters::default(),
             doorbell: Doorbell::new(),
             software_error: Register::default(),
+            permissions: PermissionTable::new(capabilities.id_cap),
             group: Group::of_all(&queues),
             queues,
             pages: pages.filter(|_| config.prs),
@@ -135,6 +138,23 @@ impl<B: Bus> Model<B> {
         if let Some(queue) = self.queues.get(queue) {
             queue.set_enabled(enabled);
         }
+    }
+
+    /// An entry of the inter-domain permissions table; `None` if the device does not have so many.
+    pub fn permission_entry(&self, index: u16) -> Option<PermissionEntry> {
+        self.permissions.entry(index)
+    }
+
+    /// Writes an entry of the inter-domain permissions table, as the kernel does; what is read-only at the time stays
+    /// (DSA §9.2.29). `false` if the device does not have so many. All access PASIDs stand for the memory of the bus.
+    pub fn set_permission_entry(&self, index: u16, entry: &PermissionEntry) -> bool {
+        self.permissions.write(index, entry)
+    }
+
+    /// Makes the memory of `pasid` inaccessible to inter-domain operations, as an abort of that PASID does, or accessible
+    /// again: until then they end with status 0x2e.
+    pub fn revoke_space(&self, pasid: u32, revoked: bool) {
+        self.permissions.revoke(pasid, revoked);
     }
 
     /// Waits until a work queue has neither queued nor running descriptors (the Drain WQ command); `false` at the

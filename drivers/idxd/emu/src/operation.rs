@@ -6,8 +6,12 @@ mod compare;
 mod crc;
 mod delta;
 mod dif;
+mod domain;
+mod inter_domain;
 mod memory;
+mod numeric;
 mod piece;
+mod scatter_gather;
 
 use idxd_spec::{Completion, Descriptor, Flags, Opcode, Operand, Status};
 
@@ -54,6 +58,18 @@ pub(crate) fn run<B: Bus>(model: &Model<B>, buffers: &mut Buffers, descriptor: &
         | Opcode::DIF_UPDATE
         | Opcode::DIX_GENERATE => operation.dif(),
         Opcode::CACHE_FLUSH => operation.cache_flush(),
+        Opcode::TYPE_CONVERSION
+        | Opcode::REDUCE
+        | Opcode::REDUCE_DUALCAST
+        | Opcode::GATHER_REDUCE
+        | Opcode::GATHER_COPY
+        | Opcode::SCATTER_COPY
+        | Opcode::SCATTER_FILL => operation.numeric_or_list(),
+        Opcode::UPDATE_WINDOW => operation.update_window(),
+        Opcode::INTER_DOMAIN_COPY
+        | Opcode::INTER_DOMAIN_FILL
+        | Opcode::INTER_DOMAIN_COMPARE
+        | Opcode::INTER_DOMAIN_COMPARE_PATTERN => operation.inter_domain(),
         // What the checks let through and is not above does nothing but complete.
         _ => Completion::new(Status::SUCCESS),
     }

@@ -65,8 +65,22 @@ fn dsa_meaning(opcode: Opcode, status: Status) -> u64 {
     const FAULT: u64 = 1 << 2 | 0xff << 8;
     const BYTES_COMPLETED: u64 = 0xf << 4;
     const INVALID_FLAGS: u64 = 0x7 << 16;
-    let has_result =
-        matches!(opcode, Opcode::COMPARE | Opcode::COMPARE_PATTERN | Opcode::CREATE_DELTA | Opcode::BATCH);
+    const HANDLE: u64 = 0x3 << 16;
+    let has_result = matches!(
+        opcode,
+        Opcode::COMPARE
+            | Opcode::COMPARE_PATTERN
+            | Opcode::CREATE_DELTA
+            | Opcode::BATCH
+            | Opcode::TYPE_CONVERSION
+            | Opcode::REDUCE
+            | Opcode::REDUCE_DUALCAST
+            | Opcode::GATHER_REDUCE
+            | Opcode::INTER_DOMAIN_COMPARE
+            | Opcode::INTER_DOMAIN_COMPARE_PATTERN
+    );
+    let has_handle = (Opcode::TYPE_CONVERSION..=Opcode::SCATTER_FILL).contains(&opcode)
+        || (Opcode::INTER_DOMAIN_COPY..=Opcode::INTER_DOMAIN_COMPARE_PATTERN).contains(&opcode);
     let is_end = status.is_success() || status.is_page_fault() || status == Status::BATCH_FAILED;
     let mut meaning = STATUS;
     if status.is_page_fault() {
@@ -91,6 +105,11 @@ fn dsa_meaning(opcode: Opcode, status: Status) -> u64 {
     if status == Status::DIF_ERROR {
         meaning |= RESULT | BYTES_COMPLETED;
     }
+    let is_about_handle =
+        (Status::INTER_DOMAIN_HANDLE.0..=Status::INTER_DOMAIN_INACCESSIBLE.0).contains(&status.0);
+    if has_handle && (status.is_page_fault() || is_about_handle || status == Status::ALIGNMENT) {
+        meaning |= HANDLE;
+    }
     if status == Status::INVALID_FLAGS {
         meaning |= INVALID_FLAGS;
     }
@@ -103,7 +122,11 @@ fn result_bytes(opcode: Opcode) -> u64 {
     const CRC: u64 = 0xff << 16;
     const SRC_TAGS: u64 = 0xff << 16;
     const DST_TAGS: u64 = 0xff << 24;
+    const LIST_ENTRIES: u64 = 0x3 << 20;
     match opcode {
+        Opcode::GATHER_REDUCE | Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
+            LIST_ENTRIES
+        }
         Opcode::CREATE_DELTA => DELTA_SIZE,
         Opcode::CRC | Opcode::COPY_CRC => CRC,
         Opcode::DIF_CHECK | Opcode::DIF_STRIP => SRC_TAGS,

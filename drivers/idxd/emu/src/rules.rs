@@ -2,6 +2,7 @@
 //!
 //! The checks of a descriptor ask this and nothing else, so that they need neither registers nor locks.
 
+use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2, IdCap};
 use idxd_spec::{Descriptor, Flags, GenCap, OpCap, Opcode};
 
 use crate::capability::Capabilities;
@@ -19,8 +20,11 @@ pub(crate) struct Rules {
     /// Descriptors of one batch at most.
     pub(crate) batch_max: u32,
     /// Entries of one scatter-gather list at most; 0 where there are none.
-    #[expect(dead_code, reason = "for the scatter-gather operations")]
     pub(crate) list_entries_max: u32,
+    /// What the device can do across address spaces.
+    pub(crate) id_cap: IdCap,
+    /// What it can do with numbers and lists.
+    pub(crate) dsa_cap: (DsaCap0, DsaCap1, DsaCap2),
     /// Block-on-fault is not reserved.
     pub(crate) block_on_fault: bool,
     /// The third cache control flag is not reserved, as it was before version 3.
@@ -39,7 +43,9 @@ impl Rules {
             operations: capabilities.op_cap,
             transfer_bytes_max: queue.transfer_bytes_max,
             batch_max: queue.batch_max,
-            list_entries_max: 1 << 15,
+            list_entries_max: capabilities.dsa_cap.0.sgl_entries_max(),
+            id_cap: capabilities.id_cap,
+            dsa_cap: capabilities.dsa_cap,
             block_on_fault: queue.block_on_fault,
             cache_control_3: capabilities.version >= Version::V3,
             pasid_enabled: true,
@@ -60,6 +66,14 @@ impl Rules {
         let by_operation = match opcode {
             Opcode::BATCH => unless(cap.batch_continuation(), Flags::BATCH_ERROR),
             Opcode::DRAIN => unless(cap.drain_readback_addr(), readbacks),
+            Opcode::TYPE_CONVERSION | Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
+                let sides = Flags::ALTERNATE_SRC_PASID | Flags::ALTERNATE_DST_PASID;
+                unless(self.dsa_cap.0.crosses_domains(opcode), sides)
+            }
+            Opcode::REDUCE | Opcode::REDUCE_DUALCAST => {
+                unless(self.dsa_cap.0.crosses_domains(opcode), Flags::INTER_DOMAIN_SELECTOR)
+            }
+            Opcode::UPDATE_WINDOW => unless(self.id_cap.suppress_drain(), Flags::SUPPRESS_DRAIN),
             Opcode::FILL | Opcode::INTER_DOMAIN_FILL => unless(cap.fill_16(), Flags::PATTERN_16),
             Opcode::TRANSLATION_FETCH => unless(cap.translation_fetch_stride(), Flags::USE_STRIDE),
             Opcode::CRC | Opcode::COPY_CRC => unless(cap.crc64(), Flags::CRC64),
@@ -91,8 +105,10 @@ mod tests {
             (Opcode::BATCH, Flags::BATCH_ERROR),
             (Opcode::DRAIN, Flags::READBACK_ADDR_1_VALID | Flags::READBACK_ADDR_2_VALID),
         ] {
-            assert_eq!(first.unsupported_flags(opcode), flags, "{opcode}");
-            assert_eq!(second.unsupported_flags(opcode), Flags::empty(), "{opcode}");
+            // The third cache control flag is for the version after both.
+            let later = Flags::CACHE_CONTROL_3;
+            assert_eq!(first.unsupported_flags(opcode), flags | later, "{opcode}");
+            assert_eq!(second.unsupported_flags(opcode), later, "{opcode}");
         }
     }
 

@@ -216,7 +216,9 @@ impl<'a, B: Bus> Walk<'a, B> {
             if self.done < self.present_until {
                 return Ok(self.present_until - self.done);
             }
-            let wanted = (self.plan_limit() - self.done).min(LOOK_BYTES_MAX - LOOK_BYTES_MAX % self.unit);
+            // At least one unit, however large that is.
+            let look_max = (LOOK_BYTES_MAX - LOOK_BYTES_MAX % self.unit).max(self.unit);
+            let wanted = (self.plan_limit() - self.done).min(look_max);
             match self.look(wanted) {
                 (0, Some((span, addr))) => self.resolve(span, addr)?,
                 (present, _) => self.present_until = self.done + present,

@@ -94,6 +94,8 @@ impl Flags {
     pub const ALTERNATE_DST_PASID: Self = Self::from_bits_retain(1 << 17);
     /// Reduce, bit 16: the inter-domain selector is used. DSA §8.3.20, table 8-21.
     pub const INTER_DOMAIN_SELECTOR: Self = Self::from_bits_retain(1 << 16);
+    /// Reduce with dualcast, bit 17: traffic class B for destination 2. DSA §8.3.21, table 8-22.
+    pub const DST2_TC: Self = Self::from_bits_retain(1 << 17);
     /// Update window, bit 16: do not drain first. DSA §8.3.27, table 8-27.
     pub const SUPPRESS_DRAIN: Self = Self::from_bits_retain(1 << 16);
 

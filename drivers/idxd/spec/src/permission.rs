@@ -184,6 +184,27 @@ impl PermissionEntry {
         self
     }
 
+    /// What becomes of this entry when `new` is written over it. What is read-only while the entry is usable, or may be
+    /// updated by descriptors, stays; to change the rest of an entry, take both bits away first (table 9-10).
+    #[must_use]
+    pub fn overwritten(&self, new: &Self) -> Self {
+        let mut this = *new;
+        let (old_bits, new_bits) = (SUBMITTER.read(&self.bytes), SUBMITTER.read(&new.bytes));
+        if self.is_usable() || self.allows_update() {
+            let kind = 3 << TYPE_SHIFT;
+            SUBMITTER.write(&mut this.bytes, new_bits & !kind | old_bits & kind);
+            for range in [ACCESS.range(), WINDOW_BASE.range(), WINDOW_SIZE.range()] {
+                this.bytes[range.clone()].copy_from_slice(&self.bytes[range]);
+            }
+        }
+        if self.is_usable() {
+            let kept = !(USABLE | ALLOW_UPDATE);
+            SUBMITTER.write(&mut this.bytes, new_bits & !kept | old_bits & kept);
+            BITMAP_ADDR.write(&mut this.bytes, BITMAP_ADDR.read(&self.bytes));
+        }
+        this
+    }
+
     fn with_bit(mut self, field: Field<u32>, bit: u32, set: bool) -> Self {
         let others = field.read(&self.bytes) & !bit;
         field.write(&mut self.bytes, if set { others | bit } else { others });
@@ -356,6 +377,20 @@ mod tests {
         bytes[16..24].fill(0);
         let window = InvalidEntry::Window { base: 0x1234_5000, size: 0 };
         assert_eq!(PermissionEntry::from_bytes(bytes).check(), Err(window));
+    }
+
+    #[test]
+    fn entry_in_use_changes_only_in_what_is_not_read_only() {
+        let other = Window::Addresses(WindowRange::new(1, 1).unwrap());
+        let new =
+            PermissionEntry::new(7, Submitters::Bitmap(0x9000), Permissions::Read, other).with_usable(false);
+        assert_eq!(entry().overwritten(&new), entry().with_usable(false));
+        let updatable = entry().with_usable(false).with_update(true);
+        let overwritten = updatable.overwritten(&new);
+        assert_eq!((overwritten.access_pasid(), overwritten.window()), (0x54321, entry().window()));
+        assert_eq!(overwritten.as_bytes()[24..], new.as_bytes()[24..]);
+        assert!(!overwritten.allows_update() && overwritten.kind() == 0);
+        assert_eq!(entry().with_usable(false).overwritten(&new), new);
     }
 
     #[test]

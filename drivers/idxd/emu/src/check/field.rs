@@ -2,13 +2,14 @@
 
 use idxd_spec::{CreateDelta, Descriptor, DifFlags, Flags, Opcode, Status};
 
+use super::{domain, numeric};
 use crate::rules::Rules;
 
 /// Bytes of a data integrity field.
 const FIELD_LEN: u64 = 8;
 
 /// Where an operand begins and how long it is.
-type Extent = (u64, u64);
+pub(super) type Extent = (u64, u64);
 
 /// The error is the status to report.
 pub(super) fn check(descriptor: &Descriptor, rules: &Rules) -> Result<(), Status> {
@@ -16,7 +17,15 @@ pub(super) fn check(descriptor: &Descriptor, rules: &Rules) -> Result<(), Status
         Opcode::NOOP | Opcode::DRAIN => Ok(()),
         Opcode::BATCH => batch(descriptor, rules),
         Opcode::TRANSLATION_FETCH => translation_fetch(descriptor),
+        Opcode::TYPE_CONVERSION | Opcode::REDUCE | Opcode::REDUCE_DUALCAST | Opcode::GATHER_REDUCE => {
+            numeric::compute(descriptor, rules)
+        }
+        Opcode::GATHER_COPY | Opcode::SCATTER_COPY | Opcode::SCATTER_FILL => {
+            numeric::copies(descriptor, rules)
+        }
+        Opcode::UPDATE_WINDOW => domain::update_window(descriptor, rules),
         _ => {
+            domain::pasid(descriptor, rules)?;
             transfer_size(descriptor, rules)?;
             overlap(descriptor, rules)?;
             delta_size(descriptor, rules)?;
@@ -25,7 +34,7 @@ pub(super) fn check(descriptor: &Descriptor, rules: &Rules) -> Result<(), Status
     }
 }
 
-fn require(holds: bool, status: Status) -> Result<(), Status> {
+pub(super) fn require(holds: bool, status: Status) -> Result<(), Status> {
     if holds { Ok(()) } else { Err(status) }
 }
 
@@ -97,7 +106,7 @@ fn overlap(descriptor: &Descriptor, rules: &Rules) -> Result<(), Status> {
     require(is_apart, Status::OVERLAPPING_BUFFERS)
 }
 
-fn apart((a, a_len): Extent, (b, b_len): Extent) -> bool {
+pub(super) fn apart((a, a_len): Extent, (b, b_len): Extent) -> bool {
     !ranges_overlap(a, a_len, b, b_len)
 }
 

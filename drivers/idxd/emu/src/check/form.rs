@@ -39,7 +39,9 @@ impl Form {
         let (allowed, required, reserved) = Self::control(opcode)
             .or_else(|| Self::memory(opcode))
             .or_else(|| Self::checksum(opcode))
-            .or_else(|| Self::integrity(opcode))?;
+            .or_else(|| Self::integrity(opcode))
+            .or_else(|| Self::numeric(opcode))
+            .or_else(|| Self::inter_domain(opcode))?;
         Some(Self { allowed: allowed | ANY, required, reserved })
     }
 
@@ -100,6 +102,50 @@ impl Form {
         };
         Some(row)
     }
+
+    /// Reserved bytes are those of [`Descriptor::reserved_nonzero`]. Table 5-5 requires a record of none of them, §8.1.4
+    /// of every operation that has a result.
+    fn numeric(opcode: Opcode) -> Option<Row> {
+        let sides = Flags::ALTERNATE_SRC_PASID | Flags::ALTERNATE_DST_PASID;
+        let computes = COPIES | Flags::CHECK_RESULT | Flags::ADDR3_TC;
+        let fill = Flags::BLOCK_ON_FAULT | WRITES | Flags::ADDR3_TC | Flags::ALTERNATE_DST_PASID;
+        let row: Row = match opcode {
+            Opcode::TYPE_CONVERSION => (COPIES | Flags::CHECK_RESULT | sides, RECORD, &[]),
+            Opcode::REDUCE => (computes | Flags::INTER_DOMAIN_SELECTOR, RECORD, &[]),
+            Opcode::REDUCE_DUALCAST => {
+                (computes | Flags::INTER_DOMAIN_SELECTOR | Flags::DST2_TC, RECORD, &[])
+            }
+            Opcode::GATHER_REDUCE => (computes, RECORD, &[]),
+            Opcode::GATHER_COPY | Opcode::SCATTER_COPY => (COPIES | Flags::ADDR3_TC | sides, NONE, &[]),
+            Opcode::SCATTER_FILL => (fill, NONE, &[]),
+            _ => return None,
+        };
+        Some(row)
+    }
+
+    /// Of copy and compare one side is required, which [`required_side`] looks at.
+    fn inter_domain(opcode: Opcode) -> Option<Row> {
+        let sides = Flags::ALTERNATE_SRC_PASID | Flags::ALTERNATE_DST_PASID;
+        let (src, dst) = (Flags::ALTERNATE_SRC_PASID, Flags::ALTERNATE_DST_PASID);
+        let fill = Flags::BLOCK_ON_FAULT | WRITES | Flags::PATTERN_16 | dst;
+        let compares = READS | Flags::CHECK_RESULT;
+        let row: Row = match opcode {
+            Opcode::UPDATE_WINDOW => (Flags::SUPPRESS_DRAIN, NONE, &[]),
+            Opcode::INTER_DOMAIN_COPY => (COPIES | sides, NONE, &[]),
+            Opcode::INTER_DOMAIN_FILL => (fill, dst, &[]),
+            Opcode::INTER_DOMAIN_COMPARE => (compares | Flags::ADDR2_TC | sides, RECORD, &[]),
+            Opcode::INTER_DOMAIN_COMPARE_PATTERN => (compares | src, RECORD | src, &[]),
+            _ => return None,
+        };
+        Some(row)
+    }
+}
+
+/// Flags of which one is required and none is set (table 5-5).
+pub(super) fn required_side(opcode: Opcode, flags: Flags) -> Flags {
+    let sides = Flags::ALTERNATE_SRC_PASID | Flags::ALTERNATE_DST_PASID;
+    let needs_one = matches!(opcode, Opcode::INTER_DOMAIN_COPY | Opcode::INTER_DOMAIN_COMPARE);
+    if needs_one && !flags.intersects(sides) { sides } else { NONE }
 }
 
 /// Allowed flags, required flags, reserved bytes.
@@ -147,6 +193,7 @@ pub(super) fn has_reserved_bytes(descriptor: &Descriptor, form: &Form) -> bool {
         | Opcode::DIF_STRIP
         | Opcode::DIF_UPDATE
         | Opcode::DIX_GENERATE => has_reserved_dif_bits(descriptor.as_bytes()),
+        opcode if is_of_later_versions(opcode) => descriptor.reserved_nonzero().is_some(),
         _ => false,
     }
 }
@@ -155,4 +202,11 @@ pub(super) fn has_reserved_bytes(descriptor: &Descriptor, form: &Form) -> bool {
 /// destination.
 fn has_reserved_dif_bits(bytes: &[u8; Descriptor::SIZE]) -> bool {
     bytes[42] & 0xf0 != 0 || bytes[41] & 0x07 != 0
+}
+
+/// Numeric, scatter-gather and inter-domain operations.
+fn is_of_later_versions(opcode: Opcode) -> bool {
+    let numeric = Opcode::TYPE_CONVERSION..=Opcode::SCATTER_FILL;
+    numeric.contains(&opcode)
+        || (Opcode::UPDATE_WINDOW..=Opcode::INTER_DOMAIN_COMPARE_PATTERN).contains(&opcode)
 }
