@@ -3,11 +3,12 @@
 //! A record is a list of entries in ascending order. An entry has 10 bytes: an offset in units of 8 bytes, 16 bits,
 //! little-endian, and the 8 bytes of the second range that differ from the first. So a range has at most 512 KiB.
 //!
-//! Most of what is compared is equal. Blocks are compared by `memcmp`, lines of 64 bytes only in a block that differs,
-//! and words only in a line that differs; there every word is stored where the next entry goes, and the position moves
-//! on only if the word differs, which leaves no branch to mispredict.
+//! Most of what is compared is equal. Blocks are compared by `memcmp`, and only in a block that differs its lines of 64
+//! bytes, see `line`.
 //!
 //! Source: DSA §8.3.8, §8.3.9.
+
+mod line;
 
 use std::fmt;
 
@@ -24,8 +25,6 @@ const WORD_BYTES: usize = 8;
 const BLOCK_BYTES: usize = 4 << 10;
 /// Bytes compared at once in a block that differs.
 const LINE_BYTES: usize = 64;
-/// Bytes of record that the words of one line can take.
-const LINE_ENTRIES_BYTES: usize = LINE_BYTES / WORD_BYTES * ENTRY_BYTES;
 
 /// What [`create`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,20 +188,25 @@ impl Writer<'_> {
     }
 
     fn lines(&mut self, at: usize, first: &[u8], second: &[u8]) -> Result<(), usize> {
-        let (first_lines, first_tail) = first.as_chunks::<LINE_BYTES>();
-        let (second_lines, second_tail) = second.as_chunks::<LINE_BYTES>();
-        for (index, (first, second)) in first_lines.iter().zip(second_lines).enumerate() {
-            if first == second {
-                continue;
-            }
-            let at = at + index * LINE_BYTES;
-            match self.record[self.used..].first_chunk_mut::<LINE_ENTRIES_BYTES>() {
-                Some(room) => self.used += line(self.start + at, first, second, room),
-                None => self.words(at, first, second)?,
-            }
+        let (mut first_lines, first_tail) = first.as_chunks();
+        let (mut second_lines, second_tail) = second.as_chunks();
+        let mut at = at;
+        loop {
+            let done =
+                line::append(self.start + at, first_lines, second_lines, &mut self.record[self.used..]);
+            self.used += done.record_bytes;
+            at += done.lines * LINE_BYTES;
+            (first_lines, second_lines) = (&first_lines[done.lines..], &second_lines[done.lines..]);
+            // The record may end in the words of the next line.
+            let (Some((first, firsts)), Some((second, seconds))) =
+                (first_lines.split_first(), second_lines.split_first())
+            else {
+                return self.words(at, first_tail, second_tail);
+            };
+            self.words(at, first, second)?;
+            at += LINE_BYTES;
+            (first_lines, second_lines) = (firsts, seconds);
         }
-        let tail_at = at + first.len() - first_tail.len();
-        self.words(tail_at, first_tail, second_tail)
     }
 
     /// Word by word, where the record may end.
@@ -220,27 +224,6 @@ impl Writer<'_> {
         }
         Ok(())
     }
-}
-
-/// Writes the entries of one line, and says how many bytes they take.
-#[inline]
-fn line(
-    at: usize,
-    first: &[u8; LINE_BYTES],
-    second: &[u8; LINE_BYTES],
-    room: &mut [u8; LINE_ENTRIES_BYTES],
-) -> usize {
-    let (first, _) = first.as_chunks::<WORD_BYTES>();
-    let (second, _) = second.as_chunks::<WORD_BYTES>();
-    let mut used = 0;
-    for (index, (first, second)) in first.iter().zip(second).enumerate() {
-        // At most 7 entries are there: the eighth still has room.
-        if let Some(room) = room[used..].first_chunk_mut() {
-            entry(at + index * WORD_BYTES, second, room);
-        }
-        used += usize::from(first != second) * ENTRY_BYTES;
-    }
-    used
 }
 
 /// `at` is below [`RANGE_BYTES_MAX`]: [`create_at`] has checked where the range ends.

@@ -39,24 +39,52 @@ impl Field {
 /// Computes guards of blocks of one size.
 ///
 /// A CRC is linear: a seed other than 0 adds to the result what it leaves behind as many zeros as the block has bytes,
-/// which is a constant of the block size.
+/// which is a constant of the block size. And zeros in front change nothing where the seed is 0: so a small block goes
+/// through an aligned buffer, with zeros before it up to a whole number of the stretches the CRC is fastest on. Blocks
+/// with fields behind them lie 8 bytes off every other time, which costs more than twice the time of the CRC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guard {
     inverted: u16,
+    aligned: Option<Aligned>,
 }
+
+/// Bytes the CRC takes at once, and their alignment.
+const STRETCH_BYTES: usize = 128;
+/// The largest block that is copied for its CRC: beyond, the copy costs more than it saves.
+const SMALL_BYTES: usize = 520;
+
+/// Room for a small block; the zeros in front of it stay.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(128))]
+struct Aligned([u8; SMALL_BYTES.next_multiple_of(STRETCH_BYTES)]);
 
 impl Guard {
     pub(super) fn new(format: Format) -> Self {
         let seed = if format.invert_crc_seed { seed_behind(format.block_size) } else { 0 };
         let result = if format.invert_crc_result { u16::MAX } else { 0 };
-        Self { inverted: seed ^ result }
+        Self { inverted: seed ^ result, aligned: None }
     }
 
-    #[inline]
-    pub(super) fn of(self, block: &[u8]) -> u16 {
+    /// `block` has the size of the format.
+    #[inline(always)]
+    pub(super) fn of(&mut self, block: &[u8]) -> u16 {
+        let len = block.len();
+        let is_direct = len > SMALL_BYTES
+            || len.is_multiple_of(STRETCH_BYTES) && block.as_ptr().addr().is_multiple_of(16);
+        let block = if is_direct { block } else { self.padded(block) };
         #[expect(clippy::cast_possible_truncation, reason = "a 16-bit CRC in 64 bits")]
         let crc = crc_fast::checksum(Crc16T10Dif, block) as u16;
         crc ^ self.inverted
+    }
+
+    /// Apart, so that the way past it stays short.
+    #[inline(never)]
+    fn padded(&mut self, block: &[u8]) -> &[u8] {
+        let Aligned(room) = self.aligned.get_or_insert(Aligned([0; _]));
+        let padded = &mut room[..block.len().next_multiple_of(STRETCH_BYTES)];
+        let zeros = padded.len() - block.len();
+        padded[zeros..].copy_from_slice(block);
+        padded
     }
 }
 

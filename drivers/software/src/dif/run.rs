@@ -11,7 +11,7 @@ use super::{BlockSize, DestinationFields, Error, FIELD_BYTES, Format, Mismatch, 
 pub fn check(format: Format, checks: SourceChecks, tags: &mut Tags, src: &[u8]) -> Result<(), Error> {
     let unit = format.block_size.bytes_with_field();
     whole_blocks(src, unit)?;
-    let guard = Guard::new(format);
+    let mut guard = Guard::new(format);
     for (index, block) in src.chunks_exact(unit).enumerate() {
         let (data, field) = split(block, format.block_size);
         accept(index, checks.verify(field, tags, || guard.of(data)))?;
@@ -34,7 +34,7 @@ pub fn insert(
 ) -> Result<(), Error> {
     let (unit, dst_unit) = (format.block_size.bytes(), format.block_size.bytes_with_field());
     same_blocks(src, unit, dst, dst_unit)?;
-    let guard = Guard::new(format);
+    let mut guard = Guard::new(format);
     for (data, block) in src.chunks_exact(unit).zip(dst.chunks_exact_mut(dst_unit)) {
         let (copied, field) = block.split_at_mut(unit);
         field.copy_from_slice(&DestinationFields::field(tags, guard.of(data)).to_bytes());
@@ -59,7 +59,7 @@ pub fn strip(
 ) -> Result<(), Error> {
     let (unit, dst_unit) = (format.block_size.bytes_with_field(), format.block_size.bytes());
     same_blocks(src, unit, dst, dst_unit)?;
-    let guard = Guard::new(format);
+    let mut guard = Guard::new(format);
     for (index, (block, copied)) in src.chunks_exact(unit).zip(dst.chunks_exact_mut(dst_unit)).enumerate() {
         let (data, field) = split(block, format.block_size);
         accept(index, checks.verify(field, tags, || guard.of(data)))?;
@@ -85,7 +85,7 @@ pub fn update(
 ) -> Result<(), Error> {
     let unit = format.block_size.bytes_with_field();
     same_blocks(src, unit, dst, unit)?;
-    let guard = Guard::new(format);
+    let mut guard = Guard::new(format);
     for (index, (block, updated)) in src.chunks_exact(unit).zip(dst.chunks_exact_mut(unit)).enumerate() {
         let (data, field) = split(block, format.block_size);
         let mut computed = None;
@@ -114,7 +114,7 @@ pub fn dix_generate(
 ) -> Result<(), Error> {
     let unit = format.block_size.bytes();
     same_blocks(src, unit, dst, FIELD_BYTES)?;
-    let guard = Guard::new(format);
+    let mut guard = Guard::new(format);
     for (data, field) in src.chunks_exact(unit).zip(dst.chunks_exact_mut(FIELD_BYTES)) {
         field.copy_from_slice(&DestinationFields::field(tags, guard.of(data)).to_bytes());
         tags.advance(fields.ref_tag_kind, fields.app_tag_kind);
