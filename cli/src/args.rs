@@ -58,7 +58,8 @@ pub enum Command {
     /// Expand a compressed file, and check its checksum
     Decompress(Decompress),
     /// Show the queues of the chosen device, and what hardware there is and is not
-    List(List),
+    #[command(after_help = LIST_HELP)]
+    List,
     /// Say what an accelerator needs here, how each of these stands, and what mends it
     Doctor(Doctor),
 }
@@ -73,7 +74,7 @@ impl Command {
             Self::Fill(_) => "fill",
             Self::Compress(_) => "compress",
             Self::Decompress(_) => "decompress",
-            Self::List(_) => "list",
+            Self::List => "list",
             Self::Doctor(_) => "doctor",
         }
     }
@@ -216,18 +217,13 @@ pub struct Decompress {
     pub format: InputFormat,
 }
 
-/// Show what there is.
-#[derive(Clone, Debug, PartialEq, Eq, Group)]
-#[command(
-    after_help = "The queues svala would use, best first; the emulated ones; the devices of the idxd driver as a tree of\n\
+const LIST_HELP: &str = "The queues svala would use, best first; the emulated ones; the devices of the idxd driver as a tree of\n\
     groups, engines and work queues, with who may open each; and what was found of hardware. 'svala doctor' says\n\
     what keeps a device from being used.\n\n\
     Examples:\n  \
     svala list\n  \
     svala list --device emulated\n  \
-    svala list --json | jq -r '.devices[].work_queues[] | select(.state == \"enabled\") | .name'"
-)]
-pub struct List {}
+    svala list --json | jq -r '.devices[].work_queues[] | select(.state == \"enabled\") | .name'";
 
 /// Say what is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]

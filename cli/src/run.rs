@@ -144,7 +144,7 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Fill(args) => fill::run(session, args).await,
         Command::Compress(args) => compress::run(session, args).await,
         Command::Decompress(args) => decompress::run(session, args).await,
-        Command::List(_) => list::run(session),
+        Command::List => list::run(session),
         // Answered before there was an engine.
         Command::Doctor(_) => unreachable!("{} with an engine", command.name()),
     }

@@ -29,21 +29,20 @@ struct Standing {
 
 /// Whether the kernel lists `word` among the flags of the first CPU; none if there is no list.
 pub(crate) fn has_flag(machine: &Machine, word: &str) -> Option<bool> {
-    flags(machine).map(|flags| flags.split_ascii_whitespace().any(|flag| flag == word))
+    machine.cpu_flags().map(|flags| flags.split_ascii_whitespace().any(|flag| flag == word))
 }
 
 /// What the list says about `word`.
 pub(crate) fn flag_evidence(machine: &Machine, word: &str) -> Evidence {
-    let fact = machine.read(CPUINFO);
-    let found = has_flag(machine, word);
-    fact.showing(match found {
-        Some(true) => format!("flags with {word}"),
-        Some(false) => format!("flags without {word}"),
-        None => "no flags".to_owned(),
-    })
+    match has_flag(machine, word) {
+        Some(true) => Evidence::new(CPUINFO, format!("flags with {word}")),
+        Some(false) => Evidence::new(CPUINFO, format!("flags without {word}")),
+        None => machine.read(CPUINFO).showing("no flags"),
+    }
 }
 
-fn flags(machine: &Machine) -> Option<String> {
+/// The flags of the first CPU.
+pub(crate) fn read_flags(machine: &Machine) -> Option<String> {
     let cpus = machine.read(CPUINFO).value.ok()?;
     let line = cpus.lines().find(|line| line.starts_with("flags"))?;
     Some(line.split_once(':')?.1.to_owned())

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use svala_idxd::{Device, Discovery, WorkQueue};
 
+use super::cpu;
 use super::finding::Evidence;
 use super::kernel_config::KernelConfig;
 use super::pci::{self, Function};
@@ -32,6 +33,8 @@ pub(crate) struct Machine {
     functions: OnceCell<Vec<Function>>,
     kernel_config: OnceCell<KernelConfig>,
     identity: OnceCell<Identity>,
+    /// A large file on a large machine: read once.
+    cpu_flags: OnceCell<Option<String>>,
     /// What opening each queue came to: each is opened once.
     opened: RefCell<BTreeMap<String, Answer>>,
 }
@@ -80,6 +83,7 @@ impl Machine {
             functions: OnceCell::new(),
             kernel_config: OnceCell::new(),
             identity: OnceCell::new(),
+            cpu_flags: OnceCell::new(),
             opened: RefCell::default(),
         }
     }
@@ -186,6 +190,11 @@ impl Machine {
     pub(crate) fn kernel_config(&self) -> &KernelConfig {
         self.kernel_config
             .get_or_init(|| KernelConfig::read(self, self.read("/proc/sys/kernel/osrelease").text()))
+    }
+
+    /// The flags of the first CPU, as the kernel lists them.
+    pub(crate) fn cpu_flags(&self) -> Option<&str> {
+        self.cpu_flags.get_or_init(|| cpu::read_flags(self)).as_deref()
     }
 
     /// Who this process is.
