@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::address::{Access, VirtAddr};
+use crate::dif::DifMismatch;
 use crate::job::{Done, Job, Operands, Operations};
 use crate::path::{Path, QueueName, Reason};
 
@@ -213,10 +214,17 @@ pub enum Failure {
         /// Room there was, in bytes.
         bytes_max: u64,
     },
-    /// The compressed stream is broken.
+    /// The compressed stream, or the delta record, is broken.
     Corrupt {
         /// Input offset, in bytes.
         offset: u64,
+    },
+    /// A data integrity field does not match.
+    Dif {
+        /// The block, from 0.
+        block: u64,
+        /// What of its field.
+        mismatch: DifMismatch,
     },
     /// The compressed stream ends too early.
     Truncated {

@@ -38,6 +38,16 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering, fence};
 use line::{Joined, Line};
 use turn::Turn;
 
+/// Operations whose queue depends on more than what the operation is.
+const CHOSEN_WITH_CARE: [Operation; 6] = [
+    Operation::Deflate,
+    Operation::Inflate,
+    Operation::Dualcast,
+    Operation::CreateDelta,
+    Operation::ApplyDelta,
+    Operation::DixGenerate,
+];
+
 /// What wakes and drops one round of reaping may leave to do with the list unlocked.
 const AFTER_MAX: usize = 16;
 
@@ -117,9 +127,7 @@ impl Channel {
             index,
             any: match capabilities.kind {
                 Kind::Hardware => Operations::NONE,
-                Kind::Emulated | Kind::Software => {
-                    capabilities.operations.without(Operation::Deflate).without(Operation::Inflate)
-                }
+                Kind::Emulated | Kind::Software => capabilities.operations.without_any_of(&CHOSEN_WITH_CARE),
             },
             path,
             capabilities,

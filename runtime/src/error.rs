@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::address::{Access, VirtAddr};
 use crate::backend::Failure;
+use crate::dif::DifMismatch;
 use crate::job::Operation;
 use crate::path::QueueName;
 use crate::report::Report;
@@ -29,6 +30,38 @@ pub enum Error {
         first: u64,
         /// Bytes of the second.
         second: u64,
+    },
+    /// A length that has to be whole units is not.
+    #[error("{operation}: {bytes} bytes are not a multiple of {unit}")]
+    Units {
+        /// What was asked.
+        operation: Operation,
+        /// Bytes there are.
+        bytes: u64,
+        /// Bytes of a unit.
+        unit: u64,
+    },
+    /// More than the operation can work on.
+    #[error("{operation}: {bytes} bytes are more than {bytes_max}")]
+    TooLong {
+        /// What was asked.
+        operation: Operation,
+        /// Bytes there are.
+        bytes: u64,
+        /// Most there may be.
+        bytes_max: u64,
+    },
+    /// A data integrity field is not what it should be.
+    #[error("{queue}: {operation}: block {block} does not match: {mismatch}")]
+    Dif {
+        /// The queue.
+        queue: QueueName,
+        /// What was asked.
+        operation: Operation,
+        /// The block, from 0.
+        block: u64,
+        /// What of its field.
+        mismatch: DifMismatch,
     },
     /// A batch holds all it can.
     #[error("batch holds its {members_max} members already")]
@@ -122,8 +155,8 @@ pub enum Error {
         /// Room there was, in bytes.
         bytes_max: u64,
     },
-    /// The compressed stream is broken.
-    #[error("{operation}: corrupt stream at byte {offset}")]
+    /// The compressed stream, or the delta record, is broken.
+    #[error("{operation}: corrupt input at byte {offset}")]
     Corrupt {
         /// What was asked.
         operation: Operation,
@@ -185,6 +218,7 @@ impl Error {
             Failure::Nonsense { what, record } => Self::Nonsense { queue, operation, what, record },
             Failure::OutputFull { bytes_max } => Self::OutputFull { operation, bytes_max },
             Failure::Corrupt { offset } => Self::Corrupt { operation, offset },
+            Failure::Dif { block, mismatch } => Self::Dif { queue, operation, block, mismatch },
             Failure::Truncated { len } => Self::Truncated { operation, len },
             Failure::Stream => Self::Stream { queue, operation },
             Failure::Vanished { addr } => Self::Vanished { operation, addr },

@@ -3,113 +3,15 @@
 //! A [`Job`] holds addresses and nothing that owns them; the slot that carries the job owns the memory. Drivers
 //! turn jobs into descriptors (or function calls) and may split them; nothing here knows a device.
 
-use std::fmt;
+mod kind;
+mod value;
 
-use crate::address::{Access, Span, VirtAddr};
+pub use kind::{Operation, Operations};
+pub use value::{Done, Value};
 
-/// The kinds of operation, for capabilities, counters and messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum Operation {
-    /// Copy memory.
-    Copy,
-    /// Write a repeated 8-byte pattern.
-    Fill,
-    /// Find the first difference of two ranges.
-    Compare,
-    /// CRC-32C of a range.
-    Crc32c,
-    /// Make a raw deflate segment.
-    Deflate,
-    /// Expand a raw deflate stream.
-    Inflate,
-}
-
-impl Operation {
-    /// Every kind there is.
-    pub const ALL: [Self; 6] =
-        [Self::Copy, Self::Fill, Self::Compare, Self::Crc32c, Self::Deflate, Self::Inflate];
-
-    /// The word used in messages, counters and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Fill => "fill",
-            Self::Compare => "compare",
-            Self::Crc32c => "crc32c",
-            Self::Deflate => "deflate",
-            Self::Inflate => "inflate",
-        }
-    }
-
-    const fn bit(self) -> u32 {
-        1 << self as u8
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A set of [`Operation`]s.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Operations(u32);
-
-impl Operations {
-    /// The empty set.
-    pub const NONE: Self = Self(0);
-
-    /// The set with `operation` in it as well.
-    #[must_use]
-    pub const fn with(self, operation: Operation) -> Self {
-        Self(self.0 | operation.bit())
-    }
-
-    /// The set without `operation`.
-    #[must_use]
-    pub const fn without(self, operation: Operation) -> Self {
-        Self(self.0 & !operation.bit())
-    }
-
-    /// Every operation.
-    pub const fn all() -> Self {
-        let mut set = Self::NONE;
-        let mut i = 0;
-        while i < Operation::ALL.len() {
-            set = set.with(Operation::ALL[i]);
-            i += 1;
-        }
-        set
-    }
-
-    /// Whether `operation` is in the set.
-    pub const fn contains(self, operation: Operation) -> bool {
-        self.0 & operation.bit() != 0
-    }
-
-    /// The first of `wanted` that is not in the set.
-    pub fn first_missing(self, wanted: Self) -> Option<Operation> {
-        if wanted.0 & !self.0 == 0 {
-            return None;
-        }
-        Self(wanted.0 & !self.0).iter().next()
-    }
-
-    /// The members, in the order of [`Operation::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Operation> {
-        Operation::ALL.into_iter().filter(move |operation| self.contains(*operation))
-    }
-}
-
-impl fmt::Debug for Operations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter()).finish()
-    }
-}
+use crate::address::{Access, PAGE_BYTES, Span, VirtAddr};
+use crate::crc::{Crc, CrcKind};
+use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
 
 /// Which checksum of the uncompressed bytes a deflate or inflate job computes on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -130,6 +32,10 @@ pub enum Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Job {
+    /// Does nothing but complete.
+    Noop,
+    /// Completes when all that the queue was given before is done.
+    Drain,
     /// Copies `len` bytes. The ranges may overlap (only raw submissions can arrange that); the result is as if
     /// the source had been read whole first.
     Copy {
@@ -138,6 +44,17 @@ pub enum Job {
         /// First byte written.
         dst: VirtAddr,
         /// Bytes.
+        len: u64,
+    },
+    /// Copies `len` bytes to two places. An offset in a page of one is the same in the other.
+    Dualcast {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// First byte written of the other copy.
+        dst2: VirtAddr,
+        /// Bytes of each.
         len: u64,
     },
     /// Writes `pattern`, little-endian, again and again; the last repetition may be cut.
@@ -149,6 +66,15 @@ pub enum Job {
         /// Eight bytes of pattern; the lowest byte goes to `dst`.
         pattern: u64,
     },
+    /// Writes 16 bytes of `pattern` again and again; the last repetition may be cut.
+    Fill16 {
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes; need not be a multiple of 16.
+        len: u64,
+        /// The pattern in two words, little-endian, the first one first.
+        pattern: [u64; 2],
+    },
     /// Compares `len` bytes.
     Compare {
         /// First range.
@@ -158,15 +84,140 @@ pub enum Job {
         /// Bytes of each.
         len: u64,
     },
-    /// CRC-32C (Castagnoli), chained: the result for `a || b` is the result for `b` with the result for `a` as
-    /// seed; the first seed is 0.
-    Crc32c {
+    /// Compares `len` bytes with `pattern`, little-endian, repeated.
+    ComparePattern {
         /// First byte read.
         src: VirtAddr,
         /// Bytes.
         len: u64,
+        /// Eight bytes of pattern; the lowest byte is compared with the first.
+        pattern: u64,
+    },
+    /// Writes into `delta` in which 8-byte words `b` differs from `a`: ten bytes for each, the number of the word in
+    /// two, little-endian, and the word of `b` in eight.
+    CreateDelta {
+        /// The range as it was; 8-byte aligned.
+        a: VirtAddr,
+        /// The range as it is; 8-byte aligned.
+        b: VirtAddr,
+        /// Bytes of each; a multiple of 8, at most [`DELTA_RANGE_BYTES_MAX`].
+        len: u64,
+        /// Room for the record; 8-byte aligned.
+        delta: Span,
+    },
+    /// Changes a range as a delta record says.
+    ApplyDelta {
+        /// The record; 8-byte aligned, a multiple of 10 bytes long.
+        delta: Span,
+        /// The range; 8-byte aligned.
+        dst: VirtAddr,
+        /// Bytes of the range; a multiple of 8.
+        len: u64,
+    },
+    /// A CRC, chained: the result for `a || b` is the result for `b` with the result for `a` as seed.
+    Crc {
+        /// First byte read.
+        src: VirtAddr,
+        /// Bytes.
+        len: u64,
+        /// Which.
+        crc: Crc,
         /// Result so far.
-        seed: u32,
+        seed: u64,
+    },
+    /// Copies `len` bytes and computes their CRC on the way.
+    CopyCrc {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes of each.
+        len: u64,
+        /// Which.
+        crc: Crc,
+        /// Result so far.
+        seed: u64,
+    },
+    /// Checks the fields of whole blocks.
+    DifCheck {
+        /// First byte read.
+        src: VirtAddr,
+        /// Bytes: blocks with their fields.
+        len: u64,
+        /// Blocks and guards.
+        format: DifFormat,
+        /// What the fields should be.
+        source: DifSource,
+    },
+    /// Copies whole blocks and writes a field behind each.
+    DifInsert {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes read: blocks without fields.
+        len: u64,
+        /// Blocks and guards.
+        format: DifFormat,
+        /// What the fields will be.
+        destination: DifDestination,
+    },
+    /// Checks the fields of whole blocks and copies the blocks without them.
+    DifStrip {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes read: blocks with their fields.
+        len: u64,
+        /// Blocks and guards.
+        format: DifFormat,
+        /// What the fields should be.
+        source: DifSource,
+    },
+    /// Checks the fields of whole blocks and copies the blocks with new ones.
+    DifUpdate {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes of each: blocks with their fields.
+        len: u64,
+        /// Blocks and guards.
+        format: DifFormat,
+        /// What the fields should be.
+        source: DifSource,
+        /// What they will be.
+        destination: DifDestination,
+    },
+    /// Writes a field for each of whole blocks, one after the other, apart from the blocks.
+    DixGenerate {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written; 8-byte aligned.
+        dst: VirtAddr,
+        /// Bytes read: blocks without fields.
+        len: u64,
+        /// Blocks and guards.
+        format: DifFormat,
+        /// What the fields will be.
+        destination: DifDestination,
+    },
+    /// Writes a range back from the caches.
+    CacheFlush {
+        /// First byte.
+        addr: VirtAddr,
+        /// Bytes.
+        len: u64,
+        /// Whether the range leaves the caches as well.
+        drop: bool,
+    },
+    /// Has the addresses of a range translated, and with that its pages made present, for reading.
+    TranslationFetch {
+        /// First byte.
+        addr: VirtAddr,
+        /// Bytes.
+        len: u64,
     },
     /// Compresses `src` into a raw deflate segment (RFC 1951) that ends on a byte boundary, so that segments
     /// can be concatenated.
@@ -216,46 +267,114 @@ impl Operand {
 pub type Operands = [Option<Operand>; OPERANDS_MAX];
 
 /// Most ranges one job can touch.
-pub const OPERANDS_MAX: usize = 2;
+pub const OPERANDS_MAX: usize = 4;
 
 impl Job {
     /// The kind of operation.
     pub const fn operation(&self) -> Operation {
         match self {
+            Self::Noop => Operation::Noop,
+            Self::Drain => Operation::Drain,
             Self::Copy { .. } => Operation::Copy,
+            Self::Dualcast { .. } => Operation::Dualcast,
             Self::Fill { .. } => Operation::Fill,
+            Self::Fill16 { .. } => Operation::Fill16,
             Self::Compare { .. } => Operation::Compare,
-            Self::Crc32c { .. } => Operation::Crc32c,
+            Self::ComparePattern { .. } => Operation::ComparePattern,
+            Self::CreateDelta { .. } => Operation::CreateDelta,
+            Self::ApplyDelta { .. } => Operation::ApplyDelta,
+            Self::Crc { crc, .. } => match crc.kind {
+                CrcKind::Crc32c => Operation::Crc32c,
+                CrcKind::Crc64 => Operation::Crc64,
+            },
+            Self::CopyCrc { crc, .. } => match crc.kind {
+                CrcKind::Crc32c => Operation::CopyCrc32c,
+                CrcKind::Crc64 => Operation::CopyCrc64,
+            },
+            Self::DifCheck { .. } => Operation::DifCheck,
+            Self::DifInsert { .. } => Operation::DifInsert,
+            Self::DifStrip { .. } => Operation::DifStrip,
+            Self::DifUpdate { .. } => Operation::DifUpdate,
+            Self::DixGenerate { .. } => Operation::DixGenerate,
+            Self::CacheFlush { .. } => Operation::CacheFlush,
+            Self::TranslationFetch { .. } => Operation::TranslationFetch,
             Self::Deflate { .. } => Operation::Deflate,
             Self::Inflate { .. } => Operation::Inflate,
         }
     }
 
-    /// Input bytes (for a fill: bytes written).
+    /// Input bytes (for a fill: bytes written; for operations on no memory: 0).
+    #[inline]
     pub const fn bytes(&self) -> u64 {
         match *self {
             Self::Copy { len, .. }
+            | Self::Dualcast { len, .. }
             | Self::Fill { len, .. }
+            | Self::Fill16 { len, .. }
             | Self::Compare { len, .. }
-            | Self::Crc32c { len, .. } => len,
+            | Self::ComparePattern { len, .. }
+            | Self::CreateDelta { len, .. }
+            | Self::Crc { len, .. }
+            | Self::CopyCrc { len, .. }
+            | Self::DifCheck { len, .. }
+            | Self::DifInsert { len, .. }
+            | Self::DifStrip { len, .. }
+            | Self::DifUpdate { len, .. }
+            | Self::DixGenerate { len, .. }
+            | Self::CacheFlush { len, .. }
+            | Self::TranslationFetch { len, .. } => len,
+            Self::ApplyDelta { delta, .. } => delta.len,
             Self::Deflate { src, .. } | Self::Inflate { src, .. } => src.len,
+            Self::Noop | Self::Drain => 0,
         }
     }
 
     /// Whether byte `n` of every range belongs together, so that work on one range predicts work at the same
-    /// offset of the other. Not so for compression, whose output runs at its own pace.
+    /// offset of the other. Not so where an output runs at its own pace.
     pub const fn in_step(&self) -> bool {
-        !matches!(self, Self::Deflate { .. } | Self::Inflate { .. })
+        matches!(
+            self,
+            Self::Noop
+                | Self::Drain
+                | Self::Copy { .. }
+                | Self::Dualcast { .. }
+                | Self::Fill { .. }
+                | Self::Fill16 { .. }
+                | Self::Compare { .. }
+                | Self::ComparePattern { .. }
+                | Self::Crc { .. }
+                | Self::CopyCrc { .. }
+                | Self::DifCheck { .. }
+                | Self::DifUpdate { .. }
+                | Self::CacheFlush { .. }
+                | Self::TranslationFetch { .. }
+        )
     }
 
     /// What the job finds when there is not a byte to work on. None for compression, which has something to write
-    /// or to refuse even then.
+    /// or to refuse even then, and for what works on no memory.
     pub const fn empty_value(&self) -> Option<Value> {
         match *self {
-            Self::Copy { .. } | Self::Fill { .. } => Some(Value::None),
-            Self::Compare { .. } => Some(Value::Difference(None)),
-            Self::Crc32c { seed, .. } => Some(Value::Crc32c(seed)),
-            Self::Deflate { .. } | Self::Inflate { .. } => None,
+            Self::Copy { .. }
+            | Self::Dualcast { .. }
+            | Self::Fill { .. }
+            | Self::Fill16 { .. }
+            | Self::ApplyDelta { .. }
+            | Self::CacheFlush { .. }
+            | Self::TranslationFetch { .. } => Some(Value::None),
+            Self::Compare { .. } | Self::ComparePattern { .. } => Some(Value::Difference(None)),
+            Self::CreateDelta { .. } => Some(Value::Delta { written: 0 }),
+            Self::Crc { seed, .. } | Self::CopyCrc { seed, .. } => Some(Value::Crc(seed)),
+            Self::DifCheck { source, .. } | Self::DifStrip { source, .. } => {
+                Some(Value::Tags { source: source.tags, destination: source.tags })
+            }
+            Self::DifInsert { destination, .. } | Self::DixGenerate { destination, .. } => {
+                Some(Value::Tags { source: destination.tags, destination: destination.tags })
+            }
+            Self::DifUpdate { source, destination, .. } => {
+                Some(Value::Tags { source: source.tags, destination: destination.tags })
+            }
+            Self::Deflate { .. } | Self::Inflate { .. } | Self::Noop | Self::Drain => None,
         }
     }
 
@@ -273,75 +392,84 @@ impl Job {
         !matches!(self, Self::Inflate { .. })
     }
 
+    /// Whether addresses and sizes are what an accelerator takes. The CPU takes any.
+    ///
+    /// Source: DSA §8.3.8, §8.3.9, §8.3.10, §8.3.18.
+    pub const fn has_device_shape(&self) -> bool {
+        const WORD: u64 = 8;
+        match *self {
+            Self::Dualcast { dst, dst2, .. } => (dst.get() ^ dst2.get()) % PAGE_BYTES == 0,
+            Self::CreateDelta { a, b, delta, .. } => {
+                (a.get() | b.get() | delta.addr.get()) % WORD == 0 && delta.len >= WORD * DELTA_ENTRY_BYTES
+            }
+            Self::ApplyDelta { delta, dst, .. } => (delta.addr.get() | dst.get()) % WORD == 0,
+            Self::DixGenerate { dst, .. } => dst.get() % WORD == 0,
+            _ => true,
+        }
+    }
+
     /// The ranges the job touches.
     pub const fn operands(&self) -> Operands {
-        match *self {
-            Self::Copy { src, dst, len } => [Operand::read(src, len), Operand::write(dst, len)],
-            Self::Fill { dst, len, .. } => [Operand::write(dst, len), None],
-            Self::Compare { a, b, len } => [Operand::read(a, len), Operand::read(b, len)],
-            Self::Crc32c { src, len, .. } => [Operand::read(src, len), None],
-            Self::Deflate { src, dst, .. } | Self::Inflate { src, dst, .. } => {
-                [Operand::read(src.addr, src.len), Operand::write(dst.addr, dst.len)]
+        let (first, second, third) = match *self {
+            Self::Noop | Self::Drain => (None, None, None),
+            Self::Copy { src, dst, len } | Self::CopyCrc { src, dst, len, .. } => {
+                (Operand::read(src, len), Operand::write(dst, len), None)
             }
-        }
+            Self::Dualcast { src, dst, dst2, len } => {
+                (Operand::read(src, len), Operand::write(dst, len), Operand::write(dst2, len))
+            }
+            Self::Fill { dst, len, .. } | Self::Fill16 { dst, len, .. } => {
+                (Operand::write(dst, len), None, None)
+            }
+            Self::Compare { a, b, len } => (Operand::read(a, len), Operand::read(b, len), None),
+            Self::ComparePattern { src, len, .. }
+            | Self::Crc { src, len, .. }
+            | Self::DifCheck { src, len, .. } => (Operand::read(src, len), None, None),
+            Self::CreateDelta { a, b, len, delta } => {
+                (Operand::read(a, len), Operand::read(b, len), Operand::write(delta.addr, delta.len))
+            }
+            Self::ApplyDelta { delta, dst, len } => {
+                (Operand::read(delta.addr, delta.len), Operand::write(dst, len), None)
+            }
+            Self::DifInsert { src, dst, len, format, .. } => {
+                let blocks = len / format.block.bytes();
+                (Operand::read(src, len), Operand::write(dst, blocks * format.block.bytes_with_field()), None)
+            }
+            Self::DifStrip { src, dst, len, format, .. } => {
+                let blocks = len / format.block.bytes_with_field();
+                (Operand::read(src, len), Operand::write(dst, blocks * format.block.bytes()), None)
+            }
+            Self::DifUpdate { src, dst, len, .. } => {
+                (Operand::read(src, len), Operand::write(dst, len), None)
+            }
+            Self::DixGenerate { src, dst, len, format, .. } => {
+                let blocks = len / format.block.bytes();
+                (Operand::read(src, len), Operand::write(dst, blocks * DIF_BYTES), None)
+            }
+            Self::CacheFlush { addr, len, .. } | Self::TranslationFetch { addr, len } => {
+                (Operand::read(addr, len), None, None)
+            }
+            Self::Deflate { src, dst, .. } | Self::Inflate { src, dst, .. } => {
+                (Operand::read(src.addr, src.len), Operand::write(dst.addr, dst.len), None)
+            }
+        };
+        [first, second, third, None]
     }
 }
 
-/// What a finished job found.
-// The tag a whole word: moved in words, an answer that was just written costs loads; at odd places, stalls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-#[repr(u64)]
-pub enum Value {
-    /// Nothing beyond having been done.
-    #[default]
-    None,
-    /// Offset of the first difference, none if the ranges are equal.
-    Difference(Option<u64>),
-    /// The CRC-32C.
-    Crc32c(u32),
-    /// A deflate segment.
-    Deflate {
-        /// Bytes of output.
-        written: u64,
-        /// Checksum of the input, as asked.
-        check: u32,
-    },
-    /// An expanded stream.
-    Inflate {
-        /// Bytes of the stream, up to and including its last.
-        read: u64,
-        /// Bytes of output.
-        written: u64,
-        /// Checksum of the output, as asked.
-        check: u32,
-    },
-}
-
-/// A finished job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Done {
-    /// Input bytes worked on; for a compare that found a difference, the bytes before it.
-    pub bytes: u64,
-    /// What was found.
-    pub value: Value,
-}
+/// Most bytes of a range a delta record can be made of: a record counts words in 16 bits.
+pub const DELTA_RANGE_BYTES_MAX: u64 = 512 << 10;
+/// Bytes of a delta record for each word that differs.
+pub const DELTA_ENTRY_BYTES: u64 = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_set_of_all_operations_has_each_once() {
-        assert_eq!(Operations::all().iter().count(), Operation::ALL.len());
-        assert!(Operations::NONE.iter().next().is_none());
-        assert!(!Operations::NONE.with(Operation::Copy).contains(Operation::Fill));
-    }
-
-    #[test]
     fn operands_name_what_is_written() {
         let job = Job::Copy { src: VirtAddr::new(1), dst: VirtAddr::new(100), len: 7 };
-        let [Some(src), Some(dst)] = job.operands() else { panic!("two operands") };
+        let [Some(src), Some(dst), None, None] = job.operands() else { panic!("two operands") };
         assert_eq!((src.access, dst.access), (Access::Read, Access::Write));
         assert_eq!(dst.span, Span::new(VirtAddr::new(100), 7));
     }

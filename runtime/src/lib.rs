@@ -27,6 +27,8 @@ mod batch;
 mod buffer;
 mod channel;
 mod config;
+mod crc;
+mod dif;
 mod driver;
 mod error;
 mod fault;
@@ -45,10 +47,18 @@ pub use address::{Access, PAGE_BYTES, Span, VirtAddr};
 pub use batch::{Batch, Lent, MemberOutcome};
 pub use buffer::{FileMap, FileMapMut, IoBuf, IoBufMut, Slice};
 pub use config::Config;
+pub use crc::{Crc, CrcBypass, CrcKind};
+pub use dif::{
+    DIF_BYTES, DifBlock, DifChecks, DifDestination, DifFields, DifFormat, DifGuard, DifMismatch, DifSource,
+    DifTags,
+};
 pub use error::{Error, Failed};
 pub use fault::{FaultPolicy, ResolverChoice};
-pub use job::{Check, Done, Job, OPERANDS_MAX, Operand, Operands, Operation, Operations, Value};
-pub use operation::{Completed, DeflateOptions, Deflated, Inflated, Outcome};
+pub use job::{
+    Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX, Operand, Operands, Operation,
+    Operations, Value,
+};
+pub use operation::{Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Inflated, Outcome};
 pub use path::{Path, QueueName, Reason};
 pub use report::{Faults, QueueSnapshot, Report, Snapshot};
 pub use runtime::{Builder, Drained, Runtime};

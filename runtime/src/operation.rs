@@ -13,6 +13,9 @@
 //! UNSAFETY: turns lent buffers into addresses.
 #![expect(unsafe_code, reason = "starting an operation relies on the buffers' promise")]
 
+mod control;
+mod delta;
+mod integrity;
 mod running;
 
 use std::future::Future;
@@ -21,6 +24,7 @@ use crate::ask;
 use crate::backend::Submission;
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::channel::InFlight;
+use crate::dif::DifTags;
 use crate::error::{Error, Failed};
 use crate::job::{Check, Done, Job, Value};
 use crate::path::{Path, Reason};
@@ -68,6 +72,22 @@ pub struct Inflated {
     pub written: u64,
     /// The checksum of the output that was asked for.
     pub check: u32,
+}
+
+/// A delta record that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaRecord {
+    /// Bytes of it; 0 if the ranges are equal.
+    pub written: u64,
+}
+
+/// The tags of the block that would come next: to go on with where the next buffer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DifNext {
+    /// In a source whose fields are checked.
+    pub source: DifTags,
+    /// In a destination whose fields are made.
+    pub destination: DifTags,
 }
 
 /// How to deflate.
@@ -118,7 +138,27 @@ impl Extract for Option<u64> {
 
 impl Extract for u32 {
     fn extract(value: Value) -> Option<Self> {
-        if let Value::Crc32c(crc) = value { Some(crc) } else { None }
+        // More than 32 bits is not an answer either.
+        if let Value::Crc(crc) = value { u32::try_from(crc).ok() } else { None }
+    }
+}
+
+impl Extract for u64 {
+    fn extract(value: Value) -> Option<Self> {
+        if let Value::Crc(crc) = value { Some(crc) } else { None }
+    }
+}
+
+impl Extract for DeltaRecord {
+    fn extract(value: Value) -> Option<Self> {
+        if let Value::Delta { written } = value { Some(Self { written }) } else { None }
+    }
+}
+
+impl Extract for DifNext {
+    fn extract(value: Value) -> Option<Self> {
+        let Value::Tags { source, destination } = value else { return None };
+        Some(Self { source, destination })
     }
 }
 

@@ -102,6 +102,8 @@ pub enum Reason {
     },
     /// No queue computes the checksum that was asked for.
     Check,
+    /// Addresses or sizes that no device takes for this operation.
+    Shape,
     /// Cheaper here: the operation is smaller than the runtime's `offload_bytes_min`.
     Small,
     /// More bytes than the device can take in one go for an operation that cannot be split.
@@ -123,6 +125,7 @@ impl fmt::Display for Reason {
             Self::NotDriven => f.write_str("the accelerator is not driven yet"),
             Self::NotOffered { operation } => write!(f, "no queue does {operation}"),
             Self::Check => f.write_str("no queue computes the checksum"),
+            Self::Shape => f.write_str("addresses or sizes no device takes"),
             Self::Small => f.write_str("too small to offload"),
             Self::Large { bytes_max } => write!(f, "larger than the device's {bytes_max} bytes"),
             Self::Stream => f.write_str("stream the device cannot decode"),

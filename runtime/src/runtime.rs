@@ -190,6 +190,8 @@ impl Runtime {
                 }
             } else if job.check() == Check::Adler32 && !capabilities.adler32 {
                 reason = Some(Reason::Check);
+            } else if device && !job.has_device_shape() {
+                reason = Some(Reason::Shape);
             } else if !job.can_split() && job.bytes() > capabilities.unsplit_bytes_max {
                 reason = Some(Reason::Large { bytes_max: capabilities.unsplit_bytes_max });
             } else if job.bytes() == 0 && device && !job.in_step() {

@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::address::{Span, VirtAddr};
 use crate::channel::InFlight;
+use crate::crc::Crc;
 use crate::error::Error;
 use crate::job::{Done, Job, Operation, Value};
 use crate::path::{Path, Reason};
@@ -175,7 +176,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// As [`Scope::copy`].
     pub fn crc32c(&'scope self, src: &'scope [u8], seed: u32) -> Result<Scoped<'scope>, Error> {
         let span = Span::new(VirtAddr::of(src.as_ptr()), src.len() as u64);
-        self.start(Job::Crc32c { src: span.addr, len: span.len, seed })
+        self.start(Job::Crc { src: span.addr, len: span.len, crc: Crc::CRC32C, seed: seed.into() })
     }
 
     fn start(&'scope self, job: Job) -> Result<Scoped<'scope>, Error> {

@@ -26,7 +26,7 @@ fn check_mixed(batch: &mut Vecs, seed: u64) {
         ended.iter().map(|member| member.result.as_ref().expect("it went well").value).collect();
     let crc = crc32c(5, &noise(999, seed));
     let (none, equal) = (Value::None, Value::Difference(None));
-    let want = [none, none, Value::Crc32c(77), equal, Value::Difference(Some(2)), none, Value::Crc32c(crc)];
+    let want = [none, none, Value::Crc(77), equal, Value::Difference(Some(2)), none, Value::Crc(crc.into())];
     assert_eq!(values, want);
     assert!(matches!(&ended[0].lent, Lent::Copy(src, dst) if src == dst && src.len() == 5000));
     assert!(matches!(&ended[1].lent, Lent::Fill(dst) if dst[..8] == seed.to_le_bytes()));

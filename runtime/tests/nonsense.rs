@@ -11,7 +11,7 @@ fn a_value_of_another_operation_is_nonsense() {
     for completion in BOTH {
         let wrong = |value| Options::all(completion, Plan::done(When::Thread).end(End::Value(value)));
         let nonsense = |error: &Error| matches!(error, Error::Nonsense { .. });
-        let (runtime, _device) = support::runtime(wrong(Value::Crc32c(1)));
+        let (runtime, _device) = support::runtime(wrong(Value::Crc(1)));
         assert!(nonsense(&within(runtime.fill(vec![0; 9], 1)).expect_err("nonsense").error));
         let failed = within(runtime.copy(vec![1; 9], vec![2; 9])).expect_err("nonsense");
         assert!(nonsense(&failed.error));

@@ -338,6 +338,8 @@ impl IaaFlight {
                 span: span(descriptor.dst_addr(), descriptor.dst_size_max()),
                 access: Access::Write,
             }),
+            None,
+            None,
         ];
         LaneFault {
             lane: 0,

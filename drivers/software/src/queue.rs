@@ -31,11 +31,21 @@ use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, Kind, Member, Notifier, Polled, Queue, Refused,
     Submission, Submitted, Verdict,
 };
-use svala::{Done, Job, Operations, QueueName, Value};
+use svala::{Done, Job, Operation, Operations, QueueName, Value};
 
 use memory::{Contexts, Trust};
 use ticket::Ticket;
 use workers::Shared;
+
+/// What the queue does.
+const DONE: [Operation; 6] = [
+    Operation::Copy,
+    Operation::Fill,
+    Operation::Compare,
+    Operation::Crc32c,
+    Operation::Deflate,
+    Operation::Inflate,
+];
 
 /// What a member of a batch costs besides its bytes, in bytes copied.
 const MEMBER_COST: u64 = 256;
@@ -70,7 +80,7 @@ impl SoftwareQueue {
             capabilities: Capabilities {
                 name: QueueName::new("cpu"),
                 kind: Kind::Software,
-                operations: Operations::all(),
+                operations: DONE.iter().fold(Operations::NONE, |set, operation| set.with(*operation)),
                 address_mode: AddressMode::Sva,
                 completion: Completion::Notified,
                 depth: config.depth,

@@ -37,7 +37,7 @@ const LOOK: usize = 256;
 
 impl Lane {
     pub fn new(index: u16, job: Job, plan: Plan) -> Self {
-        let crc = if let Job::Crc32c { seed, .. } = job { !seed } else { 0 };
+        let crc = if let Job::Crc { seed, .. } = job { !low_half(seed) } else { 0 };
         Self { index, job, state: State::Ready, offset: 0, faulting: plan.faulting, end: plan.end, crc }
     }
 
@@ -73,7 +73,7 @@ impl Lane {
     fn done(&self, difference: Option<u64>) -> Done {
         let value = match self.job {
             Job::Compare { .. } => Value::Difference(difference),
-            Job::Crc32c { .. } => Value::Crc32c(!self.crc),
+            Job::Crc { .. } => Value::Crc((!self.crc).into()),
             _ => Value::None,
         };
         Done { bytes: difference.unwrap_or_else(|| self.job.bytes()), value }
@@ -84,7 +84,7 @@ impl Lane {
         let status = if operand.access == Access::Write { 0x84 } else { 0x04 };
         if restarts {
             self.offset = 0;
-            self.crc = if let Job::Crc32c { seed, .. } = self.job { !seed } else { 0 };
+            self.crc = if let Job::Crc { seed, .. } = self.job { !low_half(seed) } else { 0 };
         }
         let rest = self.job.operands().map(|operand| {
             operand.map(|operand| Operand { span: operand.span.part(self.offset, u64::MAX), ..operand })
@@ -174,7 +174,7 @@ impl Lane {
                     return Some(self.offset + first as u64);
                 }
             }
-            Job::Crc32c { src, .. } => {
+            Job::Crc { src, .. } => {
                 // SAFETY: lent for reading.
                 let src = unsafe { std::slice::from_raw_parts(at(src), len) };
                 self.crc = !super::crc32c(!self.crc, src);
@@ -184,4 +184,9 @@ impl Lane {
         self.offset = stop;
         None
     }
+}
+
+/// The 32 bits a CRC-32C has.
+fn low_half(seed: u64) -> u32 {
+    u32::try_from(seed & u64::from(u32::MAX)).expect("32 bits")
 }

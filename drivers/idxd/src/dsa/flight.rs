@@ -144,7 +144,7 @@ impl DsaFlight {
             credited: Cell::new(false),
             is_whole: Cell::new(false),
         };
-        let nothing = Job::Crc32c { src: VirtAddr::new(0), len: 0, seed: 0 };
+        let nothing = Job::Noop;
         Self {
             lanes: (0..lanes).map(lane).collect(),
             list: (0..lanes).map(|_| Cell::new(Descriptor::noop())).collect(),
@@ -232,7 +232,7 @@ impl DsaFlight {
                 }
                 difference = Some(at + into);
             }
-            Job::Crc32c { .. } => {
+            Job::Crc { .. } => {
                 let Ok(crc) = u32::try_from(done.crc_val()) else {
                     let what = "CRC-32C of more than 32 bits";
                     self.fail(members, lane, Failure::Nonsense { what, record: head(&done.to_bytes()) });
@@ -363,7 +363,7 @@ fn value(job: &Job, difference: Option<u64>, crc: u32) -> Done {
     let bytes = difference.unwrap_or(job.bytes());
     let value = match job {
         Job::Compare { .. } => Value::Difference(difference),
-        Job::Crc32c { .. } => Value::Crc32c(crc),
+        Job::Crc { .. } => Value::Crc(crc.into()),
         _ => Value::None,
     };
     Done { bytes, value }

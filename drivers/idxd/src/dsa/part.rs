@@ -1,7 +1,7 @@
 //! One descriptor for one stretch of a job.
 
 use idxd_spec::{Descriptor, DstAddr, SrcAddr};
-use svala::{Job, Operand, Operands, Span, VirtAddr};
+use svala::{Crc, Job, Operand, Operands, Span, VirtAddr};
 
 /// In which order the parts of a job may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Order {
                     Self::Forward
                 }
             }
-            Job::Crc32c { .. } => Self::Forward,
+            Job::Crc { .. } => Self::Forward,
             _ => Self::Parallel,
         }
     }
@@ -40,7 +40,7 @@ pub(super) fn descriptor(job: &Job, offset: u64, len: u64, seed: u32) -> Option<
         // Parts are whole words long, so each begins at the pattern's first byte.
         Job::Fill { dst, pattern, .. } => Descriptor::fill(pattern, to(dst), size),
         Job::Compare { a, b, .. } => Descriptor::compare(from(a), from(b), size),
-        Job::Crc32c { src, .. } => Descriptor::crc(from(src), size, seed),
+        Job::Crc { src, crc, .. } if crc == Crc::CRC32C => Descriptor::crc(from(src), size, seed),
         _ => return None,
     })
 }
@@ -48,7 +48,8 @@ pub(super) fn descriptor(job: &Job, offset: u64, len: u64, seed: u32) -> Option<
 /// The CRC a job begins with.
 pub(super) const fn seed(job: &Job) -> u32 {
     match *job {
-        Job::Crc32c { seed, .. } => seed,
+        #[expect(clippy::cast_possible_truncation, reason = "a CRC-32C has 32 bits")]
+        Job::Crc { seed, .. } => seed as u32,
         _ => 0,
     }
 }

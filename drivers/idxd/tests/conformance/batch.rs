@@ -27,7 +27,7 @@ pub(crate) fn mixed(setup: &Setup) {
         let differ = bytes.iter().zip(noise(1000, 2)).position(|(a, b)| *a != b).map(|at| at as u64);
         assert_eq!(members[2].0.value, Value::Difference(differ));
         let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&bytes);
-        assert_eq!(members[3].0.value, Value::Crc32c(crc));
+        assert_eq!(members[3].0.value, Value::Crc(crc.into()));
         assert_eq!(members[4].0.bytes, 0);
     }
     for _ in 0..8 {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use svala::backend::Failure;
-use svala::{Access, Check, Done, Job, OPERANDS_MAX, Span, Value, VirtAddr};
+use svala::{Access, Check, Crc, Done, Job, OPERANDS_MAX, Span, Value, VirtAddr};
 
 use super::stream::{Stream, failure_of};
 use crate::deflate::{Deflater, Level, Segment, Window};
@@ -143,7 +143,7 @@ const fn bad(access: Access, addr: VirtAddr) -> Failure {
 
 /// Runs `work`, which stays inside the ranges of `job`.
 fn under_guard<T>(job: &Job, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    let mut ranges: [Range<usize>; OPERANDS_MAX] = [0..0, 0..0];
+    let mut ranges: [Range<usize>; OPERANDS_MAX] = [const { 0..0 }; OPERANDS_MAX];
     let operands = job.operands();
     for (range, operand) in ranges.iter_mut().zip(operands.into_iter().flatten()) {
         *range = size_of_range(operand.span.addr.get())..size_of_range(operand.span.end().get());
@@ -182,10 +182,10 @@ unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<Done, Failu
             let at = crate::first_difference(a, b).map(len_of);
             Ok(Done { bytes: at.unwrap_or(len), value: Value::Difference(at) })
         }
-        Job::Crc32c { src, len, seed } => {
+        Job::Crc { src, len, crc, seed } if crc == Crc::CRC32C => {
             // SAFETY: the caller's contract: nobody writes it meanwhile.
             let src = unsafe { readable(Span::new(src, len)) };
-            Ok(done(Value::Crc32c(crate::crc32c(seed, src))))
+            Ok(done(Value::Crc(crate::crc32c(low_half(seed), src).into())))
         }
         Job::Deflate { src, dst, level, last, check } => {
             // SAFETY: the caller's contract: nobody writes it meanwhile.
@@ -203,6 +203,12 @@ unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<Done, Failu
         }
         _ => Err(Failure::Unsupported),
     }
+}
+
+/// The 32 bits a CRC-32C has.
+#[expect(clippy::cast_possible_truncation, reason = "the rest of a seed means nothing")]
+const fn low_half(seed: u64) -> u32 {
+    seed as u32
 }
 
 const NO_CONTEXTS: Failure = Failure::Nonsense { what: "compression without a compressor", record: 0 };

@@ -10,7 +10,7 @@
 //! again.
 
 use svala::backend::Failure;
-use svala::{Check, Done, Job, Span, Value, VirtAddr};
+use svala::{Check, Crc, Done, Job, Span, Value, VirtAddr};
 
 use super::memory::check_of;
 use crate::crc::{adler32_combine, crc32_combine, crc32c_combine};
@@ -136,8 +136,8 @@ impl Unit {
             Job::Copy { src, dst, .. } => Job::Copy { src: at(src), dst: at(dst), len },
             Job::Fill { dst, pattern, .. } => Job::Fill { dst: at(dst), len, pattern },
             Job::Compare { a, b, .. } => Job::Compare { a: at(a), b: at(b), len },
-            Job::Crc32c { src, seed, .. } => {
-                Job::Crc32c { src: at(src), len, seed: if offset == 0 { seed } else { 0 } }
+            Job::Crc { src, crc, seed, .. } => {
+                Job::Crc { src: at(src), len, crc, seed: if offset == 0 { seed } else { 0 } }
             }
             Job::Deflate { src, dst, level, last, check } => Job::Deflate {
                 src: src.part(offset, len),
@@ -168,9 +168,9 @@ impl Unit {
                 let at = piece.offset + at;
                 found.difference = Some(found.difference.map_or(at, |lowest| lowest.min(at)));
             }
-            (Value::Crc32c(crc), Job::Crc32c { len: total, .. }) => {
+            (Value::Crc(crc), Job::Crc { len: total, .. }) => {
                 // CRCs of parts, each moved to where it ends in the whole, add up without carry.
-                found.crc ^= crc32c_combine(crc, 0, total - piece.offset - len);
+                found.crc ^= crc32c_combine(u32::try_from(crc).unwrap_or(0), 0, total - piece.offset - len);
             }
             (Value::Deflate { written, check: sum }, Job::Deflate { check, .. }) => {
                 found.written += written;
@@ -210,7 +210,7 @@ impl Unit {
         }
         let value = match self.job {
             Job::Compare { .. } => Value::Difference(difference),
-            Job::Crc32c { .. } => Value::Crc32c(crc),
+            Job::Crc { .. } => Value::Crc(crc.into()),
             Job::Deflate { .. } => Value::Deflate { written, check },
             _ => Value::None,
         };
@@ -228,7 +228,8 @@ fn order_of(job: &Job) -> Order {
             }
         }
         Job::Deflate { .. } => Order::Up,
-        Job::Copy { .. } | Job::Fill { .. } | Job::Compare { .. } | Job::Crc32c { .. } => Order::Any,
+        Job::Copy { .. } | Job::Fill { .. } | Job::Compare { .. } => Order::Any,
+        Job::Crc { crc, .. } if crc == Crc::CRC32C => Order::Any,
         _ => Order::Whole,
     }
 }
@@ -280,19 +281,20 @@ mod tests {
         let data: Vec<u8> = (0..=250).cycle().take(3_000_001).collect();
         let before = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(b"before");
         let total = data.len().try_into().unwrap();
-        let mut unit = Unit::new(Job::Crc32c { src: VirtAddr::new(0), len: total, seed: before }, 4);
+        let job = Job::Crc { src: VirtAddr::new(0), len: total, crc: Crc::CRC32C, seed: before.into() };
+        let mut unit = Unit::new(job, 4);
         let mut pieces = take_all(&mut unit);
         pieces.reverse();
         pieces.swap(0, 1);
         for piece in &pieces {
-            let Job::Crc32c { src, len, seed } = piece.job else { panic!() };
+            let Job::Crc { src, len, seed, .. } = piece.job else { panic!() };
             let at = usize::try_from(src.get()).unwrap();
             let bytes = &data[at..at + usize::try_from(len).unwrap()];
-            let value = Value::Crc32c(crate::crc32c(seed, bytes));
+            let value = Value::Crc(crate::crc32c(u32::try_from(seed).unwrap(), bytes).into());
             unit.merge(piece, Ok(Done { bytes: len, value }));
         }
         let wanted = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&[b"before", &data[..]].concat());
-        assert_eq!(unit.outcome(), Ok(Done { bytes: total, value: Value::Crc32c(wanted) }));
+        assert_eq!(unit.outcome(), Ok(Done { bytes: total, value: Value::Crc(wanted.into()) }));
     }
 
     #[test]

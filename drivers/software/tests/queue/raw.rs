@@ -83,7 +83,7 @@ fn address_without_memory_is_reported_by_page() {
             };
             assert_fault(submit(&runtime, job(&good, &bad)), Access::Write, bad.addr(hole));
             assert_fault(submit(&runtime, job(&bad, &good)), Access::Read, bad.addr(hole));
-            let crc = Job::Crc32c { src: bad.addr(hole + 5), len: 100, seed: 0 };
+            let crc = Job::Crc { src: bad.addr(hole + 5), len: 100, crc: svala::Crc::CRC32C, seed: 0 };
             assert_fault(submit(&runtime, crc), Access::Read, bad.addr(hole + 5));
             let stream = Job::Inflate {
                 src: Span::new(good.addr(0), len as u64),
@@ -114,7 +114,7 @@ fn destination_that_is_read_only_is_a_write_fault_and_untouched() {
 fn absurd_addresses_and_lengths_are_faults() {
     let runtime = runtime();
     let page = Pages::new(PAGE);
-    let crc = |src, len| Job::Crc32c { src, len, seed: 0 };
+    let crc = |src, len| Job::Crc { src, len, crc: svala::Crc::CRC32C, seed: 0 };
     assert_fault(submit(&runtime, crc(VirtAddr::new(0), 1)), Access::Read, VirtAddr::new(0));
     assert_fault(submit(&runtime, crc(VirtAddr::new(u64::MAX), 1)), Access::Read, VirtAddr::new(u64::MAX));
     let fill = Job::Fill { dst: page.addr(7), len: u64::MAX, pattern: 0 };

@@ -1,0 +1,199 @@
+//! The kinds of operation, and sets of them.
+
+use std::fmt;
+
+/// The kinds of operation, for capabilities, counters and messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Operation {
+    /// Nothing; what it costs is the way there and back.
+    Noop,
+    /// Nothing, once all that the queue was given before is done.
+    Drain,
+    /// Copy memory.
+    Copy,
+    /// Copy memory to two places.
+    Dualcast,
+    /// Write a repeated 8-byte pattern.
+    Fill,
+    /// Write a repeated 16-byte pattern.
+    Fill16,
+    /// Find the first difference of two ranges.
+    Compare,
+    /// Find the first difference from a repeated 8-byte pattern.
+    ComparePattern,
+    /// Note how one range differs from another.
+    CreateDelta,
+    /// Change a range as a delta record says.
+    ApplyDelta,
+    /// CRC-32C of a range.
+    Crc32c,
+    /// CRC-64 of a range.
+    Crc64,
+    /// Copy memory and compute its CRC-32C.
+    CopyCrc32c,
+    /// Copy memory and compute its CRC-64.
+    CopyCrc64,
+    /// Check data integrity fields.
+    DifCheck,
+    /// Copy blocks and add data integrity fields.
+    DifInsert,
+    /// Check data integrity fields and copy the blocks without them.
+    DifStrip,
+    /// Check data integrity fields and copy the blocks with new ones.
+    DifUpdate,
+    /// Write data integrity fields apart from the blocks.
+    DixGenerate,
+    /// Write a range back from the caches, and drop it from them.
+    CacheFlush,
+    /// Have the addresses of a range translated ahead of use.
+    TranslationFetch,
+    /// Make a raw deflate segment.
+    Deflate,
+    /// Expand a raw deflate stream.
+    Inflate,
+}
+
+impl Operation {
+    /// Every kind there is.
+    pub const ALL: [Self; 23] = [
+        Self::Noop,
+        Self::Drain,
+        Self::Copy,
+        Self::Dualcast,
+        Self::Fill,
+        Self::Fill16,
+        Self::Compare,
+        Self::ComparePattern,
+        Self::CreateDelta,
+        Self::ApplyDelta,
+        Self::Crc32c,
+        Self::Crc64,
+        Self::CopyCrc32c,
+        Self::CopyCrc64,
+        Self::DifCheck,
+        Self::DifInsert,
+        Self::DifStrip,
+        Self::DifUpdate,
+        Self::DixGenerate,
+        Self::CacheFlush,
+        Self::TranslationFetch,
+        Self::Deflate,
+        Self::Inflate,
+    ];
+
+    /// The word used in messages, counters and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Noop => "noop",
+            Self::Drain => "drain",
+            Self::Copy => "copy",
+            Self::Dualcast => "dualcast",
+            Self::Fill => "fill",
+            Self::Fill16 => "fill16",
+            Self::Compare => "compare",
+            Self::ComparePattern => "compare_pattern",
+            Self::CreateDelta => "create_delta",
+            Self::ApplyDelta => "apply_delta",
+            Self::Crc32c => "crc32c",
+            Self::Crc64 => "crc64",
+            Self::CopyCrc32c => "copy_crc32c",
+            Self::CopyCrc64 => "copy_crc64",
+            Self::DifCheck => "dif_check",
+            Self::DifInsert => "dif_insert",
+            Self::DifStrip => "dif_strip",
+            Self::DifUpdate => "dif_update",
+            Self::DixGenerate => "dix_generate",
+            Self::CacheFlush => "cache_flush",
+            Self::TranslationFetch => "translation_fetch",
+            Self::Deflate => "deflate",
+            Self::Inflate => "inflate",
+        }
+    }
+
+    const fn bit(self) -> u64 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of [`Operation`]s.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Operations(u64);
+
+impl Operations {
+    /// The empty set.
+    pub const NONE: Self = Self(0);
+
+    /// The set with `operation` in it as well.
+    #[must_use]
+    pub const fn with(self, operation: Operation) -> Self {
+        Self(self.0 | operation.bit())
+    }
+
+    /// The set without `operation`.
+    #[must_use]
+    pub const fn without(self, operation: Operation) -> Self {
+        Self(self.0 & !operation.bit())
+    }
+
+    /// The set without any of `operations`.
+    #[must_use]
+    pub fn without_any_of(self, operations: &[Operation]) -> Self {
+        operations.iter().fold(self, |set, operation| set.without(*operation))
+    }
+
+    /// Every operation.
+    pub const fn all() -> Self {
+        let mut set = Self::NONE;
+        let mut i = 0;
+        while i < Operation::ALL.len() {
+            set = set.with(Operation::ALL[i]);
+            i += 1;
+        }
+        set
+    }
+
+    /// Whether `operation` is in the set.
+    pub const fn contains(self, operation: Operation) -> bool {
+        self.0 & operation.bit() != 0
+    }
+
+    /// The first of `wanted` that is not in the set.
+    pub fn first_missing(self, wanted: Self) -> Option<Operation> {
+        if wanted.0 & !self.0 == 0 {
+            return None;
+        }
+        Self(wanted.0 & !self.0).iter().next()
+    }
+
+    /// The members, in the order of [`Operation::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Operation> {
+        Operation::ALL.into_iter().filter(move |operation| self.contains(*operation))
+    }
+}
+
+impl fmt::Debug for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_set_of_all_operations_has_each_once() {
+        assert_eq!(Operations::all().iter().count(), Operation::ALL.len());
+        assert!(Operations::NONE.iter().next().is_none());
+        assert!(!Operations::NONE.with(Operation::Copy).contains(Operation::Fill));
+    }
+}
