@@ -2,16 +2,20 @@
 //!
 //! A driver asks these before it sends a descriptor, and before it resumes one.
 
-use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2, IdCap};
+use idxd_spec::register::perfmon::PerfCap;
+use idxd_spec::register::{
+    CmdCap, CmdCode, DsaCap0, DsaCap1, DsaCap2, EngCap, GrpCap, IaaCap, IdCap, TableOffsets, WqCap,
+};
 use idxd_spec::{GenCap, OpCap, Opcode};
 
-use crate::{DeviceKind, Version};
+use crate::perfmon;
+use crate::{DeviceKind, Hardware, Version};
 
 impl DeviceKind {
     /// The general capabilities of a device of the default version (DSA §9.2.2, IAA §7.2.1).
     #[must_use]
     pub fn gen_cap(self) -> GenCap {
-        gen_cap(self, Version::default())
+        Capabilities::of(self, Version::default()).gen_cap
     }
 
     /// The operations of a device of the default version (DSA §9.2.6).
@@ -25,27 +29,95 @@ impl DeviceKind {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// VERSION.
+    /// VERSION: the major version.
     pub version: Version,
     /// GENCAP.
     pub gen_cap: GenCap,
+    /// WQCAP.
+    pub wq_cap: WqCap,
+    /// GRPCAP.
+    pub grp_cap: GrpCap,
+    /// ENGCAP.
+    pub eng_cap: EngCap,
     /// OPCAP.
     pub op_cap: OpCap,
+    /// CMDCAP. What is there without the register too, if GENCAP has no bit for it.
+    pub cmd_cap: CmdCap,
+    /// OFFSETS.
+    pub offsets: TableOffsets,
     /// IDCAP; 0 without [`GenCap::inter_domain`].
     pub id_cap: IdCap,
     /// DSACAP0 to DSACAP2; 0 before version 3.
     pub dsa_cap: (DsaCap0, DsaCap1, DsaCap2),
+    /// IAACAP; 0 on a DSA.
+    pub iaa_cap: IaaCap,
+    /// PERFCAP.
+    pub perf_cap: PerfCap,
+    /// Entries of the MSI-X table, which is a capability of PCI configuration space.
+    pub msix_vectors: u16,
+}
+
+/// Where the tables are: the example offsets of DSA figure 9-1.
+pub(crate) mod table {
+    pub(crate) const MSIX_PERMISSIONS: u64 = 0x400;
+    pub(crate) const GROUP_CONFIG: u64 = 0x600;
+    pub(crate) const WQ_CONFIG: u64 = 0x800;
+    pub(crate) const PERFORMANCE_MONITOR: u64 = 0x2000;
+    pub(crate) const INTERRUPT_STORAGE: u64 = 0x8000;
+    pub(crate) const INTER_DOMAIN_PERMISSIONS: u64 = 0x9000;
 }
 
 impl Capabilities {
-    /// Those of a device of this kind and version.
+    /// Those of a device of this kind and version with the sizes of the first silicon.
     #[must_use]
     pub fn of(kind: DeviceKind, version: Version) -> Self {
-        let gen_cap = gen_cap(kind, version);
-        let id_cap = if gen_cap.inter_domain() { ID_CAP } else { IdCap(0) };
+        Self::of_hardware(&Hardware::new(kind, version))
+    }
+
+    /// Those of a device that is made like this.
+    #[must_use]
+    pub fn of_hardware(hardware: &Hardware) -> Self {
+        let Hardware { kind, version, .. } = *hardware;
+        let gen_cap = gen_cap(hardware);
         let has_numbers = kind == DeviceKind::Dsa && version >= Version::V3;
-        let dsa_cap = if has_numbers { dsa_cap() } else { (DsaCap0(0), DsaCap1(0), DsaCap2(0)) };
-        Self { version, gen_cap, op_cap: op_cap(kind, version), id_cap, dsa_cap }
+        Self {
+            version,
+            gen_cap,
+            wq_cap: wq_cap(hardware),
+            grp_cap: grp_cap(hardware),
+            eng_cap: EngCap(0)
+                .with_engines(hardware.engines)
+                .with_work_in_progress_max(32)
+                .with_batches_in_progress_max(4),
+            op_cap: op_cap(kind, version),
+            cmd_cap: cmd_cap(hardware),
+            offsets: TableOffsets::new([
+                table::GROUP_CONFIG,
+                table::WQ_CONFIG,
+                table::MSIX_PERMISSIONS,
+                table::INTERRUPT_STORAGE,
+                table::PERFORMANCE_MONITOR,
+                table::INTER_DOMAIN_PERMISSIONS,
+            ]),
+            id_cap: if gen_cap.inter_domain() { ID_CAP } else { IdCap(0) },
+            dsa_cap: if has_numbers { dsa_cap() } else { (DsaCap0(0), DsaCap1(0), DsaCap2(0)) },
+            iaa_cap: IaaCap(0),
+            perf_cap: perfmon::perf_cap(kind, version),
+            msix_vectors: hardware.msix_vectors,
+        }
+    }
+}
+
+impl Capabilities {
+    /// log2 of the entries that a scatter-gather list can have; 0 where there are none (DSACAP0).
+    pub(crate) fn list_entries_max_log2(&self) -> u8 {
+        self.dsa_cap.0.sgl_entries_max_log2()
+    }
+
+    /// The capability register at 0x180 and the two behind it.
+    pub(crate) fn specific(&self, index: usize) -> u64 {
+        let (numbers, lists, treatments) = self.dsa_cap;
+        [numbers.0 | self.iaa_cap.0, lists.0, treatments.0].get(index).copied().unwrap_or(0)
     }
 }
 
@@ -68,17 +140,23 @@ fn dsa_cap() -> (DsaCap0, DsaCap1, DsaCap2) {
     (lists, numbers, treatments.with_signed(true).with_saturation(true).with_rounding(0xf))
 }
 
-/// Version 1 of a DSA has what the first silicon shows, 0x40_915f_0107, in the bits that have a meaning.
-fn gen_cap(kind: DeviceKind, version: Version) -> GenCap {
-    let first = GenCap(0)
+/// Version 1 of a DSA has what the first silicon shows, 0x40_915f_0107, in the bits that have a meaning, but for the
+/// size of the interrupt message storage.
+fn gen_cap(hardware: &Hardware) -> GenCap {
+    let Hardware { kind, version, .. } = *hardware;
+    let second = version >= Version::V2;
+    let common = GenCap(0)
         .with_block_on_fault(true)
         .with_cache_control(true)
         .with_dst_readback(true)
         .with_configurable(true)
-        .with_transfer_bytes_max_log2(31);
-    let second = version >= Version::V2;
-    let common =
-        first.with_translation_fetch_stride(second).with_drain_readback_addr(second).with_fault_info(second);
+        .with_transfer_bytes_max_log2(31)
+        .with_interrupt_storage_units(hardware.interrupt_storage_units)
+        .with_command_capabilities(second || hardware.interrupt_handles.is_some())
+        .with_translation_fetch_stride(second)
+        .with_drain_readback_addr(second)
+        .with_fault_info(second)
+        .with_event_log_overflow(second && hardware.event_log_overflow);
     match kind {
         DeviceKind::Dsa => common
             .with_overlapping_copy(true)
@@ -86,10 +164,49 @@ fn gen_cap(kind: DeviceKind, version: Version) -> GenCap {
             .with_fill_16(second)
             .with_crc64(second)
             .with_batch_continuation(second)
+            .with_event_log(second.into())
             .with_inter_domain(second)
             .with_batch_of_one(version >= Version::V3),
-        DeviceKind::Iaa => common.with_decompress(true),
+        // Its record has 64 bytes, so an entry of the log has 128.
+        DeviceKind::Iaa => common.with_decompress(true).with_event_log(if second { 2 } else { 0 }),
     }
+}
+
+fn wq_cap(hardware: &Hardware) -> WqCap {
+    let second = hardware.version >= Version::V2;
+    WqCap(0)
+        .with_total_size(hardware.entries)
+        .with_queues(hardware.queues)
+        .with_wqcfg_size_log2(second.into())
+        .with_shared_mode(true)
+        .with_dedicated_mode(true)
+        .with_ats_control(true)
+        .with_priority(true)
+        .with_occupancy(true)
+        .with_occupancy_interrupt(true)
+        .with_operation_config(second)
+        .with_prs_control(second)
+}
+
+/// The limits are configured and checked; the model has nothing that they would hold back.
+fn grp_cap(hardware: &Hardware) -> GrpCap {
+    let has_buffers = hardware.kind == DeviceKind::Dsa && hardware.read_buffers > 0;
+    GrpCap(0)
+        .with_groups(hardware.groups)
+        .with_read_buffers(if has_buffers { hardware.read_buffers } else { 0 })
+        .with_read_buffer_control(has_buffers)
+        .with_global_read_buffer_limit(has_buffers)
+        .with_in_progress_limit(hardware.version >= Version::V2)
+        .with_bandwidth_limit(hardware.version >= Version::V3)
+}
+
+fn cmd_cap(hardware: &Hardware) -> CmdCap {
+    let handles = [CmdCode::REQUEST_INTERRUPT_HANDLE, CmdCode::RELEASE_INTERRUPT_HANDLE];
+    let mut cmd_cap = CmdCap::DEFAULT;
+    if hardware.interrupt_handles.is_some() {
+        handles.iter().for_each(|code| cmd_cap.0 |= 1 << code.0);
+    }
+    cmd_cap
 }
 
 /// Operations of each version come on top of those of the one before.

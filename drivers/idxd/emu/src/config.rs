@@ -1,6 +1,9 @@
 //! What a device is made of.
 
-use crate::{Error, FaultPlan};
+use idxd_spec::OpCap;
+use idxd_spec::register::{GrpFlags, WqCfg};
+
+use crate::{Error, FaultPlan, Hardware, PciConfig};
 
 /// Engines a device can have.
 pub(crate) const ENGINES_MAX: usize = 8;
@@ -47,13 +50,24 @@ pub struct DeviceConfig {
     pub kind: DeviceKind,
     /// Which version of it.
     pub version: Version,
-    /// Engines, 1 to 8, all in one group with all work queues.
+    /// Engines, 1 to 8.
     pub engines: usize,
     /// Work queues, 1 to 8, 128 entries together.
     pub queues: Vec<QueueConfig>,
-    /// Page Request Service: the device may ask for missing pages and wait. Without it block-on-fault has no effect,
-    /// and a completion record on a missing page is lost.
+    /// Which engines serve which work queues, 4 groups at most; without any, all engines serve all of them.
+    pub groups: Vec<GroupConfig>,
+    /// Page Request Service: the device may ask for missing pages and wait. Without it block-on-fault is not enabled
+    /// for any work queue, and a completion record on a missing page is lost, or logged.
     pub prs: bool,
+    /// The event log, with somebody who reads it as a kernel driver does: pages are brought in, and records written
+    /// that the device could not write. Since version 2.
+    pub event_log: Option<EventLogConfig>,
+    /// User-mode descriptors may ask for interrupts, with the entries that are for this process.
+    pub user_interrupts: bool,
+    /// Interrupt handles have to be asked for, and there are this many.
+    pub interrupt_handles: Option<u16>,
+    /// PCI configuration space. [`prs`](Self::prs) switches page requests off whatever this says.
+    pub pci: PciConfig,
     /// What is to go wrong.
     pub plan: FaultPlan,
 }
@@ -67,9 +81,41 @@ impl Default for DeviceConfig {
             version: Version::default(),
             engines: 1,
             queues: vec![QueueConfig::default()],
+            groups: Vec::new(),
             prs: true,
+            event_log: None,
+            user_interrupts: false,
+            interrupt_handles: None,
+            pci: PciConfig::default(),
             plan: FaultPlan::default(),
         }
+    }
+}
+
+/// A group: work queues and the engines that serve them (DSA §3.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Indices of the work queues, each in one group only.
+    pub queues: Vec<usize>,
+    /// Indices of the engines, each in one group only.
+    pub engines: Vec<usize>,
+    /// Traffic classes and limits; of a default the read buffers allowed are filled in.
+    pub flags: GrpFlags,
+}
+
+/// An event log (DSA §5.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventLogConfig {
+    /// Entries, 64 at least.
+    pub entries: u16,
+    /// A full log drops events instead of holding the device up.
+    pub overflow: bool,
+}
+
+impl Default for EventLogConfig {
+    /// 64 entries, and a device that waits.
+    fn default() -> Self {
+        Self { entries: 64, overflow: false }
     }
 }
 
@@ -93,14 +139,22 @@ pub struct QueueConfig {
     pub mode: QueueMode,
     /// Descriptors it holds, from acceptance until an engine takes them.
     pub size: u32,
-    /// Bytes of one transfer at most; more is status 0x13.
+    /// Bytes of one transfer at most, a power of two; more is status 0x13.
     pub transfer_bytes_max: u32,
-    /// Descriptors of one batch at most; more is status 0x14.
+    /// Descriptors of one batch at most, a power of two; more is status 0x14.
     pub batch_max: u32,
     /// Whether descriptors may set block-on-fault; else the flag is invalid.
     pub block_on_fault: bool,
     /// Turns this queue gets to one of a queue with priority 1, while both have work: 1 to 15.
     pub priority: u8,
+    /// Descriptors of a dedicated queue run privileged, as the kernel's own do.
+    pub privileged: bool,
+    /// The operations that may run here; `None`: all. Since version 2.
+    pub operations: Option<OpCap>,
+    /// Translations are not cached: no translation fetch.
+    pub ats_disable: bool,
+    /// Missing pages are not asked for. Needs an event log, and no block-on-fault.
+    pub prs_disable: bool,
 }
 
 impl Default for QueueConfig {
@@ -113,6 +167,10 @@ impl Default for QueueConfig {
             batch_max: BATCH_MAX,
             block_on_fault: true,
             priority: 10,
+            privileged: false,
+            operations: None,
+            ats_disable: false,
+            prs_disable: false,
         }
     }
 }
@@ -147,6 +205,19 @@ impl DeviceConfig {
         }
         Ok(())
     }
+
+    /// What the device is made of.
+    pub(crate) fn hardware(&self) -> Hardware {
+        let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
+        let first = Hardware::new(self.kind, self.version);
+        Hardware {
+            engines: byte(self.engines),
+            groups: first.groups.max(byte(self.groups.len())),
+            interrupt_handles: self.interrupt_handles,
+            event_log_overflow: self.event_log.is_some_and(|log| log.overflow),
+            ..first
+        }
+    }
 }
 
 impl QueueConfig {
@@ -167,6 +238,54 @@ impl QueueConfig {
                 return Err(Error::Queue { queue, field, value, min: 1, max });
             }
         }
+        for (field, value) in [("transfer_bytes_max", self.transfer_bytes_max), ("batch_max", self.batch_max)]
+        {
+            if !value.is_power_of_two() {
+                return Err(Error::NotAPowerOfTwo { queue, field, value });
+            }
+        }
         Ok(())
+    }
+
+    /// The registers of a work queue that is configured like this (DSA §9.2.24). It uses `pasid`, if it is dedicated.
+    pub(crate) fn register(&self, kind: DeviceKind, pasid: u32) -> WqCfg {
+        let word = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+        let log2 = |value: u32| value.max(1).ilog2().to_le_bytes()[0];
+        let (is_dedicated, threshold) = match self.mode {
+            QueueMode::Dedicated => (true, 0),
+            QueueMode::Shared { threshold } => (false, threshold),
+        };
+        // An IAA has no batches: the field is reserved.
+        let batch = if kind == DeviceKind::Dsa { log2(self.batch_max) } else { 0 };
+        WqCfg::default()
+            .with_size(word(self.size))
+            .with_threshold(word(threshold))
+            .with_dedicated(is_dedicated)
+            .with_block_on_fault(self.block_on_fault)
+            .with_ats_disable(self.ats_disable)
+            .with_prs_disable(self.prs_disable)
+            .with_priority(self.priority)
+            .with_pasid(if is_dedicated { pasid } else { 0 })
+            .with_pasid_enable(true)
+            .with_privileged(is_dedicated && self.privileged)
+            .with_transfer_bytes_max_log2(log2(self.transfer_bytes_max))
+            .with_batch_descriptors_max_log2(batch)
+    }
+
+    /// The configuration that registers say, in so far as the checks of descriptors ask for it.
+    pub(crate) fn of_register(config: &WqCfg) -> Self {
+        let threshold = config.threshold().into();
+        Self {
+            mode: if config.dedicated() { QueueMode::Dedicated } else { QueueMode::Shared { threshold } },
+            size: config.size().into(),
+            transfer_bytes_max: u32::try_from(config.transfer_bytes_max()).unwrap_or(u32::MAX),
+            batch_max: config.batch_descriptors_max(),
+            block_on_fault: config.block_on_fault(),
+            priority: config.priority(),
+            privileged: config.privileged(),
+            operations: None,
+            ats_disable: config.ats_disable(),
+            prs_disable: config.prs_disable(),
+        }
     }
 }

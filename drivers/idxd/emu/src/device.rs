@@ -5,17 +5,27 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use idxd_spec::EventLogEntry;
+use idxd_spec::register::{Cmd, CmdCode, CmdError, DeviceState, GENSTS, GenSts, ResetType};
+
+use idxd_spec::PermissionEntry;
+
 use crate::bus::ProcessMemory;
+use crate::configure::Identity;
 use crate::doorbell::Command;
 use crate::engine::Step;
 use crate::host::Host;
+use crate::host::interrupts::Interrupts;
 use crate::model::Model;
 use crate::portal::Portal;
 use crate::software_error::SoftwareError;
-use crate::{DeviceConfig, DeviceKind, DeviceStats, Engine, Error, Presence};
+use crate::{DeviceConfig, DeviceKind, DeviceStats, Engine, Error, Presence, QueueConfig};
 
 /// How long a dropped device goes on with what is queued.
 const DROP_DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// How long an administrative command may take.
+const COMMAND_TIME: Duration = Duration::from_secs(20);
 
 /// A DSA or IAA that works on this process's memory, with threads of its own.
 ///
@@ -45,10 +55,12 @@ const DROP_DRAIN_TIME: Duration = Duration::from_secs(5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Device {
-    name: String,
+    config: DeviceConfig,
     model: Arc<Model<ProcessMemory>>,
     pasid: u32,
+    queues: Vec<Arc<QueueConfig>>,
     engines: Vec<JoinHandle<()>>,
+    interrupts: Arc<Interrupts>,
     /// Behind the engines: they need it until they have ended.
     host: Option<Host>,
 }
@@ -70,25 +82,29 @@ impl Device {
             }
             false => (None, None, 1),
         };
-        let model = Model::new(&config, bus, pages)?;
+        let model = Model::unconfigured(&config.hardware(), config.plan.clone(), bus, pages);
+        let interrupts = Interrupts::start(&config, &model)?;
+        model.configure(&config, &Identity { pasid, event_log: interrupts.event_log() })?;
         tracing::info!(
             device = config.name,
             kind = ?config.kind,
+            version = ?config.version,
             engines = config.engines,
             queues = config.queues.len(),
             ?presence,
             plan = %config.plan,
             "emulated device started"
         );
-        let mut device = Self { name: config.name, model, pasid, engines: Vec::new(), host };
-        for index in 0..config.engines {
+        let queues = config.queues.iter().cloned().map(Arc::new).collect();
+        let mut device = Self { config, model, pasid, queues, engines: Vec::new(), interrupts, host };
+        for index in 0..device.config.engines {
             device.start_engine(index)?;
         }
         Ok(device)
     }
 
     fn start_engine(&mut self, index: usize) -> Result<(), Error> {
-        let name = format!("{}-engine{index}", self.name);
+        let name = format!("{}-engine{index}", self.config.name);
         let (model, engine) = (Arc::clone(&self.model), self.model.engine(index));
         let thread = thread::Builder::new()
             .name(name.clone())
@@ -100,7 +116,8 @@ impl Device {
 
     /// The portal of a work queue; `None` if the device does not have so many.
     pub fn portal(&self, wq: usize) -> Option<Portal> {
-        self.model.queues.get(wq).map(|_| Portal::new(Arc::clone(&self.model), wq, self.pasid))
+        let config = self.queues.get(wq)?;
+        Some(Portal::new(Arc::clone(&self.model), wq, Arc::clone(config), self.pasid))
     }
 
     /// Calls `hook` after each completion record is written, on the engine's thread. It stands for the direct wake-up
@@ -135,6 +152,21 @@ impl Device {
         self.pasid
     }
 
+    /// An entry of the inter-domain permissions table; `None` if the device does not have so many.
+    pub fn permission_entry(&self, index: u16) -> Option<PermissionEntry> {
+        self.model.permission_entry(index)
+    }
+
+    /// Writes an entry of the inter-domain permissions table, see [`Model::set_permission_entry`].
+    pub fn set_permission_entry(&self, index: u16, entry: &PermissionEntry) -> bool {
+        self.model.set_permission_entry(index, entry)
+    }
+
+    /// Makes the memory of `pasid` inaccessible to inter-domain operations, see [`Model::revoke_space`].
+    pub fn revoke_space(&self, pasid: u32, revoked: bool) {
+        self.model.revoke_space(pasid, revoked);
+    }
+
     /// How the device finds out which pages are present.
     pub fn presence(&self) -> Presence {
         self.model.bus.presence()
@@ -155,14 +187,78 @@ impl Device {
         self.model.doorbell.command(Command::Run);
     }
 
-    /// Makes a work queue take descriptors again.
+    /// Makes a work queue take descriptors again. Waits for a command that is active.
     pub fn enable_queue(&self, wq: usize) {
-        self.model.set_queue_enabled(wq, true);
+        let operand = u32::try_from(wq).unwrap_or(u32::MAX) & 0xff;
+        // One that is enabled already stays so.
+        let _ = self.command(Cmd::new(CmdCode::ENABLE_WQ).with_operand(operand));
     }
 
-    /// Makes a work queue refuse descriptors. What it holds still runs.
+    /// Makes a work queue refuse descriptors. What it holds still runs, and is not waited for.
     pub fn disable_queue(&self, wq: usize) {
-        self.model.set_queue_enabled(wq, false);
+        let operand = u8::try_from(wq).map_or(0, Cmd::wq_operand);
+        self.model.write_cmd(Cmd::new(CmdCode::DISABLE_WQ).with_operand(operand).0);
+    }
+
+    /// Issues an administrative command once none is active, and waits for its end: its result, or its error code.
+    ///
+    /// # Errors
+    ///
+    /// What the device answered; [`CmdError::HARDWARE`] if it does not answer for twenty seconds.
+    pub fn command(&self, cmd: Cmd) -> Result<u16, CmdError> {
+        self.model.execute(cmd, Instant::now() + COMMAND_TIME)
+    }
+
+    /// Reads a register of BAR0: `size` bytes, 1, 2, 4 or 8, aligned.
+    pub fn read(&self, offset: u64, size: u32) -> u64 {
+        self.model.read(offset, size)
+    }
+
+    /// Writes a register of BAR0: `size` bytes, 1, 2, 4 or 8, aligned.
+    pub fn write(&self, offset: u64, size: u32, value: u64) {
+        self.model.write(offset, size, value);
+    }
+
+    /// The general status: whether the device works, or is halted and by what it comes back.
+    pub fn status(&self) -> GenSts {
+        GenSts(u32::try_from(self.read(GENSTS, 4)).unwrap_or(0))
+    }
+
+    /// How often entry `vector` of the MSI-X table was raised.
+    pub fn interrupts(&self, vector: u16) -> u64 {
+        self.interrupts.count(vector)
+    }
+
+    /// Calls `hook` with the vector for each interrupt, on the thread that raises it.
+    pub fn on_interrupt(&self, hook: impl Fn(u16) + Send + Sync + 'static) {
+        self.interrupts.add_hook(Box::new(hook));
+    }
+
+    /// Entries of the event log that the reader has handled, the newest last; of many, the last 1024.
+    pub fn events(&self) -> Vec<EventLogEntry> {
+        self.interrupts.events()
+    }
+
+    /// Halts the device, as an error inside it would.
+    pub fn halt(&self, reset: ResetType) {
+        self.model.halt(reset);
+    }
+
+    /// Resets the device, by the command or, where that does not do, by a function-level reset, and enables it again
+    /// with the configuration it was started with. What was queued or in flight is abandoned.
+    ///
+    /// # Errors
+    ///
+    /// The device refuses its configuration, which it did not before.
+    pub fn recover(&self) -> Result<(), Error> {
+        let needs_more =
+            self.status().state() == DeviceState::Halted && self.status().reset() != ResetType::Software;
+        if needs_more || self.command(Cmd::new(CmdCode::RESET_DEVICE)).is_err() {
+            self.model.function_level_reset();
+        }
+        let event_log = self.interrupts.event_log();
+        self.interrupts.restart();
+        self.model.configure(&self.config, &Identity { pasid: self.pasid, event_log })
     }
 
     /// Waits until a work queue is empty and idle; `false` at the deadline.
@@ -190,14 +286,15 @@ impl Device {
             return 0;
         }
         let queues = 0..self.model.queues.len();
-        queues.clone().for_each(|wq| self.disable_queue(wq));
+        self.model.queues.iter().for_each(|queue| queue.close());
+        let is_halted = self.model.life.current().is_none();
         self.model.doorbell.command(Command::Finish);
         let this_thread = thread::current().id();
         let called_by_engine = self.engines.iter().any(|engine| engine.thread().id() == this_thread);
         let mut abandoned = 0;
         for wq in queues {
             // An engine that drops its own device in a hook cannot wait for itself.
-            if called_by_engine || !self.model.drain_queue(wq, deadline) {
+            if called_by_engine || is_halted || !self.model.drain_queue(wq, deadline) {
                 abandoned += self.model.abort_queue(wq);
             }
         }
@@ -206,9 +303,10 @@ impl Device {
                 let _ = engine.join();
             }
         }
+        self.interrupts.stop();
         self.host = None;
         if abandoned > 0 {
-            tracing::warn!(device = self.name, abandoned, "device ended with descriptors queued");
+            tracing::warn!(device = self.config.name, abandoned, "device ended with descriptors queued");
         }
         abandoned
     }
@@ -223,7 +321,7 @@ impl Drop for Device {
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device")
-            .field("name", &self.name)
+            .field("name", &self.config.name)
             .field("kind", &self.model.kind)
             .field("engines", &self.engines.len())
             .field("stats", &self.model.stats())
@@ -236,15 +334,15 @@ const LOOKS_BEFORE_SLEEP: usize = 8;
 
 /// The life of an engine's thread.
 fn run_engine(model: &Model<ProcessMemory>, mut engine: Engine<ProcessMemory>) {
-    while model.doorbell.wait(|| model.has_work()) {
-        while !model.doorbell.is_held() && (engine.run_one() == Step::Ran || comes_at_once(model)) {}
+    while model.doorbell.wait(|| engine.has_work()) {
+        while !model.doorbell.is_held() && (engine.run_one() == Step::Ran || comes_at_once(&mut engine)) {}
     }
 }
 
 /// Whether there is new work before it is worth going to sleep.
-fn comes_at_once(model: &Model<ProcessMemory>) -> bool {
+fn comes_at_once(engine: &mut Engine<ProcessMemory>) -> bool {
     (0..LOOKS_BEFORE_SLEEP).any(|_| {
         (0..16).for_each(|_| std::hint::spin_loop());
-        model.has_work()
+        engine.has_work()
     })
 }

@@ -1,6 +1,6 @@
 //! Where idle engines sleep until a portal is written.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -23,6 +23,8 @@ pub(crate) struct Doorbell {
     commanded: Condvar,
     /// Engines that sleep or are about to: a submitter who sees none need not take the lock.
     sleepers: AtomicUsize,
+    /// Engines are in several groups, so that not any of them will do.
+    is_shared: AtomicBool,
 }
 
 impl Doorbell {
@@ -32,6 +34,7 @@ impl Doorbell {
             rung: Condvar::new(),
             commanded: Condvar::new(),
             sleepers: AtomicUsize::new(0),
+            is_shared: AtomicBool::new(false),
         }
     }
 
@@ -41,8 +44,24 @@ impl Doorbell {
         fence(Ordering::SeqCst);
         if self.sleepers.load(Ordering::Relaxed) > 0 {
             drop(self.command.lock());
-            self.rung.notify_one();
+            if self.is_shared.load(Ordering::Relaxed) {
+                self.rung.notify_all();
+            } else {
+                self.rung.notify_one();
+            }
         }
+    }
+
+    /// Says whether engines are in several groups.
+    pub(crate) fn set_shared(&self, is_shared: bool) {
+        self.is_shared.store(is_shared, Ordering::Relaxed);
+        self.wake_all();
+    }
+
+    /// Has all engines look again: their groups have changed, or the device lives again.
+    pub(crate) fn wake_all(&self) {
+        drop(self.command.lock());
+        self.rung.notify_all();
     }
 
     pub(crate) fn command(&self, command: Command) {
@@ -52,7 +71,7 @@ impl Doorbell {
     }
 
     /// Sleeps until there is work and it may be run. `false` when the engine is to end.
-    pub(crate) fn wait(&self, has_work: impl Fn() -> bool) -> bool {
+    pub(crate) fn wait(&self, mut has_work: impl FnMut() -> bool) -> bool {
         self.sleepers.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let mut command = self.command.lock();
@@ -82,5 +101,30 @@ impl Doorbell {
                 return;
             }
         }
+    }
+}
+
+/// Something happened; whoever waits for it looks whether it was what it waits for.
+#[derive(Default)]
+pub(crate) struct Signal {
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Signal {
+    pub(crate) fn notify(&self) {
+        drop(self.lock.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until `is_so`; `false` at the deadline.
+    pub(crate) fn wait_until(&self, deadline: Instant, is_so: impl Fn() -> bool) -> bool {
+        let mut lock = self.lock.lock();
+        while !is_so() {
+            if self.changed.wait_until(&mut lock, deadline).timed_out() {
+                return is_so();
+            }
+        }
+        true
     }
 }

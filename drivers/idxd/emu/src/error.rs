@@ -2,6 +2,8 @@
 
 use std::io;
 
+use idxd_spec::register::CmdError;
+
 /// Why a device could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +37,24 @@ pub enum Error {
         min: u64,
         /// The most it may be.
         max: u64,
+    },
+    /// A field of a work queue's configuration is not a power of two.
+    #[error("wq{queue}: {field} is {value}, which is not a power of two")]
+    NotAPowerOfTwo {
+        /// Index of the work queue.
+        queue: usize,
+        /// The field of [`QueueConfig`](crate::QueueConfig).
+        field: &'static str,
+        /// What it was.
+        value: u32,
+    },
+    /// The device refused its configuration.
+    #[error("command {command}: {error} ({code:#04x})", code = error.0)]
+    Refused {
+        /// The administrative command, with the work queue if it was for one: `enable wq1`.
+        command: String,
+        /// What CMDSTATUS said.
+        error: CmdError,
     },
     /// This process's page map cannot be read, so there is no telling which pages are present.
     #[error("/proc/self/pagemap")]

@@ -11,6 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use idxd_spec::register::ResetType;
 use parking_lot::Mutex;
 
 use crate::index::index;
@@ -85,6 +86,9 @@ pub struct FaultPlan {
     answer_twice: Which,
     nonsense: Option<(Nonsense, Which)>,
     delay: Duration,
+    halt: Option<(u64, ResetType)>,
+    disable: Which,
+    event_log_full: Which,
 }
 
 impl FaultPlan {
@@ -157,6 +161,25 @@ impl FaultPlan {
         Self { delay, ..self }
     }
 
+    /// Halts the device when engines come to report the descriptor after the first `descriptors`: neither that one nor
+    /// any other in flight gets a record. `reset` brings the device back.
+    #[must_use]
+    pub fn halt_after(self, descriptors: u64, reset: ResetType) -> Self {
+        Self { halt: Some((descriptors, reset)), ..self }
+    }
+
+    /// Disables the work queue of a descriptor while that descriptor runs, as somebody with the right to would.
+    #[must_use]
+    pub fn disable_queue_at(self, which: Which) -> Self {
+        Self { disable: which, ..self }
+    }
+
+    /// Behaves at an event as if the event log were full on a device that drops events then. Events are counted from 0.
+    #[must_use]
+    pub fn event_log_full(self, which: Which) -> Self {
+        Self { event_log_full: which, ..self }
+    }
+
     /// Where chance starts.
     pub fn seed(&self) -> u64 {
         self.seed
@@ -197,6 +220,14 @@ impl fmt::Display for FaultPlan {
         if let Some((nonsense, which)) = self.nonsense {
             items.push(format!("{nonsense:?} ({which:?})"));
         }
+        if let Some((descriptors, reset)) = self.halt {
+            items.push(format!("halt after {descriptors} descriptors ({reset:?})"));
+        }
+        for (name, which) in [("queue disabled", self.disable), ("event log full", self.event_log_full)] {
+            if which != Which::None {
+                items.push(format!("{name} ({which:?})"));
+            }
+        }
         if !self.delay.is_zero() {
             items.push(format!("delay {:?}", self.delay));
         }
@@ -211,6 +242,10 @@ pub(crate) struct Fate {
     /// Records to write: 1, or 0 or 2.
     pub(crate) answers: u8,
     pub(crate) nonsense: Option<Nonsense>,
+    /// The device halts instead.
+    pub(crate) halt: Option<ResetType>,
+    /// Its work queue is disabled.
+    pub(crate) disables: bool,
 }
 
 /// A plan being carried out.
@@ -218,6 +253,7 @@ pub(crate) struct Plan {
     plan: FaultPlan,
     is_none: bool,
     taken: AtomicU64,
+    events: AtomicU64,
     retries_left: AtomicU32,
     page_fault_spent: AtomicBool,
     chance: Mutex<Chance>,
@@ -228,6 +264,7 @@ impl Plan {
         Self {
             is_none: plan.is_none(),
             taken: AtomicU64::new(0),
+            events: AtomicU64::new(0),
             retries_left: AtomicU32::new(plan.retry_first),
             page_fault_spent: AtomicBool::new(false),
             chance: Mutex::new(Chance(plan.seed)),
@@ -251,7 +288,7 @@ impl Plan {
     /// Counts one descriptor and says what happens to it.
     pub(crate) fn fate(&self) -> Fate {
         if self.is_none {
-            return Fate { answers: 1, nonsense: None };
+            return Fate { answers: 1, ..Fate::default() };
         }
         let at = self.taken.fetch_add(1, Ordering::Relaxed);
         let answers = match () {
@@ -260,7 +297,19 @@ impl Plan {
             () => 1,
         };
         let nonsense = self.plan.nonsense.filter(|(_, which)| which.is(at)).map(|(nonsense, _)| nonsense);
-        Fate { answers, nonsense }
+        let halt = self.plan.halt.filter(|(after, _)| *after == at).map(|(_, reset)| reset);
+        Fate { answers, nonsense, halt, disables: self.plan.disable.is(at) }
+    }
+
+    /// Whether the next event finds the log full.
+    pub(crate) fn drops_event(&self) -> bool {
+        self.plan.event_log_full != Which::None
+            && self.plan.event_log_full.is(self.events.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether the next descriptor is drawn.
+    pub(crate) fn leaves_order_to_chance(&self) -> bool {
+        self.plan.out_of_order
     }
 
     /// Which of `count` equals goes next: the first, unless the order is left to chance.

@@ -4,6 +4,9 @@
 //! use. An engine reports a page request and sleeps; one thread takes fault groups, populates, and answers; the answer
 //! wakes the engine.
 
+mod event_log;
+pub(crate) mod interrupts;
+
 use std::convert::Infallible;
 use std::process;
 use std::sync::Arc;

@@ -16,32 +16,44 @@
 //! another [`Bus`]. [`FaultPlan`] makes things go wrong on request, and [`InstantPortal`] makes everything go right at
 //! once.
 //!
-//! Left out: registers and configuration space (the embedder's), interrupts (user work queues have none), the event
-//! log, traffic classes and bandwidth (accepted and without effect), the DIF, delta record, inter-domain, numeric and
-//! scatter-gather operations.
+//! A device is configured through its registers and commands, also in this process: [`Model::read`] and
+//! [`Model::write`] are BAR0, [`Model::write_portal`] is BAR2, and an [`InterruptSink`] takes the interrupts.
+//!
+//! Left out: PCI configuration space and the MSI-X table (the embedder's, see [`PciConfig`]). Traffic classes, read
+//! buffers, limits of descriptors in progress and of bandwidth are configured and checked, and have no other effect.
 
 mod analytics;
 mod analytics_check;
 mod bus;
 mod capability;
 mod check;
+mod command;
 mod config;
+mod configure;
+mod control;
 mod device;
 mod doorbell;
+mod enable;
 mod engine;
 mod error;
+mod event_log;
 mod fault_plan;
 mod group;
+mod hardware;
 mod host;
 pub mod iaa;
 mod index;
 mod instant;
+mod interrupt;
+mod life;
 mod model;
 mod operation;
 mod page_request;
+mod perfmon;
 mod permission_table;
 mod portal;
 mod record;
+mod registers;
 mod rules;
 mod software_error;
 mod stats;
@@ -50,14 +62,17 @@ mod work_queue;
 
 pub use bus::{Access, Bus, BusFault, PAGE_BYTES, Presence, ProcessMemory};
 pub use capability::Capabilities;
-pub use config::{DeviceConfig, DeviceKind, QueueConfig, QueueMode, Version};
+pub use config::{DeviceConfig, DeviceKind, EventLogConfig, GroupConfig, QueueConfig, QueueMode, Version};
 pub use device::Device;
 pub use engine::{Engine, Step};
 pub use error::Error;
 pub use fault_plan::{FaultPlan, Nonsense, Repeat, StopAt, Which};
+pub use hardware::{Hardware, PciConfig};
 pub use instant::InstantPortal;
+pub use interrupt::InterruptSink;
 pub use model::Model;
 pub use page_request::{PageAnswer, PageRequests};
-pub use portal::{Portal, Submission};
+pub use portal::{Portal, Submission, Write};
+pub use registers::BAR0_BYTES;
 pub use software_error::SoftwareError;
 pub use stats::DeviceStats;

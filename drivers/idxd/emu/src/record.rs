@@ -1,6 +1,6 @@
 //! A completion record on its way to memory: its bytes, and which of them mean something.
 
-use idxd_spec::{Completion, Opcode, Status};
+use idxd_spec::{Completion, FaultInfo, Opcode, Operand, Status};
 
 use crate::fault_plan::Nonsense;
 
@@ -30,6 +30,23 @@ impl Record {
 
     pub(crate) fn status(&self) -> Status {
         Status(self.bytes[0])
+    }
+
+    /// What a record about invalid flags names, bits 23:0 of bytes 19:16 (DSA §8.2.6, IAA §6.2.6).
+    pub(crate) fn invalid_flags(&self) -> u32 {
+        u32::from_le_bytes([self.bytes[16], self.bytes[17], self.bytes[18], 0])
+    }
+
+    /// The address of a page fault; at the same place for both devices.
+    pub(crate) fn fault_addr(&self) -> u64 {
+        let mut addr = [0; 8];
+        addr.copy_from_slice(&self.bytes[8..16]);
+        u64::from_le_bytes(addr)
+    }
+
+    /// The operand of a page fault.
+    pub(crate) fn fault_operand(&self) -> Operand {
+        FaultInfo(self.bytes[2]).operand()
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {

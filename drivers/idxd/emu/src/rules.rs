@@ -2,10 +2,11 @@
 //!
 //! The checks of a descriptor ask this and nothing else, so that they need neither registers nor locks.
 
-use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2, IdCap};
+use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2, IdCap, WqCfg};
 use idxd_spec::{Descriptor, Flags, GenCap, OpCap, Opcode};
 
 use crate::capability::Capabilities;
+use crate::control::Control;
 use crate::{QueueConfig, Version};
 
 /// The rules for the descriptors of one work queue.
@@ -33,6 +34,12 @@ pub(crate) struct Rules {
     pub(crate) pasid_enabled: bool,
     /// User-mode descriptors may ask for interrupts (GENCFG).
     pub(crate) user_interrupts: bool,
+    /// Privileged descriptors may run at all: a shared work queue takes what it is sent (status 0x1d).
+    pub(crate) privilege_enabled: bool,
+    /// Missing pages of lists, records and readbacks are asked for.
+    pub(crate) prs_enabled: bool,
+    /// The traffic classes that are mapped: a bit for each.
+    pub(crate) traffic_classes: u8,
 }
 
 impl Rules {
@@ -50,7 +57,27 @@ impl Rules {
             cache_control_3: capabilities.version >= Version::V3,
             pasid_enabled: true,
             user_interrupts: false,
+            privilege_enabled: true,
+            prs_enabled: true,
+            traffic_classes: u8::MAX,
         }
+    }
+
+    /// Takes in what the registers say beside it, when a work queue is enabled.
+    pub(crate) fn configure(&mut self, config: &WqCfg, control: &Control, capabilities: &Capabilities) {
+        if capabilities.wq_cap.operation_config() {
+            self.operations = config.operations();
+        }
+        if config.ats_disable() || !control.pci.ats {
+            // A translation that is not cached cannot be fetched ahead (§5.4).
+            self.operations = without(self.operations, Opcode::TRANSLATION_FETCH);
+        }
+        self.list_entries_max = 1 << config.list_entries_max_log2();
+        self.pasid_enabled = config.pasid_enable();
+        self.user_interrupts = control.gen_cfg.user_interrupts();
+        self.privilege_enabled = control.pci.privileged;
+        self.prs_enabled = control.pci.prs && !config.prs_disable();
+        self.traffic_classes = control.pci.traffic_classes;
     }
 
     /// Whether a descriptor may ask for an interrupt (DSA table 5-4). Its PASID and privilege are those it runs with.
@@ -85,6 +112,12 @@ impl Rules {
             | unless(cap.dst_readback(), Flags::CACHE_CONTROL_2)
             | unless(self.cache_control_3, Flags::CACHE_CONTROL_3)
     }
+}
+
+/// The same without `opcode`.
+fn without(mut operations: OpCap, opcode: Opcode) -> OpCap {
+    operations.0[usize::from(opcode.0 >> 6)] &= !(1 << (opcode.0 & 63));
+    operations
 }
 
 #[cfg(test)]

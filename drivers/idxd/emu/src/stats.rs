@@ -51,8 +51,18 @@ counters! {
     completions_lost,
     /// Errors for SWERROR, those included that found it occupied.
     software_errors,
-    /// Descriptors abandoned by an abort or by the end of the device: they get no record.
+    /// Descriptors abandoned by an abort, a halt, a reset or the end of the device: they get no record.
     abandoned,
+    /// Entries written to the event log.
+    events,
+    /// Events that could not be logged.
+    events_lost,
+    /// Interrupts raised, whatever for.
+    interrupts,
+    /// Administrative commands begun.
+    commands,
+    /// Times the device halted.
+    halts,
 }
 
 /// A number that only grows.

@@ -141,10 +141,11 @@ fn completion_record_that_cannot_be_written_is_a_software_error() {
 }
 
 #[test]
-fn without_page_requests_block_on_fault_completes_partially() {
+fn without_page_requests_block_on_fault_is_reserved_and_faults_are_partial() {
     let rig = without_prs();
     let (src, dst) = (Memory::with(&[7; PAGE]), Memory::cold(PAGE));
-    let copy = Descriptor::memmove(src.src(0), dst.dst(0), 100).with_block_on_fault();
+    let copy = Descriptor::memmove(src.src(0), dst.dst(0), 100);
+    assert_eq!(rig.run(&copy.with_block_on_fault()).status(), Status::INVALID_FLAGS);
     assert_eq!(rig.run(&copy).status(), Status::PAGE_FAULT.with_write());
     assert_eq!(rig.device.stats().page_requests, 0);
 }

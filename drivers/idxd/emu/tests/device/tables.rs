@@ -346,7 +346,7 @@ fn delta_sizes_have_limits() {
 
 #[test]
 fn blocks_are_whole_and_transfers_have_the_limit_of_the_queue() {
-    let queue = QueueConfig { transfer_bytes_max: 41_040, ..QueueConfig::default() };
+    let queue = QueueConfig { transfer_bytes_max: 32_768, ..QueueConfig::default() };
     let rig = Rig::new(DeviceConfig { queues: vec![queue], ..DeviceConfig::default() });
     let memory = Memory::warm(64 * PAGE);
     let (src, dst) = (memory.src(0), memory.dst(32 * PAGE));
@@ -357,7 +357,7 @@ fn blocks_are_whole_and_transfers_have_the_limit_of_the_queue() {
         (DifFlags::BLOCK_4104, 4104),
     ] {
         for (which, unit) in [block + 8, block, block + 8, block + 8, block].into_iter().enumerate() {
-            let most = 41_040 / unit * unit;
+            let most = 32_768 / unit * unit;
             for (size, status) in [
                 (0, Status::TRANSFER_SIZE),
                 (unit - 8, Status::TRANSFER_SIZE),
