@@ -327,6 +327,32 @@ proptest! {
     }
 }
 
+/// What has a meaning is there, also where the rest of the record is noise.
+#[test]
+fn noise_in_unused_bytes_changes_nothing() {
+    let plan = FaultPlan::seeded(3).stop_at(StopAt::Bytes(1000)).noise();
+    let rig = Rig::new(DeviceConfig { plan, ..DeviceConfig::default() });
+    let first = bytes(20_000, 12);
+    let second = flipped(&first, (0..2500).step_by(3));
+    let record = expected(&first, &second);
+    let (src1, src2, delta) = (Memory::with(&first), Memory::with(&second), Memory::warm(25_000));
+    let parts = parts(&rig, create(src1.src(0), src2.src(0), 20_000, delta.dst(0), 25_000), |_| {});
+    assert_eq!(parts.len(), 20);
+    assert!(parts.iter().all(|(_, completion)| completion.result() == 1));
+    assert!(joined(&delta, 0, &parts) == record);
+    delta.write(0, &record);
+    let descriptor = apply(delta.src(0), record.len(), src1.dst(0), 20_000);
+    let (_, count) = run_with_resume(&rig, descriptor, |_| {});
+    assert_eq!(count, record.len().div_ceil(1000));
+    assert!(src1.read(0, 20_000) == second);
+    let plan = FaultPlan::seeded(4).noise();
+    let rig = Rig::new(DeviceConfig { plan, ..DeviceConfig::default() });
+    let twice = [&record[..500], &record[490..]].concat();
+    delta.write(0, &twice);
+    let completion = rig.run(&apply(delta.src(0), twice.len(), src1.dst(0), 20_000));
+    assert_eq!((completion.status(), completion.bytes_completed()), (Status::DELTA_ORDER, 500));
+}
+
 /// A queue for transfers of the longest delta, and a record that takes more than the queue has.
 #[test]
 fn record_longer_than_a_transfer_is_refused() {

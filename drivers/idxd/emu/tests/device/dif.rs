@@ -376,6 +376,30 @@ fn a_device_that_stops_after_each_block_gets_to_the_end() {
     }
 }
 
+/// What has a meaning is there, also where the rest of the record is noise.
+#[test]
+fn noise_in_unused_bytes_changes_nothing() {
+    for which in 0..5 {
+        let plan = FaultPlan::seeded(which as u64).stop_at(StopAt::Bytes(1)).noise();
+        let rig = Rig::new(DeviceConfig { plan, ..DeviceConfig::default() });
+        let case = case(which, DifFlags::BLOCK_520, 0x90, 9, 0, 13);
+        let (completion, _) = run_with_resume(&rig, case.descriptor, |_| {});
+        if !matches!(which, 1 | 4) {
+            assert_eq!(completion.src_dif_tags(), case.end.src_dif_tags(), "{which}");
+        }
+        if !matches!(which, 0 | 2) {
+            assert_eq!(completion.dst_dif_tags(), case.end.dst_dif_tags(), "{which}");
+        }
+        assert!(case.dst.read(case.at, case.expected.len()) == case.expected);
+    }
+    let rig = Rig::new(DeviceConfig { plan: FaultPlan::seeded(9).noise(), ..DeviceConfig::default() });
+    let case = case(0, DifFlags::BLOCK_512, 0, 3, 0, 14);
+    case.src.write(520, &[!case.src_bytes[520]]);
+    let completion = rig.run(&case.descriptor);
+    assert_eq!((completion.status(), completion.dif_status()), (Status::DIF_ERROR, DifStatus::GUARD));
+    assert_eq!(completion.bytes_completed(), 520);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
