@@ -8,6 +8,7 @@
 //! exists. Unsafe code is in the promise of [`svala::backend::Queue`], and in the two instructions and the mapped
 //! page of a portal.
 
+pub mod configuration;
 mod cpu;
 mod device;
 mod dsa;

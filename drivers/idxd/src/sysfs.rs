@@ -13,11 +13,21 @@ mod walk;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use attribute::{bitmap_text, is_word};
+pub(crate) use attribute::{bitmap, bitmap_text, is_word};
 pub use problem::{Problem, ProblemKind};
+pub(crate) use walk::part_name;
 
 use crate::device::{Device, DeviceType};
 use crate::work_queue::WorkQueue;
+
+/// Reads one attribute, with the care of discovery.
+pub(crate) fn read_attribute(path: &Path) -> io::Result<Vec<u8>> {
+    attribute::read(path).map_err(|unread| match unread {
+        attribute::Unread::Missing => io::ErrorKind::NotFound.into(),
+        attribute::Unread::Bad(ProblemKind::Os { errno }) => io::Error::from_raw_os_error(errno),
+        attribute::Unread::Bad(kind) => io::Error::other(kind),
+    })
+}
 
 /// Why there is nothing to discover.
 #[derive(Debug, thiserror::Error)]

@@ -5,12 +5,14 @@
 //! not only the values, are part of what is tested.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod kernel;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use svala_idxd::Sysfs;
+use svala_idxd::{Discovery, Sysfs};
 use tempfile::TempDir;
 
 /// What the first generation of DSA supports, without the batch that its kernel hides.
@@ -113,6 +115,14 @@ impl Machine {
         machine.enable("dsa0");
         machine.queue("wq0.0", QueueSetup::SHARED);
         machine.queue("wq0.1", QueueSetup::DEDICATED);
+        machine
+    }
+
+    /// One DSA and one IAA as after boot.
+    pub(crate) fn idle(version: u32) -> Self {
+        let mut machine = Self::default();
+        machine.add(Model::new("dsa0", "0000:6a:01.0", version, 0));
+        machine.add(Model::new("iax1", "0000:6a:02.0", version, 0));
         machine
     }
 
@@ -329,5 +339,31 @@ impl Machine {
         let root = tempfile::tempdir().unwrap();
         let sysfs = self.unpack(root.path());
         (root, sysfs)
+    }
+}
+
+/// A machine that stays unpacked, so that showing another state of it costs only what differs.
+pub(crate) struct Shown {
+    _root: TempDir,
+    sysfs: Sysfs,
+    files: BTreeMap<String, String>,
+}
+
+impl Shown {
+    pub(crate) fn new(machine: &Machine) -> Self {
+        let (root, sysfs) = machine.unpacked();
+        Self { _root: root, sysfs, files: machine.files.clone() }
+    }
+
+    /// What discovery finds in this state. The state has the same attributes.
+    pub(crate) fn discover(&mut self, files: &BTreeMap<String, String>) -> Discovery {
+        for (path, value) in files {
+            let shown = self.files.get_mut(path).expect("the same attributes");
+            if shown != value {
+                fs::write(self.sysfs.devices().join(path), format!("{value}\n")).unwrap();
+                shown.clone_from(value);
+            }
+        }
+        self.sysfs.discover().unwrap()
     }
 }
