@@ -300,6 +300,7 @@ impl<B: Bus> Model<B> {
         self.event_log.disable();
         self.interrupts.reset();
         self.perfmon.reset();
+        self.permissions.reset();
         self.gen_ctrl.store(0, Ordering::Relaxed);
         control.clear_configuration(&self.capabilities);
         if was_halted {

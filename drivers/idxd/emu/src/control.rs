@@ -1,7 +1,7 @@
 //! What is configured through the registers, and how far a command is.
 
 use idxd_spec::register::{
-    CmdStatus, DeviceState, EvlCfg, GenCfg, GenSts, GrpCfg, GrpFlags, ResetType, WqCfg,
+    CmdStatus, DeviceState, EvlCfg, GenCfg, GenSts, GrpCfg, GrpFlags, Idbr, ResetType, WqCfg,
 };
 
 use crate::capability::Capabilities;
@@ -15,6 +15,7 @@ pub(crate) struct Control {
     pub(crate) reset: ResetType,
     pub(crate) gen_cfg: GenCfg,
     pub(crate) evl_cfg: EvlCfg,
+    pub(crate) idbr: Idbr,
     pub(crate) cmd_param: u64,
     pub(crate) cmd_status: CmdStatus,
     /// A command that waits for descriptors.
@@ -31,6 +32,7 @@ impl Control {
             reset: ResetType::Software,
             gen_cfg: GenCfg(0),
             evl_cfg: EvlCfg::default(),
+            idbr: Idbr(0),
             cmd_param: 0,
             cmd_status: CmdStatus(0),
             pending: None,
@@ -58,6 +60,7 @@ impl Control {
         self.reset = ResetType::Software;
         self.gen_cfg = GenCfg(0).with_global_read_buffer_limit(buffers);
         self.evl_cfg = EvlCfg::default();
+        self.idbr = Idbr(0);
         self.cmd_param = 0;
         let flags = GrpFlags(0).with_read_buffers_allowed(buffers);
         self.groups.fill(GrpCfg { flags, ..GrpCfg::default() });

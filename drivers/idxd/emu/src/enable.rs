@@ -83,7 +83,7 @@ fn read_buffers(control: &Control, capabilities: &Capabilities) -> Verdict {
     require(holds, CmdError::READ_BUFFERS)
 }
 
-/// The event log, and what its PASID needs.
+/// The event log; and what its PASID and that of submitter bitmaps need.
 fn event_log(control: &Control, capabilities: &Capabilities) -> Verdict {
     let (config, pci) = (&control.evl_cfg, &control.pci);
     if control.gen_cfg.event_log() {
@@ -93,7 +93,10 @@ fn event_log(control: &Control, capabilities: &Capabilities) -> Verdict {
         require(end <= 1 << 64, CmdError::EVENT_LOG)?;
     }
     require(!config.pasid_enable() || pci.pasid, CmdError::PASID)?;
-    require(!config.privileged() || (config.pasid_enable() && pci.privileged), CmdError::PASID)
+    require(!config.privileged() || (config.pasid_enable() && pci.privileged), CmdError::PASID)?;
+    let bitmap = control.idbr;
+    require(!bitmap.pasid_enable() || pci.pasid, CmdError::PASID)?;
+    require(!bitmap.privileged() || (bitmap.pasid_enable() && pci.privileged), CmdError::PASID)
 }
 
 /// All the checks of the Enable WQ command but those of states and of the interrupt handle.

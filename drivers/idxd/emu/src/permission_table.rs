@@ -99,6 +99,13 @@ impl PermissionTable {
         true
     }
 
+    /// All entries zero again, as after a reset of the device.
+    pub(crate) fn reset(&self) {
+        for (entry, number) in &mut self.state.lock().entries {
+            (*entry, *number) = (PermissionEntry::default(), *number + 1);
+        }
+    }
+
     /// From now on operations on the memory of `pasid` end with status 0x2e, or again as before.
     pub(crate) fn revoke(&self, pasid: u32, revoked: bool) {
         let mut state = self.state.lock();

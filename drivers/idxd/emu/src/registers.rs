@@ -6,11 +6,12 @@
 
 use std::sync::atomic::Ordering;
 
+use idxd_spec::PermissionEntry;
 use idxd_spec::register::perfmon::{CNTRCAP, CNTRCFG};
 use idxd_spec::register::{
     CMD, CMDCAP, CMDPARAM, CMDSTATUS, DSACAP0, DSACAP2, ENGCAP, EVLCFG, EVLSTATUS, EvlCfg, GENCAP, GENCFG,
-    GENCTRL, GENSTS, GRPCAP, GrpCfg, INTCAUSE, MsixPerm, OFFSETS, OPCAP, SWERROR, VERSION, WQCAP, WqCfg,
-    WqState,
+    GENCTRL, GENSTS, GRPCAP, GrpCfg, IDBR, IDCAP, INTCAUSE, MsixPerm, OFFSETS, OPCAP, SWERROR, VERSION,
+    WQCAP, WqCfg, WqState,
 };
 
 use crate::bus::Bus;
@@ -23,6 +24,8 @@ pub const BAR0_BYTES: u64 = 0x1_0000;
 
 /// GENCFG: event log, user-mode interrupts, global read buffer limit.
 const GENCFG_MASK: u64 = 0x30ff;
+/// IDBR without what is reserved (DSA §9.2.19).
+const IDBR_MASK: u64 = 0x0fff_ff1f;
 /// GRPFLAGS without what is reserved (DSA §9.2.23).
 const GRPFLAGS_MASK: u64 = 0x0000_ff33_0ff0_ffbf;
 
@@ -60,6 +63,8 @@ impl<B: Bus> Model<B> {
             SWERROR..EVLCFG => self.software_error.word(index((offset - SWERROR) / 8)),
             EVLCFG..EVLSTATUS => self.control.lock().evl_cfg.0[index((offset - EVLCFG) / 8)],
             EVLSTATUS => self.event_log.status(),
+            IDCAP => cap.id_cap.0,
+            IDBR => self.control.lock().idbr.0.into(),
             DSACAP0..=DSACAP2 => cap.specific(index((offset - DSACAP0) / 8)),
             CMDPARAM => self.control.lock().cmd_param,
             _ => self.table_word(offset),
@@ -86,6 +91,10 @@ impl<B: Bus> Model<B> {
             }
             table::INTERRUPT_STORAGE..table::INTER_DOMAIN_PERMISSIONS => {
                 self.interrupts.storage_word(offset - table::INTERRUPT_STORAGE)
+            }
+            table::INTER_DOMAIN_PERMISSIONS..CMDPARAM => {
+                let (entry, at) = self.permission_place(offset);
+                self.permission_entry(entry).map_or(0, |entry| permission_word(&entry, at))
             }
             _ => 0,
         }
@@ -130,6 +139,12 @@ impl<B: Bus> Model<B> {
                 }
             }
             EVLSTATUS => self.event_log.set_status(value, mask),
+            IDBR if self.capabilities.id_cap.submitter_bitmap() => {
+                let mut control = self.control.lock();
+                if control.is_disabled() {
+                    control.idbr.0 = low_half(merge(control.idbr.0.into(), IDBR_MASK));
+                }
+            }
             CMDPARAM => {
                 let mut control = self.control.lock();
                 control.cmd_param = merge(control.cmd_param, u64::MAX);
@@ -168,8 +183,25 @@ impl<B: Bus> Model<B> {
             table::INTERRUPT_STORAGE..table::INTER_DOMAIN_PERMISSIONS => {
                 self.interrupts.set_storage_word(offset - table::INTERRUPT_STORAGE, value, mask);
             }
+            table::INTER_DOMAIN_PERMISSIONS..CMDPARAM => {
+                let (index, at) = self.permission_place(offset);
+                let Some(old) = self.permission_entry(index) else { return };
+                let word = permission_word(&old, at) & !mask | value & mask;
+                let mut bytes = *old.as_bytes();
+                if let Some(place) = bytes.get_mut(at..at + 8) {
+                    place.copy_from_slice(&word.to_le_bytes());
+                    self.set_permission_entry(index, &PermissionEntry::from_bytes(bytes));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The entry of the inter-domain permissions table that `offset` is in, and where in it.
+    fn permission_place(&self, offset: u64) -> (u16, usize) {
+        let stride = self.capabilities.id_cap.permission_entry_size();
+        let (entry, at) = place(offset - table::INTER_DOMAIN_PERMISSIONS, stride.into());
+        (u16::try_from(entry).unwrap_or(u16::MAX), index(at))
     }
 
     /// Two words of WQCFG, by the rules of table 9-7.
@@ -232,6 +264,14 @@ fn part(offset: u64, size: u32) -> Option<(u64, u64, u64)> {
 /// The entry of a table that `offset` is in, and where in it.
 fn place(offset: u64, stride: u64) -> (usize, u64) {
     (index(offset / stride), offset % stride)
+}
+
+fn permission_word(entry: &PermissionEntry, at: usize) -> u64 {
+    let mut word = [0; 8];
+    if let Some(bytes) = entry.as_bytes().get(at..at + 8) {
+        word.copy_from_slice(bytes);
+    }
+    u64::from_le_bytes(word)
 }
 
 fn group_word(group: &GrpCfg, at: u64) -> u64 {
