@@ -26,7 +26,8 @@ use svala_engine::{Device, FaultPolicy, Format};
     svala compress log.txt -o log.txt.gz\n  \
     svala copy big.img copy.img --device emulated --stats   # watch the page faults\n  \
     svala list\n  \
-    svala doctor\n\n\
+    svala doctor\n  \
+    svala configure load dsa.conf --enable\n\n\
     Exit status:\n  \
     0    done; compare: the files are equal; doctor: a work queue can be used\n  \
     1    compare: the files differ; doctor: no work queue can be used\n  \
@@ -62,6 +63,8 @@ pub enum Command {
     List,
     /// Say what an accelerator needs here, how each of these stands, and what mends it
     Doctor(Doctor),
+    /// Save and load the configuration of DSA and IAA devices, in the files of accel-config
+    Configure(Configure),
 }
 
 impl Command {
@@ -76,6 +79,7 @@ impl Command {
             Self::Decompress(_) => "decompress",
             Self::List => "list",
             Self::Doctor(_) => "doctor",
+            Self::Configure(_) => "configure",
         }
     }
 }
@@ -248,6 +252,72 @@ pub struct Doctor {
     pub allow_software: bool,
 }
 
+/// Save and load.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+#[command(
+    after_help = "A file is what 'accel-config save-config' writes and 'accel-config load-config' reads.\n\n\
+    Examples:\n  \
+    svala configure save dsa.conf\n  \
+    svala configure load dsa.conf --dry-run\n  \
+    sudo svala configure load dsa.conf --enable\n\n\
+    A file that gives processes one shared queue of dsa0:\n  \
+    [{\"dev\": \"dsa0\", \"groups\": [{\"dev\": \"group0.0\",\n     \
+    \"grouped_workqueues\": [{\"dev\": \"wq0.0\", \"mode\": \"shared\", \"size\": 16, \"threshold\": 15, \"priority\": 10,\n       \
+    \"type\": \"user\", \"driver_name\": \"user\", \"name\": \"app\", \"block_on_fault\": 1}],\n     \
+    \"grouped_engines\": [{\"dev\": \"engine0.0\"}]}]}]"
+)]
+pub struct Configure {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ConfigureAction,
+}
+
+/// What to do with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ConfigureAction {
+    /// Write the configuration of the enabled devices and work queues to a file
+    Save(Save),
+    /// Configure devices as a file has it: all of it, or nothing
+    Load(Load),
+}
+
+/// Write a file.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+#[command(after_help = "Examples:\n  svala configure save dsa.conf\n  svala configure save --all | less")]
+pub struct Save {
+    /// The file to make; must not exist, unless --force is given; standard output if it is '-' or left out
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Also what is not enabled
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Read a file.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+#[command(
+    after_help = "What the devices cannot do is refused before anything is written. If the kernel refuses a write, or on\n\
+    Ctrl-C, what was written is put back. What is as the file has it already is not written.\n\n\
+    Examples:\n  \
+    svala configure load dsa.conf --dry-run\n  \
+    sudo svala configure load dsa.conf --enable\n  \
+    sudo svala configure load dsa.conf --disable-first --enable"
+)]
+pub struct Load {
+    /// The file; '-' is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write nothing; print the writes, as commands of a shell
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Enable the devices and work queues of the file afterwards
+    #[arg(short, long)]
+    pub enable: bool,
+    /// Disable devices that are enabled first, whoever uses them
+    #[arg(long)]
+    pub disable_first: bool,
+}
+
 /// The frame to put around a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
@@ -325,7 +395,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_command_line_panics(words in prop::collection::vec("(copy|crc|fill|compress|list|doctor|-[a-z]|--(size|device|pattern|level)(=.{0,8})?|.{0,12})", 0..8)) {
+        fn no_command_line_panics(words in prop::collection::vec("(copy|crc|fill|compress|list|doctor|configure|save|load|-[a-z]|--(size|device|pattern|level)(=.{0,8})?|.{0,12})", 0..8)) {
             let _ = parse(std::iter::once("svala".to_owned()).chain(words));
         }
     }

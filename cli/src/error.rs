@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use svala_engine::OpenError;
+use svala_idxd::configuration::ConfigurationError;
 
 use crate::exit::Exit;
 
@@ -49,6 +50,18 @@ pub(crate) enum Trouble {
     /// There is no such device.
     #[error("device {0}{hint}", hint = hint(.0))]
     Device(#[from] OpenError),
+    /// The kernel shows no work queues.
+    #[error("{}: {source}: no work queues here ('svala doctor' says what is missing)", path.display())]
+    NoBus { path: PathBuf, source: io::Error },
+    /// A file is no configuration.
+    #[error("{}: {error}{}", path.display(), reason(error))]
+    Configuration { path: PathBuf, error: ConfigurationError },
+    /// A configuration asks for what the machine cannot do.
+    #[error("{}: nothing was changed: {what}", path.display())]
+    Refused { path: PathBuf, what: String },
+    /// The kernel refused a write.
+    #[error("{0}")]
+    Apply(String),
     /// Signals cannot be handled.
     #[error("signals: {0}")]
     Signals(#[source] io::Error),
@@ -75,6 +88,14 @@ impl Trouble {
             _ => Exit::Trouble,
         }
     }
+}
+
+/// What is wrong at that place.
+fn reason(error: &ConfigurationError) -> String {
+    // The place is in the error already, and once more at the end of its cause.
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let cause = cause.split_once(" at line ").map_or(cause.as_str(), |(cause, _)| cause);
+    if cause.is_empty() { String::new() } else { format!(": {cause}") }
 }
 
 /// Who knows more.

@@ -34,6 +34,8 @@
 //! | `decompress` | the same with `format` and `members`; `bytes` are those of output |
 //! | `list` | `device`, `queues`, `emulated` (queues, or `emulated_error`), `devices` and `drivers` (of the idxd driver, with the kernel's names for attributes), `hardware` (`name`, `found`, `detail`), `resolver`, `resolver_reason`, `waiting` |
 //! | `doctor` | `usable` (queues), `accelerators` (their number), `summary`, `findings`: of each `id`, `group`, `subject`, `title`, `verdict` (`ok`, `wrong`, `unknown`, `not_needed`), `required`, `text`, `evidence` (`place`, `value` or `error`), `remedy`; no `stats` |
+//! | `configure save` | `action`, `file`, `devices` (names); no `stats` |
+//! | `configure load` | `action`, `file`, `dry_run`, `writes` (`path`, `value`), `notes` (`at`, `attribute`, `why`); no `stats` |
 //!
 //! `stats` has `device`, `operations`, `bytes` (of input), `seconds`, `sync_seconds` (waiting for the disk, not part
 //! of `seconds`), `gb_per_second`, `note` (about numbers of a device model, or null), `paths` (of each way that was
@@ -45,6 +47,7 @@ pub mod args;
 
 mod compare;
 mod compress;
+mod configure;
 mod copy;
 mod crc;
 mod decompress;

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::report::Stats;
 use crate::stop::Stop;
 use crate::tally::Tally;
-use crate::{compare, compress, copy, crc, decompress, doctor, fill, list};
+use crate::{compare, compress, configure, copy, crc, decompress, doctor, fill, list};
 
 /// What a command works with.
 pub(crate) struct Session<'a> {
@@ -98,8 +98,10 @@ fn trace(verbose: u8) {
 
 fn run(args: &Args) -> Result<Exit, Trouble> {
     let Args { command, common } = args;
-    if let Command::Doctor(args) = command {
-        return answer(command, common, doctor::run(common, args)?);
+    match command {
+        Command::Doctor(args) => return answer(command, common, doctor::run(common, args)?),
+        Command::Configure(args) => return answer(command, common, configure::run(common, args)?),
+        _ => {}
     }
     let stop = Stop::install()?;
     let engine = Engine::builder().device(common.device.clone()).faults(common.faults);
@@ -146,7 +148,7 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Decompress(args) => decompress::run(session, args).await,
         Command::List => list::run(session),
         // Answered before there was an engine.
-        Command::Doctor(_) => unreachable!("{} with an engine", command.name()),
+        Command::Doctor(_) | Command::Configure(_) => unreachable!("{} with an engine", command.name()),
     }
 }
 

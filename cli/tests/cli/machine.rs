@@ -71,7 +71,9 @@ impl Machine {
         self.config(CONFIG);
         self.write("sys/module/idxd/parameters/sva", "Y\n");
         for driver in ["idxd", "user", "dmaengine"] {
-            self.directory(&format!("sys/bus/dsa/drivers/{driver}"));
+            for file in ["bind", "unbind"] {
+                self.write(&format!("sys/bus/dsa/drivers/{driver}/{file}"), "");
+            }
         }
         let user = nix::unistd::getuid();
         self.status(user.as_raw(), 0);
@@ -131,7 +133,9 @@ impl Machine {
             ("cmd_status", "0x0"),
             ("errors", "00000000,00000000,00000000,00000000,00000000,00000000,00000000,00000000"),
         ];
-        for (attribute, value) in common {
+        // An IAA has no batches and no read buffers.
+        let of_dsa = |attribute: &str| ["read_buffer", "batch"].iter().any(|part| attribute.contains(part));
+        for (attribute, value) in common.into_iter().filter(|(attribute, _)| id == 0 || !of_dsa(attribute)) {
             self.write(&format!("{directory}/{attribute}"), &format!("{value}\n"));
         }
         for engine in 0..2 {
@@ -144,7 +148,10 @@ impl Machine {
             ("use_read_buffer_limit", "0"),
             ("traffic_class_a", "1"),
             ("traffic_class_b", "1"),
-        ] {
+        ]
+        .into_iter()
+        .filter(|(attribute, _)| id == 0 || !of_dsa(attribute))
+        {
             self.write(&format!("{group}/{attribute}"), &format!("{value}\n"));
         }
         self.write(&format!("{group}/engines"), &format!("engine{id}.0 engine{id}.1\n"));
@@ -157,6 +164,7 @@ impl Machine {
 
     fn queue(&self, function: &str, device: &str, name: &str, mode: &str) {
         let directory = format!("{function}/{device}/{name}");
+        let is_dsa = device.starts_with("dsa");
         for (attribute, value) in [
             ("mode", mode),
             ("type", "user"),
@@ -173,7 +181,10 @@ impl Machine {
             ("ats_disable", "0"),
             ("clients", "0"),
             ("cdev_minor", "0"),
-        ] {
+        ]
+        .into_iter()
+        .filter(|(attribute, _)| is_dsa || *attribute != "max_batch_size")
+        {
             self.write(&format!("{directory}/{attribute}"), &format!("{value}\n"));
         }
         self.link(&format!("{directory}/driver"), "../../../../../bus/dsa/drivers/user");

@@ -4,6 +4,7 @@ mod machine;
 mod support;
 
 mod compression;
+mod configure;
 mod doctor;
 mod endings;
 mod files;
