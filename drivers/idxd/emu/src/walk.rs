@@ -292,7 +292,7 @@ impl<'a, B: Bus> Walk<'a, B> {
     /// A page of `span` is not there: stops, or asks for it and looks again.
     fn resolve(&mut self, span: Span, addr: u64) -> Result<(), Stop> {
         self.model.counters.faults.add(1);
-        let stop = |status| Stop { status, addr, access: span.access, operand: span.operand };
+        let stop = |status| self.stop(status, span, addr);
         if !self.block_on_fault || !self.model.can_request_pages() {
             return Err(stop(Status::PAGE_FAULT));
         }
@@ -312,6 +312,13 @@ impl<'a, B: Bus> Walk<'a, B> {
             PageAnswer::Invalid => Err(stop(Status::PAGE_REQUEST_INVALID)),
             PageAnswer::Failure => Err(stop(Status::HARDWARE_TRANSLATION)),
         }
+    }
+
+    /// A device whose records have no fault info does not say which operand it was (§8.2.3).
+    fn stop(&self, status: Status, span: Span, addr: u64) -> Stop {
+        let has_info = self.model.capabilities.gen_cap.fault_info();
+        let operand = if has_info { span.operand } else { Operand::UNKNOWN };
+        Stop { status, addr, access: span.access, operand }
     }
 
     /// The operand a planned fault is on: what is written, else the first.
@@ -345,9 +352,7 @@ impl<'a, B: Bus> Walk<'a, B> {
         let Some(span) = self.planned_span() else { return Ok(()) };
         let addr = self.addr_at(span, self.done);
         match planned {
-            Planned::Stop(at) if self.done == at => {
-                Err(Stop { status: Status::PAGE_FAULT, addr, access: span.access, operand: span.operand })
-            }
+            Planned::Stop(at) if self.done == at => Err(self.stop(Status::PAGE_FAULT, span, addr)),
             Planned::PageFault(at) if self.done == at && self.model.plan.take_page_fault() => {
                 self.resolve(span, addr)?;
                 if self.model.plan.fault_page().is_some() { self.meet_plan() } else { Ok(()) }

@@ -5,8 +5,8 @@
 
 use idxd_emu::{DeviceConfig, QueueConfig, Version};
 use idxd_spec::{
-    ApplyDelta, CreateDelta, Descriptor, DifFlags, DifTags, DstAddr, DstDifFlags, Flags, Opcode, SrcAddr,
-    SrcDifFlags, Status,
+    ApplyDelta, CreateDelta, Descriptor, DifFlags, DifTags, DstAddr, DstDifFlags, Flags, Opcode, Operand,
+    SrcAddr, SrcDifFlags, Status,
 };
 
 use crate::support::{Memory, PAGE, Rig};
@@ -267,6 +267,19 @@ fn first_version_refuses_what_it_does_not_have() {
         (Opcode::DRAIN, Flags::READBACK_ADDR_2_VALID),
     ] {
         assert_eq!(rig.run(&bare(opcode, flag)).status(), Status::INVALID_FLAGS, "{opcode}");
+    }
+}
+
+/// GENCAP bit 12 came with version 2: before, byte 2 of the record has no meaning, and the address has (§8.2.5).
+#[test]
+fn first_version_does_not_say_which_operand_faulted() {
+    for (version, operand) in [(Version::V1, Operand::UNKNOWN), (Version::V2, Operand::DST)] {
+        let rig = Rig::new(DeviceConfig { version, ..DeviceConfig::default() });
+        let dst = Memory::cold(PAGE);
+        let completion = rig.run(&Descriptor::fill(1, dst.dst(0), 8));
+        assert_eq!(completion.status(), Status::PAGE_FAULT.with_write());
+        assert_eq!((completion.fault_info().operand(), completion.fault_addr()), (operand, dst.addr(0)));
+        assert!(!completion.fault_info().is_masked());
     }
 }
 
