@@ -138,6 +138,32 @@ fn double_precision_converts_as_the_cpu_does() {
     }
 }
 
+#[test]
+fn double_precision_converts_under_every_rule() {
+    let codes = random().take(4000).chain((0..2100).map(|at| at << 52 | 0x8_0000_1000_0000));
+    let around_single = singles().into_iter().step_by(5).flat_map(|code| {
+        let value = f64::from(f32::from_bits(u32::try_from(code).unwrap()));
+        [value.to_bits(), value.next_up().to_bits(), (value * 1.000_000_059_604_644_8).to_bits()]
+    });
+    let codes: Vec<_> = codes.chain(around_single).filter(|code| !f64::from_bits(*code).is_nan()).collect();
+    for rules in rules() {
+        for to in [F32, F16, E4M3] {
+            let conversion = Conversion::new(Element::F64, to.element, rules).unwrap();
+            for &code in &codes {
+                let mut dst = vec![0; to.element.bytes()];
+                let raised = conversion.convert(&code.to_le_bytes(), &mut dst).bits();
+                let expected = oracle::narrow(to, f64::from_bits(code), rules);
+                assert_eq!(
+                    (code_at(to, &dst, 0), raised),
+                    expected,
+                    "{code:#x} to {:?}, {rules:?}",
+                    to.element
+                );
+            }
+        }
+    }
+}
+
 fn check_combination(how: Combine, from: Layout, to: Layout, pairs: &[(u64, u64)], rules: Rules) {
     let reduction = Reduction::new(how, from.element, to.element, rules).unwrap();
     let a = bytes_of(from, pairs.iter().map(|pair| pair.0));
@@ -233,8 +259,17 @@ fn double_precision_sums_are_those_of_the_cpu() {
         for &(a, b) in &pairs {
             let (x, y) = (f64::from_bits(a), f64::from_bits(b));
             let mut dst = [0; 8];
-            reduction.reduce(&a.to_le_bytes(), &b.to_le_bytes(), &mut dst);
+            let raised = reduction.reduce(&a.to_le_bytes(), &b.to_le_bytes(), &mut dst).bits();
             let sum = x + y;
+            let denormal = if x.is_subnormal() || y.is_subnormal() { oracle::DENORMAL } else { 0 };
+            let result = f64::from_le_bytes(dst);
+            let other = match () {
+                () if sum.is_nan() => oracle::INVALID,
+                () if sum.is_infinite() && x.is_finite() && y.is_finite() => oracle::OVERFLOW,
+                () if result.is_subnormal() => oracle::UNDERFLOW,
+                () => 0,
+            };
+            assert_eq!(raised, denormal | other, "{x:e} + {y:e}, {rounding:?}");
             if sum.is_nan() || sum.is_infinite() || sum == 0.0 {
                 let is_same = u64::from_le_bytes(dst) == sum.to_bits();
                 assert!(is_same || rounding != Rounding::NearestEven, "{x:e} + {y:e}");

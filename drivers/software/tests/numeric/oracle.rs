@@ -172,6 +172,17 @@ pub(crate) fn convert(from: Layout, to: Layout, code: u64, rules: Rules) -> (u64
     }
 }
 
+/// What converting a number of double precision gives, and raises. Not for NaNs.
+pub(crate) fn narrow(to: Layout, value: f64, rules: Rules) -> (u64, u8) {
+    let (value, raised) = match (value.is_subnormal(), rules.denormals_are_zero) {
+        (true, true) => (0_f64.copysign(value), 0),
+        (true, false) => (value, DENORMAL),
+        (false, _) => (value, 0),
+    };
+    let (code, more) = to.rounded(value, 0.0, rules);
+    (code, raised | more)
+}
+
 /// What combining `a` and `b` gives, and raises.
 pub(crate) fn combine(how: Combine, from: Layout, to: Layout, a: u64, b: u64, rules: Rules) -> (u64, u8) {
     let (x, x_raised) = from.operand(a, rules, rules.negate_first);
