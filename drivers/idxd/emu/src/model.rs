@@ -127,6 +127,11 @@ impl<B: Bus> Model<B> {
         Engine::new(Arc::clone(self), index)
     }
 
+    /// The memory it works on.
+    pub fn bus(&self) -> &B {
+        &self.bus
+    }
+
     /// What the device can do.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
