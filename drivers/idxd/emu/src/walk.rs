@@ -292,9 +292,8 @@ impl<'a, B: Bus> Walk<'a, B> {
     /// A page of `span` is not there: stops, or asks for it and looks again.
     fn resolve(&mut self, span: Span, addr: u64) -> Result<(), Stop> {
         self.model.counters.faults.add(1);
-        let stop = |status| self.stop(status, span, addr);
         if !self.block_on_fault || !self.model.can_request_pages() {
-            return Err(stop(Status::PAGE_FAULT));
+            return Err(self.stop(Status::PAGE_FAULT, span, addr));
         }
         let page = addr & !(PAGE_BYTES - 1);
         self.requested = match self.requested {
@@ -302,15 +301,15 @@ impl<'a, B: Bus> Walk<'a, B> {
             _ => (page, 1),
         };
         if self.requested.1 > REQUESTS_MAX {
-            return Err(stop(Status::PAGE_REQUEST_INVALID));
+            return Err(self.stop(Status::PAGE_REQUEST_INVALID, span, addr));
         }
         match self.model.request_page(page, span.access) {
             PageAnswer::Success => {
                 self.present_until = self.done;
                 Ok(())
             }
-            PageAnswer::Invalid => Err(stop(Status::PAGE_REQUEST_INVALID)),
-            PageAnswer::Failure => Err(stop(Status::HARDWARE_TRANSLATION)),
+            PageAnswer::Invalid => Err(self.stop(Status::PAGE_REQUEST_INVALID, span, addr)),
+            PageAnswer::Failure => Err(self.stop(Status::HARDWARE_TRANSLATION, span, addr)),
         }
     }
 
