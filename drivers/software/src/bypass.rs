@@ -5,7 +5,7 @@
 //! [`crc`](crate::crc): a byte with its bits in reverse stands for the one, a value with its bits in reverse and
 //! complemented for the other.
 
-use crate::crc::{crc32c, crc64};
+use crate::crc::{copied, crc32c, crc32c_combine, crc64, crc64_combine};
 
 /// Bytes reversed at a time.
 const BLOCK_BYTES: usize = 4 << 10;
@@ -22,14 +22,60 @@ pub struct Bypass {
 impl Bypass {
     /// As [`crc32c`], with these steps left out. Of nothing it is `seed`.
     pub fn crc32c(self, seed: u32, data: &[u8]) -> u32 {
-        let form = |value: u32| if self.inversion { !value.reverse_bits() } else { value };
-        form(self.fold(form(seed), data, crc32c))
+        self.form_32(self.fold(self.form_32(seed), data, crc32c))
     }
 
     /// As [`crc64`], with these steps left out. Of nothing it is `seed`.
     pub fn crc64(self, seed: u64, data: &[u8]) -> u64 {
-        let form = |value: u64| if self.inversion { !value.reverse_bits() } else { value };
-        form(self.fold(form(seed), data, crc64))
+        self.form_64(self.fold(self.form_64(seed), data, crc64))
+    }
+
+    /// As [`copy_crc32c`](crate::copy_crc32c), with these steps left out.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn copy_crc32c(self, seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
+        copied(seed, src, dst, |seed, data| self.crc32c(seed, data))
+    }
+
+    /// As [`copy_crc64`](crate::copy_crc64), with these steps left out.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn copy_crc64(self, seed: u64, src: &[u8], dst: &mut [u8]) -> u64 {
+        copied(seed, src, dst, |seed, data| self.crc64(seed, data))
+    }
+
+    /// The CRC-32C of nothing: the first seed of a chain.
+    pub const fn empty_32(self) -> u32 {
+        self.form_32(0)
+    }
+
+    /// The CRC-64 of nothing: the first seed of a chain.
+    pub const fn empty_64(self) -> u64 {
+        self.form_64(0)
+    }
+
+    /// As [`crc32c_combine`], with these steps left out.
+    pub fn crc32c_combine(self, a: u32, b: u32, len_b: u64) -> u32 {
+        self.form_32(crc32c_combine(self.form_32(a), self.form_32(b), len_b))
+    }
+
+    /// As [`crc64_combine`], with these steps left out.
+    pub fn crc64_combine(self, a: u64, b: u64, len_b: u64) -> u64 {
+        self.form_64(crc64_combine(self.form_64(a), self.form_64(b), len_b))
+    }
+
+    /// From the form with steps left out to the usual one, and back.
+    const fn form_32(self, value: u32) -> u32 {
+        if self.inversion { !value.reverse_bits() } else { value }
+    }
+
+    /// As [`Self::form_32`].
+    const fn form_64(self, value: u64) -> u64 {
+        if self.inversion { !value.reverse_bits() } else { value }
     }
 
     fn fold<T>(self, seed: T, data: &[u8], crc: impl Fn(T, &[u8]) -> T) -> T {

@@ -59,7 +59,7 @@ pub fn copy_crc64(seed: u64, src: &[u8], dst: &mut [u8]) -> u64 {
     copied(seed, src, dst, crc64)
 }
 
-fn copied<T>(seed: T, src: &[u8], dst: &mut [u8], crc: impl Fn(T, &[u8]) -> T) -> T {
+pub(crate) fn copied<T>(seed: T, src: &[u8], dst: &mut [u8], crc: impl Fn(T, &[u8]) -> T) -> T {
     assert_eq!(src.len(), dst.len(), "source and destination differ in length");
     // A block that is still in the first-level cache when its second reader comes.
     const BLOCK_BYTES: usize = 16 << 10;
@@ -81,7 +81,7 @@ pub fn crc32_combine(a: u32, b: u32, len_b: u64) -> u32 {
 
 /// The CRC-64 of `a` followed by `b`, of their values and the length of `b` in bytes.
 pub fn crc64_combine(a: u64, b: u64, len_b: u64) -> u64 {
-    if len_b == 0 { a } else { crc_fast::checksum_combine(Crc64Nvme, a, b, len_b) }
+    if len_b == 0 { a ^ b } else { crc_fast::checksum_combine(Crc64Nvme, a, b, len_b) }
 }
 
 /// The Adler-32 of `a` followed by `b`, of their values and the length of `b` in bytes.

@@ -6,6 +6,7 @@
 //! file that shrinks, addresses of unknown origin.
 
 pub mod bypass;
+pub mod cache;
 pub mod compare;
 pub mod copy;
 pub mod crc;
@@ -24,6 +25,7 @@ mod queue;
 pub mod scatter_gather;
 
 pub use bypass::Bypass;
+pub use cache::CacheLines;
 pub use compare::{first_difference, first_difference_from_pattern};
 pub use copy::{copy, copy_within, dualcast};
 pub use crc::{

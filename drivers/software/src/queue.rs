@@ -13,10 +13,14 @@
 #![expect(unsafe_code, reason = "a queue promises when it stops using memory")]
 
 mod config;
+mod cost;
+mod integrity;
+mod line;
 mod memory;
 mod stream;
 mod ticket;
 mod unit;
+mod work;
 mod workers;
 
 pub use config::{QueueError, SoftwareConfig};
@@ -33,26 +37,53 @@ use svala::backend::{
 };
 use svala::{Done, Job, Operation, Operations, QueueName, Value};
 
+use crate::cache::CacheLines;
+use cost::cost;
 use memory::{Contexts, Trust};
 use ticket::Ticket;
 use workers::Shared;
 
-/// What the queue does.
-const DONE: [Operation; 6] = [
+/// What the queue does on every machine. Besides, where the processor can, [`Operation::CacheFlush`].
+const DONE: [Operation; 22] = [
+    Operation::Noop,
+    Operation::Drain,
     Operation::Copy,
+    Operation::Dualcast,
     Operation::Fill,
+    Operation::Fill16,
     Operation::Compare,
+    Operation::ComparePattern,
+    Operation::CreateDelta,
+    Operation::ApplyDelta,
     Operation::Crc32c,
+    Operation::Crc64,
+    Operation::CopyCrc32c,
+    Operation::CopyCrc64,
+    Operation::DifCheck,
+    Operation::DifInsert,
+    Operation::DifStrip,
+    Operation::DifUpdate,
+    Operation::DixGenerate,
+    Operation::TranslationFetch,
     Operation::Deflate,
     Operation::Inflate,
 ];
+
+fn operations() -> Operations {
+    let done = DONE.iter().fold(Operations::NONE, |set, operation| set.with(*operation));
+    if CacheLines::detect().is_some() { done.with(Operation::CacheFlush) } else { done }
+}
 
 /// What a member of a batch costs besides its bytes, in bytes copied.
 const MEMBER_COST: u64 = 256;
 
 /// The CPU engine's queue.
 ///
-/// Does every operation, with no limit on sizes. Closing it, or dropping it, ends its threads.
+/// Does every operation, with no limit on sizes; flushing caches where the processor has an instruction for it.
+/// Closing it, or dropping it, ends its threads.
+///
+/// A drain waits for what was handed to the workers before it. What is done on the callers' threads is over when
+/// `submit` returns.
 pub struct SoftwareQueue {
     capabilities: Capabilities,
     config: SoftwareConfig,
@@ -80,7 +111,7 @@ impl SoftwareQueue {
             capabilities: Capabilities {
                 name: QueueName::new("cpu"),
                 kind: Kind::Software,
-                operations: DONE.iter().fold(Operations::NONE, |set, operation| set.with(*operation)),
+                operations: operations(),
                 address_mode: AddressMode::Sva,
                 completion: Completion::Notified,
                 depth: config.depth,
@@ -113,7 +144,7 @@ impl SoftwareQueue {
     ///
     /// As [`memory::run`].
     unsafe fn run_here(&self, job: &Job, trust: Trust) -> Option<Result<Done, Failure>> {
-        if job.in_step() {
+        if !memory::compresses(job) {
             // SAFETY: the caller's contract.
             return Some(unsafe { memory::run(job, trust, None) });
         }
@@ -131,7 +162,7 @@ impl SoftwareQueue {
     /// As [`memory::run`], for each open member.
     unsafe fn run_members_here(&self, members: &mut [Member], trust: Trust) -> Option<Done> {
         let mut contexts: Option<Contexts> = None;
-        if open(members).any(|job| !job.in_step()) {
+        if open(members).any(memory::compresses) {
             contexts = Some(self.shared.borrow_contexts()?);
         }
         let mut bytes = 0;
@@ -151,6 +182,10 @@ impl SoftwareQueue {
 /// The jobs of the members without a result.
 fn open(members: &[Member]) -> impl Iterator<Item = &Job> {
     members.iter().filter(|member| member.result.is_none()).map(|member| &member.job)
+}
+
+fn cost_of_members(members: &[Member]) -> u64 {
+    open(members).fold(0, |sum, job| sum.saturating_add(cost(job)).saturating_add(MEMBER_COST))
 }
 
 const fn trust(submission: Submission) -> Trust {
@@ -181,8 +216,12 @@ unsafe impl Queue for SoftwareQueue {
         job: &Job,
         submission: Submission,
     ) -> Result<Submitted, Refused> {
+        if matches!(job, Job::Drain) {
+            let waits = self.shared.drain(&flight.0)?;
+            return Ok(if waits { Submitted::Flying } else { Submitted::Done(Done::default()) });
+        }
         let trust = trust(submission);
-        if self.is_small(memory::cost(job)) {
+        if self.is_small(cost(job)) {
             // SAFETY: the caller's contract, and `trust` says whether the memory has to be checked.
             match unsafe { self.run_here(job, trust) } {
                 Some(Ok(done)) => return Ok(Submitted::Done(done)),
@@ -205,7 +244,7 @@ unsafe impl Queue for SoftwareQueue {
         submission: Submission,
     ) -> Result<Submitted, Refused> {
         let trust = trust(submission);
-        let cost = open(members).fold(0_u64, |sum, job| sum.saturating_add(memory::cost(job) + MEMBER_COST));
+        let cost = cost_of_members(members);
         if self.is_small(cost) {
             // SAFETY: the caller's contract, and `trust` says whether the memory has to be checked.
             if let Some(done) = unsafe { self.run_members_here(members, trust) } {

@@ -1,4 +1,4 @@
-//! A job, done: addresses become memory here and nowhere else in the queue.
+//! A job, run: what must hold before and while its addresses become memory, which they do here and in `work`.
 //!
 //! Everything runs under the `SIGBUS` guard on the job's own ranges, since any buffer may be a map of a file that
 //! somebody truncates. A job whose addresses are only a caller's word is checked first. A panic, which would be a
@@ -11,19 +11,17 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use svala::backend::Failure;
-use svala::{Access, Check, Crc, Done, Job, OPERANDS_MAX, Span, Value, VirtAddr};
+use svala::{
+    Access, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX, Operands, Span, VirtAddr,
+};
 
-use super::stream::{Stream, failure_of};
-use crate::deflate::{Deflater, Level, Segment, Window};
+use super::stream::Stream;
+use super::unit::unit_bytes;
+use super::work::{misshapen, work};
+use crate::deflate::{Deflater, Level, Window};
 use crate::guard::guarded;
 use crate::inflate::Inflater;
-use crate::pattern::Pattern;
 use crate::populate_check::{check_readable, check_writable};
-
-/// Compressing a byte takes as long as copying this many.
-const DEFLATE_COST: u64 = 64;
-/// So does expanding one.
-const INFLATE_COST: u64 = 16;
 
 /// How far a job's addresses are to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +35,8 @@ pub(super) enum Trust {
 /// A compressor and a decompressor, used again and again.
 #[derive(Debug)]
 pub(super) struct Contexts {
-    deflater: Deflater,
-    inflater: Inflater,
+    pub(super) deflater: Deflater,
+    pub(super) inflater: Inflater,
 }
 
 impl Contexts {
@@ -54,13 +52,9 @@ pub(super) fn prepare() {
     let _ = unsafe { guarded(std::slice::from_ref(&nothing), || ()) };
 }
 
-/// About how long `job` takes, in bytes copied.
-pub(super) fn cost(job: &Job) -> u64 {
-    match *job {
-        Job::Deflate { src, .. } => src.len.saturating_mul(DEFLATE_COST),
-        Job::Inflate { src, dst, .. } => src.len.max(dst.len).saturating_mul(INFLATE_COST),
-        _ => job.bytes(),
-    }
+/// Whether `job` needs a compressor.
+pub(super) const fn compresses(job: &Job) -> bool {
+    matches!(job, Job::Deflate { .. } | Job::Inflate { .. })
 }
 
 /// Does all of `job` on this thread. Only compression needs `contexts`.
@@ -113,15 +107,15 @@ pub(super) unsafe fn run_stretch(job: &Job, stream: &mut Stream) -> Result<Optio
 
 const PANICKED: Failure = Failure::Nonsense { what: "the CPU engine panicked", record: 0 };
 
-/// Whether the job's memory is there, as far as the kernel can tell. Makes it present.
+/// Whether the job can be done at all: its sizes fit, what it writes is not what it reads, and its memory is there, as
+/// far as the kernel can tell. Makes the memory present.
 pub(super) fn check(job: &Job) -> Result<(), Failure> {
-    if let Job::Deflate { src, dst, .. } | Job::Inflate { src, dst, .. } = *job
-        && src.overlaps(dst)
-    {
-        // Not a fault, but not memory this job can be done in either.
-        return Err(bad(Access::Write, src.addr.max(dst.addr)));
+    check_sizes(job)?;
+    let operands = job.operands();
+    if !matches!(job, Job::Copy { .. }) {
+        check_overlaps(&operands)?;
     }
-    for operand in job.operands().into_iter().flatten() {
+    for operand in operands.into_iter().flatten() {
         let Span { addr, len } = operand.span;
         let (start, len) = (size_of_range(addr.get()), size_of_range(len));
         if start == 0 && len != 0 {
@@ -133,6 +127,45 @@ pub(super) fn check(job: &Job) -> Result<(), Failure> {
             Access::Write => check_writable(start, len),
         };
         checked.map_err(|range| bad(operand.access, VirtAddr::new(len_of(range.addr))))?;
+    }
+    Ok(())
+}
+
+/// What the runtime sees to where buffers are lent. Before anything is computed from the sizes.
+fn check_sizes(job: &Job) -> Result<(), Failure> {
+    match *job {
+        Job::CreateDelta { len, .. } | Job::ApplyDelta { len, .. } if len > DELTA_RANGE_BYTES_MAX => {
+            Err(misshapen("longer than a delta record reaches"))
+        }
+        Job::CreateDelta { len, .. } | Job::ApplyDelta { len, .. } if !len.is_multiple_of(8) => {
+            Err(misshapen("not whole words"))
+        }
+        Job::ApplyDelta { delta, .. } if !delta.len.is_multiple_of(DELTA_ENTRY_BYTES) => {
+            Err(misshapen("not whole entries"))
+        }
+        Job::DifCheck { src, len, .. }
+        | Job::DifInsert { src, len, .. }
+        | Job::DifStrip { src, len, .. }
+        | Job::DifUpdate { src, len, .. }
+        | Job::DixGenerate { src, len, .. } => match isize::try_from(len) {
+            Err(_) => Err(bad(Access::Read, src)),
+            Ok(_) if !len.is_multiple_of(unit_bytes(job)) => Err(misshapen("not whole blocks")),
+            Ok(_) => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Not a fault, but not memory a job can be done in either.
+fn check_overlaps(operands: &Operands) -> Result<(), Failure> {
+    let mut rest = operands.iter().flatten();
+    while let Some(one) = rest.next() {
+        let other = rest.clone().find(|other| {
+            (one.access == Access::Write || other.access == Access::Write) && one.span.overlaps(other.span)
+        });
+        if let Some(other) = other {
+            return Err(bad(Access::Write, one.span.addr.max(other.span.addr)));
+        }
     }
     Ok(())
 }
@@ -154,106 +187,12 @@ fn under_guard<T>(job: &Job, work: impl FnOnce() -> Result<T, Failure>) -> Resul
     guarded.unwrap_or_else(|vanished| Err(Failure::Vanished { addr: VirtAddr::new(len_of(vanished.addr)) }))
 }
 
-/// Does `job`.
-///
-/// # Safety
-///
-/// As [`run`] with [`Trust::Lent`].
-unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<Done, Failure> {
-    let done = |value| Done { bytes: job.bytes(), value };
-    match *job {
-        Job::Copy { src, dst, len } => {
-            let (from, to) = (pointer(src).cast_const(), pointer(dst));
-            // SAFETY: the caller's contract; no slices, because the ranges may overlap, which `copy` allows.
-            unsafe { std::ptr::copy(from, to, size_of_range(len)) };
-            Ok(done(Value::None))
-        }
-        Job::Fill { dst, len, pattern } => {
-            // SAFETY: the caller's contract: nobody else uses the destination meanwhile.
-            let dst = unsafe { writable(Span::new(dst, len)) };
-            crate::fill(dst, Pattern::from_u64(pattern));
-            Ok(done(Value::None))
-        }
-        Job::Compare { a, b, len } => {
-            // SAFETY: the caller's contract: nobody writes it meanwhile.
-            let a = unsafe { readable(Span::new(a, len)) };
-            // SAFETY: as above.
-            let b = unsafe { readable(Span::new(b, len)) };
-            let at = crate::first_difference(a, b).map(len_of);
-            Ok(Done { bytes: at.unwrap_or(len), value: Value::Difference(at) })
-        }
-        Job::Crc { src, len, crc, seed } if crc == Crc::CRC32C => {
-            // SAFETY: the caller's contract: nobody writes it meanwhile.
-            let src = unsafe { readable(Span::new(src, len)) };
-            Ok(done(Value::Crc(crate::crc32c(low_half(seed), src).into())))
-        }
-        Job::Deflate { src, dst, level, last, check } => {
-            // SAFETY: the caller's contract: nobody writes it meanwhile.
-            let src = unsafe { readable(src) };
-            // SAFETY: the caller's contract: nobody else uses the destination meanwhile, and it is not the source.
-            let dst = unsafe { writable(dst) };
-            deflate(src, dst, level, last, check, contexts.ok_or(NO_CONTEXTS)?)
-        }
-        Job::Inflate { src, dst, check } => {
-            // SAFETY: the caller's contract: nobody writes it meanwhile.
-            let src = unsafe { readable(src) };
-            // SAFETY: the caller's contract: nobody else uses the destination meanwhile, and it is not the source.
-            let dst = unsafe { writable(dst) };
-            inflate(src, dst, check, contexts.ok_or(NO_CONTEXTS)?)
-        }
-        _ => Err(Failure::Unsupported),
-    }
-}
-
-/// The 32 bits a CRC-32C has.
-#[expect(clippy::cast_possible_truncation, reason = "the rest of a seed means nothing")]
-const fn low_half(seed: u64) -> u32 {
-    seed as u32
-}
-
-const NO_CONTEXTS: Failure = Failure::Nonsense { what: "compression without a compressor", record: 0 };
-
-fn deflate(
-    src: &[u8],
-    dst: &mut [u8],
-    level: u8,
-    last: bool,
-    check: Check,
-    contexts: &mut Contexts,
-) -> Result<Done, Failure> {
-    let level = Level::new(level.clamp(1, 9)).unwrap_or_default();
-    contexts.deflater.configure(level, Window::DEFLATE);
-    let segment = if last { Segment::Last } else { Segment::NotLast };
-    let made = contexts
-        .deflater
-        .deflate(src, dst, segment)
-        .map_err(|full| Failure::OutputFull { bytes_max: len_of(full.room) })?;
-    let value = Value::Deflate { written: len_of(made.written), check: check_of(check, src) };
-    Ok(Done { bytes: len_of(src.len()), value })
-}
-
-fn inflate(src: &[u8], dst: &mut [u8], check: Check, contexts: &mut Contexts) -> Result<Done, Failure> {
-    let made = contexts.inflater.inflate(src, dst).map_err(|error| failure_of(&error))?;
-    let (read, written) = (len_of(made.read), len_of(made.written));
-    let value = Value::Inflate { read, written, check: check_of(check, &dst[..made.written]) };
-    Ok(Done { bytes: read, value })
-}
-
-/// The checksum of `data`, 0 where none was asked for.
-pub(super) fn check_of(check: Check, data: &[u8]) -> u32 {
-    match check {
-        Check::None => 0,
-        Check::Crc32 => crate::crc32(0, data),
-        Check::Adler32 => crate::adler32(1, data),
-    }
-}
-
 /// The bytes of a span, for reading.
 ///
 /// # Safety
 ///
 /// They are readable and nobody writes them while the slice lives.
-unsafe fn readable<'a>(span: Span) -> &'a [u8] {
+pub(super) unsafe fn readable<'a>(span: Span) -> &'a [u8] {
     if span.len == 0 {
         return &[];
     }
@@ -266,7 +205,7 @@ unsafe fn readable<'a>(span: Span) -> &'a [u8] {
 /// # Safety
 ///
 /// They are writable and nobody else uses them while the slice lives.
-unsafe fn writable<'a>(span: Span) -> &'a mut [u8] {
+pub(super) unsafe fn writable<'a>(span: Span) -> &'a mut [u8] {
     if span.len == 0 {
         return &mut [];
     }
@@ -275,12 +214,12 @@ unsafe fn writable<'a>(span: Span) -> &'a mut [u8] {
 }
 
 /// The memory at an address. Addresses of buffers were exposed when they were taken ([`VirtAddr::of`]).
-fn pointer(addr: VirtAddr) -> *mut u8 {
+pub(super) fn pointer(addr: VirtAddr) -> *mut u8 {
     std::ptr::with_exposed_provenance_mut(size_of_range(addr.get()))
 }
 
 /// An address or a length as the machine has it.
-fn size_of_range(value: u64) -> usize {
+pub(super) fn size_of_range(value: u64) -> usize {
     usize::try_from(value).expect("svala is for 64-bit Linux")
 }
 

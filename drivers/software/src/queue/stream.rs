@@ -6,7 +6,8 @@
 use svala::backend::Failure;
 use svala::{Check, Done, Value};
 
-use super::memory::{check_of, len_of};
+use super::memory::len_of;
+use super::work::check_of;
 use crate::inflate::{InflateError, Inflater};
 
 /// Most input and output of one stretch, in bytes.

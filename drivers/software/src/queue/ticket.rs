@@ -18,7 +18,8 @@ use parking_lot::Mutex;
 use svala::backend::{Failure, Member};
 use svala::{Check, Done, Job, Value};
 
-use super::memory::Trust;
+use super::cost::cost as cost_of;
+use super::memory::{Trust, compresses};
 use super::stream::Stream;
 use super::unit::{Piece, Unit};
 use crate::inflate::Inflater;
@@ -49,6 +50,8 @@ struct Progress {
     queued: bool,
     /// Cost of pieces to take at once.
     take_cost: u64,
+    /// Which drains wait for the job: see [`Line`](super::line::Line).
+    group: u64,
     /// The decompressor of a job that goes on stretch by stretch.
     stream: Option<Stream>,
     /// The outcome of a job that ended before it began.
@@ -114,6 +117,7 @@ impl Ticket {
                 out: 0,
                 queued: false,
                 take_cost: 0,
+                group: 0,
                 stream: None,
                 failure: None,
             }),
@@ -144,13 +148,34 @@ impl Ticket {
         let begun = progress.begin(trust, share.min(TAKE_COST_MAX));
         if begun {
             // What has to be checked, and what could not be left half done, is done whole by one worker.
-            let splits = |job: &Job| trust == Trust::Lent && job.in_step();
+            let splits = |job: &Job| trust == Trust::Lent && !compresses(job);
             progress.units.extend(
                 jobs.map(|job| if splits(job) { Unit::new(*job, workers) } else { Unit::whole(*job) }),
             );
             progress.stage = Stage::Pieces;
         }
         begun
+    }
+
+    /// Takes a drain, which is over when it is announced. False: the ticket is in use.
+    pub(super) fn begin_drain(&self) -> bool {
+        let mut progress = self.progress.lock();
+        let begun = progress.begin(Trust::Lent, 0);
+        if begun {
+            progress.units.push(Unit::whole(Job::Drain));
+            progress.settle_with(Ok(Done::default()));
+        }
+        begun
+    }
+
+    /// The group that a job under way belongs to.
+    pub(super) fn group(&self) -> u64 {
+        self.progress.lock().group
+    }
+
+    /// Puts a job that was begun into a group.
+    pub(super) fn join(&self, group: u64) {
+        self.progress.lock().group = group;
     }
 
     /// Takes a failure that is already known. False: the ticket is in use.
@@ -316,7 +341,7 @@ impl Progress {
         let mut cost = 0;
         while let Some(unit) = self.units.get_mut(self.cursor) {
             let Some(piece) = unit.next() else { break };
-            cost += piece.job.bytes().max(1);
+            cost += cost_of(&piece.job).max(1);
             let outcome = Err(Failure::Cancelled);
             taken.push(Taken { unit: self.cursor, piece, outcome });
             self.skip_drained();

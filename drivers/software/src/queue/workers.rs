@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use svala::backend::{Failure, Notifier, Refused};
 
 use super::config::{QueueError, SoftwareConfig};
+use super::line::Line;
 use super::memory::{self, Contexts};
 use super::ticket::{Next, PIECES_MAX, Taken, Ticket, Todo};
 use crate::inflate::Inflater;
@@ -37,6 +38,7 @@ struct State {
     /// Inflates that wait for a decompressor, in turn. The same.
     starved: VecDeque<Arc<Ticket>>,
     inflaters: Vec<Inflater>,
+    line: Line,
     closing: bool,
 }
 
@@ -51,6 +53,7 @@ impl Shared {
                 ring: VecDeque::with_capacity(depth),
                 starved: VecDeque::with_capacity(depth),
                 inflaters: (0..streams).map(|_| Inflater::new()).collect(),
+                line: Line::new(depth),
                 closing: false,
             }),
             work: Condvar::new(),
@@ -82,6 +85,7 @@ impl Shared {
             ticket.forget();
             return Err(Refused::Failed(Failure::Cancelled));
         }
+        ticket.join(state.line.enter());
         if let Some(check) = ticket.wants_inflater() {
             let Some(inflater) = state.inflaters.pop() else {
                 state.starved.push_back(Arc::clone(ticket));
@@ -93,6 +97,22 @@ impl Shared {
         drop(state);
         self.work.notify_one();
         Ok(())
+    }
+
+    /// Lets a ticket wait for everything that was started before. False: that is over, and the ticket idle.
+    pub(super) fn drain(&self, ticket: &Arc<Ticket>) -> Result<bool, Refused> {
+        let mut state = self.state.lock();
+        if state.closing {
+            return Err(Refused::Failed(Failure::Cancelled));
+        }
+        if state.line.is_empty() {
+            return Ok(false);
+        }
+        if !ticket.begin_drain() {
+            return Err(Refused::Busy);
+        }
+        state.line.wait(Arc::clone(ticket));
+        Ok(true)
     }
 
     /// Ends the workers, each after the piece it is at.
@@ -158,11 +178,22 @@ impl Shared {
         }
     }
 
+    /// A job of `group` is over, and with it the drains that have waited for it last.
+    fn leave(&self, group: u64) {
+        let mut state = self.state.lock();
+        state.line.leave(group);
+        while let Some(drain) = state.line.next_drained() {
+            drain.announce();
+        }
+    }
+
     fn announce(&self, ticket: &Ticket) {
         if let Some(inflater) = ticket.take_inflater() {
             self.return_inflater(inflater);
         }
+        let group = ticket.group();
         ticket.announce();
+        self.leave(group);
         if let Some(notifier) = self.notifier.get() {
             // Wakes tasks and drops buffers, which is other people's code: if it panics, that is not our end.
             let notified = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| notifier.notify()));
