@@ -275,7 +275,7 @@ proptest! {
         for (offset, size, value) in writes {
             model.write(offset & !u64::from(size.saturating_sub(1)), size, value);
             let _ = model.read(offset, size);
-            let _ = model.write_portal(value % 0x2_0000 & !63, Write::Posted, &[value as u8; 64]);
+            let _ = model.write_portal((value % 0x2_0000) & !63, Write::Posted, &[value as u8; 64]);
             if let Some((code, operand)) = commands.next() {
                 model.write(CMD, 4, Cmd::new(CmdCode(code)).with_operand(operand).0.into());
             }
