@@ -197,6 +197,13 @@ mod tests {
         assert_eq!(find(&space, Extended::Pri), Standing::Off);
     }
 
+    /// Page requests have their control register where others have their capabilities.
+    #[test]
+    fn page_requests_are_on_by_bit_0_of_the_word_at_4() {
+        assert_eq!(find(&space(&[(0x100, 0x13, 0, 0x104, 0x0001)]), Extended::Pri), Standing::On);
+        assert_eq!(find(&space(&[(0x100, 0x13, 0, 0x106, 0x0001)]), Extended::Pri), Standing::Off);
+    }
+
     #[test]
     fn a_chain_that_bites_its_tail_or_leaves_the_space_ends() {
         let circle = space(&[(0x100, 0x01, 0x100, 0x106, 0)]);
