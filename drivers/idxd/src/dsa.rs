@@ -8,9 +8,15 @@
 //! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
 #![expect(unsafe_code, reason = "implements an unsafe trait; lends a descriptor in its cell to the portal")]
 
+mod config;
+mod delta;
+mod dif;
 mod flight;
+mod memory;
+mod outcome;
 mod part;
 
+pub use config::{DsaQueueConfig, dsa_operations};
 pub use flight::DsaFlight;
 
 use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
@@ -18,48 +24,13 @@ use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, Member, Notifier, Polled, Queue, Refused, Submission,
     Submitted, Verdict,
 };
-use svala::{Done, Job, Operation, Operations, QueueName, Value};
+use svala::{Done, Job, Operation, QueueName, Value};
 
 use crate::dsa::flight::LaneState;
+use crate::dsa::outcome::Completed;
 use crate::dsa::part::Order;
 use crate::portal::{Accepted, Credits, Portal};
 use crate::record::Trust;
-
-/// What the driver has to know of a work queue.
-#[derive(Clone, Debug)]
-pub struct DsaQueueConfig {
-    /// Name in results and messages.
-    pub name: String,
-    /// Jobs in flight at most.
-    pub depth: u32,
-    /// Largest transfer of one descriptor, in bytes.
-    pub transfer_bytes_max: u32,
-    /// Most descriptors in a batch; 1 and less: no batches.
-    pub batch_max: u32,
-    /// Whether descriptors may set block-on-fault.
-    pub block_on_fault: bool,
-    /// Entries of a dedicated queue; none for a shared one.
-    pub dedicated_size: Option<u32>,
-    /// Parts of one job under way at once.
-    pub lanes_per_job: u16,
-    /// Times a part may be refused.
-    pub submit_tries_max: u32,
-}
-
-impl Default for DsaQueueConfig {
-    fn default() -> Self {
-        Self {
-            name: "wq".into(),
-            depth: 64,
-            transfer_bytes_max: 2 << 20,
-            batch_max: 64,
-            block_on_fault: false,
-            dedicated_size: None,
-            lanes_per_job: 1,
-            submit_tries_max: 20_000,
-        }
-    }
-}
 
 /// A DSA work queue.
 #[derive(Debug)]
@@ -81,11 +52,7 @@ impl<P: Portal> DsaQueue<P> {
         let capabilities = Capabilities {
             name: QueueName::new(&config.name),
             kind: portal.kind(),
-            operations: Operations::NONE
-                .with(Operation::Copy)
-                .with(Operation::Fill)
-                .with(Operation::Compare)
-                .with(Operation::Crc32c),
+            operations: config.operations,
             address_mode: AddressMode::Sva,
             completion: portal.completion(),
             depth: config.depth.max(1),
@@ -161,7 +128,8 @@ impl<P: Portal> DsaQueue<P> {
         true
     }
 
-    /// Gives a lane the part of its work that begins at `offset`, and returns its descriptor. None: there is none.
+    /// Gives a lane the part of its work that begins at `offset`, and returns it. None: there is none, or a reason
+    /// against it is in the flight.
     #[inline]
     fn load<'f>(
         &self,
@@ -170,39 +138,32 @@ impl<P: Portal> DsaQueue<P> {
         job: &Job,
         offset: u64,
     ) -> Option<&'f flight::Lane> {
-        let len = job.bytes().saturating_sub(offset).min(self.part_bytes);
-        if len == 0 {
-            return None;
-        }
         let place = &flight.lanes[lane];
-        let at = match flight.progress.order.get() {
-            Order::Backward => job.bytes() - offset - len,
-            Order::Parallel | Order::Forward => offset,
+        let (descriptor, at, len) = match flight.part(place, job, offset) {
+            Ok(part) => part,
+            Err(failure) => {
+                flight.refusal.set(Some(failure));
+                return None;
+            }
         };
         if let Err(record) = place.record.turn() {
-            flight.stale.set(Some(self.trust.end(record)));
+            flight.refusal.set(Some(self.trust.end(record)));
             return None;
         }
-        let mut descriptor =
-            part::descriptor(job, at, len, place.seed.get())?.with_completion(place.record.addr());
-        if flight.progress.block_on_fault.get() {
-            descriptor = descriptor.with_block_on_fault();
-        }
-        flight.list[lane].set(descriptor);
-        place.begin(at, len, len == job.bytes() && matches!(job, Job::Copy { .. } | Job::Fill { .. }));
+        flight.list[lane].set(flight.flagged(descriptor.with_completion(place.record.addr())));
+        place.begin(at, len, len == job.bytes() && part::finds_nothing(job));
         Some(place)
     }
 
     /// Loads what a lane is to do next, if anything.
     fn load_next(&self, flight: &DsaFlight, lane: u16, job: &Job, batch: bool) {
         let place = &flight.lanes[usize::from(lane)];
-        if batch {
-            self.load(flight, usize::from(lane), job, place.offset.get() + place.len.get());
-        } else if !flight.progress.stops() {
-            let offset = flight.progress.next.get();
-            if self.load(flight, usize::from(lane), job, offset).is_some() {
-                flight.progress.next.set(offset + place.len.get());
-            }
+        let offset = if batch { place.offset.get() + place.len.get() } else { flight.progress.next.get() };
+        if offset >= job.bytes() || !batch && flight.progress.stops() {
+            return;
+        }
+        if self.load(flight, usize::from(lane), job, offset).is_some() && !batch {
+            flight.progress.next.set(offset + place.len.get());
         }
     }
 
@@ -249,22 +210,22 @@ impl<P: Portal> DsaQueue<P> {
                         self.credits.give();
                     }
                     match flight.completed(members, lane, &record) {
-                        flight::Completed::Fault(fault) => {
+                        Completed::Fault(fault) => {
                             place.state.set(LaneState::Faulted);
                             return Lane::Fault(fault);
                         }
-                        flight::Completed::Part => {
+                        Completed::Part => {
                             place.state.set(LaneState::Idle);
                             let batch = !members.is_empty();
                             let job = flight.job_of(members, lane);
                             if !(batch && members[usize::from(lane)].result.is_some()) {
                                 self.load_next(flight, lane, &job, batch);
-                                if flight.stale.get().is_some() {
+                                if flight.refusal.get().is_some() {
                                     flight.fail(members, lane, flight.unloadable());
                                 }
                             }
                         }
-                        flight::Completed::Failed => place.state.set(LaneState::Idle),
+                        Completed::Failed => place.state.set(LaneState::Idle),
                     }
                 }
             }
@@ -274,7 +235,7 @@ impl<P: Portal> DsaQueue<P> {
     /// In which order, and on how many lanes, a job of several parts runs.
     fn split(&self, job: &Job) -> (Order, u16) {
         let order = Order::of(job);
-        let parts = job.bytes().div_ceil(self.part_bytes);
+        let parts = job.bytes().div_ceil(part::len_max(job, self.part_bytes).max(1));
         let lanes = if order == Order::Parallel { parts.min(u64::from(self.lanes_per_job)) } else { 1 };
         (order, u16::try_from(lanes).unwrap_or(1))
     }
@@ -318,7 +279,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
 
     fn flight(&self) -> DsaFlight {
         let lanes = if self.capabilities.batch_max > 1 { self.capabilities.batch_max } else { 1 };
-        DsaFlight::new(u16::try_from(lanes).unwrap_or(1).max(self.lanes_per_job))
+        DsaFlight::new(u16::try_from(lanes).unwrap_or(1).max(self.lanes_per_job), self.part_bytes)
     }
 
     fn attach(&self, notifier: Notifier) {
@@ -343,7 +304,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         flight.job.set(*job);
         flight.progress.begin(order, lanes, submission.block_on_fault);
         if !self.load_whole_copy(flight, 0, job) {
-            first.seed.set(part::seed(job));
+            first.begin_job(job);
             if self.load(flight, 0, job, 0).is_none() {
                 return Err(Refused::Failed(flight.unloadable()));
             }
@@ -356,7 +317,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         // The others are written when the flight is next looked at.
         for lane in 1..lanes {
             self.load_next(flight, lane, job, false);
-            if flight.stale.get().is_some() {
+            if flight.refusal.get().is_some() {
                 flight.fail(&mut [], lane, flight.unloadable());
             }
         }
@@ -388,7 +349,12 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
                 loaded += 1;
                 continue;
             }
-            place.seed.set(part::seed(&member.job));
+            if !part::can_be_member(&member.job) {
+                member.result = Some(Err(Failure::Unsupported));
+                place.state.set(LaneState::Idle);
+                continue;
+            }
+            place.begin_job(&member.job);
             match self.load(flight, lane, &member.job, 0) {
                 Some(_) => loaded += 1,
                 None => member.result = Some(Err(flight.unloadable())),

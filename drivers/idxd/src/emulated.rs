@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use idxd_emu::{Device, DeviceConfig, DeviceKind, DeviceStats, FaultPlan, QueueConfig, Submission};
+use idxd_emu::{
+    Capabilities, Device, DeviceConfig, DeviceKind, DeviceStats, FaultPlan, QueueConfig, Submission, Version,
+};
 use idxd_spec::Descriptor;
 use parking_lot::Mutex;
 use svala::backend::{Completion, Kind, Notifier};
 
-use crate::dsa::{DsaQueue, DsaQueueConfig};
+use crate::dsa::{DsaQueue, DsaQueueConfig, dsa_operations};
 use crate::iaa::{IaaQueue, IaaQueueConfig};
 use crate::portal::{Accepted, Portal};
 
@@ -31,6 +33,8 @@ pub enum EmulatedError {
 pub struct EmulatedConfig {
     /// Name of its queue.
     pub name: String,
+    /// The version of the specification it follows, which decides what it does.
+    pub version: Version,
     /// Engines.
     pub engines: usize,
     /// The work queue.
@@ -47,6 +51,7 @@ impl Default for EmulatedConfig {
     fn default() -> Self {
         Self {
             name: "emu0.0".into(),
+            version: Version::default(),
             engines: 1,
             queue: QueueConfig::shared(64),
             depth: 64,
@@ -67,8 +72,11 @@ impl Emulated {
     ///
     /// [`EmulatedError::Start`] for a configuration no device has, and without `/proc/self/pagemap` or threads.
     pub fn dsa(config: EmulatedConfig) -> Result<DsaQueue<EmulatedPortal>, EmulatedError> {
+        let capabilities = Capabilities::of(DeviceKind::Dsa, config.version);
+        let op_cap = config.queue.operations.unwrap_or(capabilities.op_cap);
         let queue = DsaQueueConfig {
             name: config.name.clone(),
+            operations: dsa_operations(op_cap, capabilities.gen_cap),
             depth: config.depth,
             transfer_bytes_max: config.queue.transfer_bytes_max,
             batch_max: config.batch_max.min(config.queue.batch_max),
@@ -103,10 +111,11 @@ fn dedicated_size(queue: &QueueConfig) -> Option<u32> {
 }
 
 fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, EmulatedError> {
-    let EmulatedConfig { name, engines, queue, plan, .. } = config;
+    let EmulatedConfig { name, version, engines, queue, plan, .. } = config;
     let device = DeviceConfig {
         name: name.clone(),
         kind,
+        version,
         engines,
         queues: vec![queue],
         plan,

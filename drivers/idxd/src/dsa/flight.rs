@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 
-use idxd_spec::{Completion, Descriptor, Resume, Status, resume};
-use svala::backend::{Failure, LaneFault, Member};
+use idxd_spec::{Completion, Descriptor, DifTags, Opcode, Status};
+use svala::backend::{Failure, Member};
 use svala::{Access, Done, Job, Value, VirtAddr};
 
-use super::part::{Order, rest_of};
+use super::delta::Scratch;
+use super::part::Order;
+use super::{delta, dif, part};
 use crate::record::Records;
 
 /// Where a lane stands.
@@ -30,13 +32,18 @@ pub(super) struct Lane {
     pub(super) offset: Cell<u64>,
     pub(super) len: Cell<u64>,
     pub(super) kept: Cell<u64>,
-    /// CRC so far.
-    pub(super) seed: Cell<u32>,
+    /// What the job has come to: its CRC so far, or the bytes of its delta record.
+    pub(super) so_far: Cell<u64>,
+    /// Tags of the next block, of source and destination.
+    pub(super) tags: Cell<(DifTags, DifTags)>,
     /// The descriptor under way holds a credit.
     pub(super) credited: Cell<bool>,
     /// The part is all of a job that finds nothing: success is all there is to know.
     pub(super) is_whole: Cell<bool>,
 }
+
+// What is not a record fits one line, and the hot path touches no other.
+const _: () = assert!(size_of::<Lane>() == size_of::<Records>() + 64);
 
 impl Lane {
     /// A descriptor for `len` bytes from `offset` on waits for room.
@@ -47,6 +54,12 @@ impl Lane {
         self.kept.set(0);
         self.state.set(LaneState::ToSubmit);
         self.is_whole.set(is_whole);
+    }
+
+    /// The lane begins with this job.
+    pub(super) fn begin_job(&self, job: &Job) {
+        self.so_far.set(part::seed(job));
+        self.tags.set(dif::first_tags(job));
     }
 }
 
@@ -110,37 +123,32 @@ impl Progress {
     }
 }
 
-/// What a written record means for its lane.
-pub(super) enum Completed {
-    /// The part is done.
-    Part,
-    /// The rest of it, now in the lane's descriptor, needs a page.
-    Fault(LaneFault),
-    /// It failed, and that has been noted.
-    Failed,
-}
-
 /// The memory of one slot.
 pub struct DsaFlight {
     pub(super) lanes: Box<[Lane]>,
     /// The descriptor of each lane, where the device reads those of a batch.
     pub(super) list: Box<[Cell<Descriptor>]>,
     pub(super) batch_record: Records,
-    /// What was found in a record that nobody had been given.
-    pub(super) stale: Cell<Option<Failure>>,
+    /// Why a lane could not be loaded.
+    pub(super) refusal: Cell<Option<Failure>>,
     pub(super) job: Cell<Job>,
     pub(super) progress: Progress,
+    /// Room for what of a delta record has no other place.
+    pub(super) scratch: Scratch,
+    /// Bytes of a part at most.
+    pub(super) part_bytes: u64,
 }
 
 impl DsaFlight {
-    pub(super) fn new(lanes: u16) -> Self {
+    pub(super) fn new(lanes: u16, part_bytes: u64) -> Self {
         let lane = |_| Lane {
             record: Records::default(),
             state: Cell::new(LaneState::Idle),
             offset: Cell::new(0),
             len: Cell::new(0),
             kept: Cell::new(0),
-            seed: Cell::new(0),
+            so_far: Cell::new(0),
+            tags: Cell::default(),
             credited: Cell::new(false),
             is_whole: Cell::new(false),
         };
@@ -149,15 +157,63 @@ impl DsaFlight {
             lanes: (0..lanes).map(lane).collect(),
             list: (0..lanes).map(|_| Cell::new(Descriptor::noop())).collect(),
             batch_record: Records::default(),
-            stale: Cell::new(None),
+            refusal: Cell::new(None),
             job: Cell::new(nothing),
             progress: Progress::new(),
+            scratch: Scratch::new(part_bytes),
+            part_bytes,
         }
     }
 
     /// Why a lane could not be loaded.
     pub(super) fn unloadable(&self) -> Failure {
-        self.stale.take().unwrap_or(Failure::Unsupported)
+        self.refusal.take().unwrap_or(Failure::Unsupported)
+    }
+
+    /// The descriptor as this submission wants it.
+    #[inline]
+    pub(super) fn flagged(&self, descriptor: Descriptor) -> Descriptor {
+        // What moves no data cannot block.
+        let takes_flag = !matches!(descriptor.opcode(), Opcode::NOOP | Opcode::DRAIN);
+        if self.progress.block_on_fault.get() && takes_flag {
+            descriptor.with_block_on_fault()
+        } else {
+            descriptor
+        }
+    }
+
+    /// The next part of a lane's job, of which everything before `offset` is done or under way: its descriptor, where it
+    /// begins, and its bytes.
+    pub(super) fn part(
+        &self,
+        lane: &Lane,
+        job: &Job,
+        offset: u64,
+    ) -> Result<(Descriptor, u64, u64), Failure> {
+        let so_far = lane.so_far.get();
+        match job {
+            Job::CreateDelta { len, .. } => {
+                let from = delta::Progress { offset, written: so_far };
+                let (made, len) = delta::create(job, from, *len, self.part_bytes, &self.scratch)?;
+                Ok((made, offset, len))
+            }
+            Job::ApplyDelta { .. } => {
+                let (made, len) = delta::apply(job, offset, self.part_bytes, &self.scratch)?;
+                Ok((made, offset, len))
+            }
+            _ => {
+                let len = job.bytes().saturating_sub(offset).min(part::len_max(job, self.part_bytes));
+                let at = match self.progress.order.get() {
+                    Order::Backward => job.bytes() - offset - len,
+                    Order::Parallel | Order::Forward => offset,
+                };
+                if len == 0 && !matches!(job, Job::Noop | Job::Drain) {
+                    return Err(Failure::Unsupported);
+                }
+                let made = part::descriptor(job, at, len, so_far, lane.tags.get());
+                Ok((made.ok_or(Failure::Unsupported)?, at, len))
+            }
+        }
     }
 
     /// Where the list is, for the batch descriptor.
@@ -174,111 +230,6 @@ impl DsaFlight {
     /// The job a lane works for.
     pub(super) fn job_of(&self, members: &[Member], lane: u16) -> Job {
         members.get(usize::from(lane)).map_or_else(|| self.job.get(), |member| member.job)
-    }
-
-    /// Takes in what a lane's record says.
-    pub(super) fn completed(&self, members: &mut [Member], lane: u16, record: &[u8; 32]) -> Completed {
-        let done = Completion::from_bytes(record);
-        let place = &self.lanes[usize::from(lane)];
-        let status = done.status();
-        let job = self.job_of(members, lane);
-        if status.is_success() {
-            return self.part_done(members, lane, &job, &done);
-        }
-        let failure = if status.without_write() == Status::PAGE_FAULT {
-            match resume(&self.list[usize::from(lane)].get(), &done) {
-                Resume::Rest(rest) => return Completed::Fault(self.part_left(lane, &job, rest, &done)),
-                // Nothing done yet is not the same as nothing kept: every operation of this queue goes on where it
-                // stopped, so the window decides how much to populate.
-                Resume::Whole => return Completed::Fault(self.fault(lane, &job, &done)),
-                Resume::Finished => {
-                    Failure::Nonsense { what: "fault after the last byte", record: head(record) }
-                }
-                Resume::Impossible(_) => {
-                    Failure::Nonsense { what: "partial completion that cannot be", record: head(record) }
-                }
-            }
-        } else if status.without_write() == Status::PAGE_REQUEST_INVALID {
-            let access = if status.is_write_fault() { Access::Write } else { Access::Read };
-            let addr = VirtAddr::new(done.fault_addr());
-            let into = u64::from(done.bytes_completed()).min(place.len.get());
-            Failure::Address { access, addr, done_bytes: self.progress.done.get() + into }
-        } else {
-            let done_bytes = self.progress.done.get();
-            match status.name() {
-                Some(name) => Failure::Status { status: status.0, name, done_bytes },
-                None => {
-                    Failure::Nonsense { what: "status the specification does not have", record: head(record) }
-                }
-            }
-        };
-        self.fail(members, lane, failure);
-        Completed::Failed
-    }
-
-    fn part_done(&self, members: &mut [Member], lane: u16, job: &Job, done: &Completion) -> Completed {
-        let place = &self.lanes[usize::from(lane)];
-        let at = place.offset.get() + place.kept.get();
-        let left = place.len.get() - place.kept.get();
-        let progress = &self.progress;
-        let mut difference = None;
-        match job {
-            Job::Compare { .. } if done.result() != 0 => {
-                let into = u64::from(done.bytes_completed());
-                if into >= left {
-                    let what = "difference outside the comparison";
-                    self.fail(members, lane, Failure::Nonsense { what, record: head(&done.to_bytes()) });
-                    return Completed::Failed;
-                }
-                difference = Some(at + into);
-            }
-            Job::Crc { .. } => {
-                let Ok(crc) = u32::try_from(done.crc_val()) else {
-                    let what = "CRC-32C of more than 32 bits";
-                    self.fail(members, lane, Failure::Nonsense { what, record: head(&done.to_bytes()) });
-                    return Completed::Failed;
-                };
-                place.seed.set(crc);
-            }
-            _ => {}
-        }
-        progress.done.set(progress.done.get() + left);
-        if let Some(member) = members.get_mut(usize::from(lane)) {
-            let over = place.offset.get() + place.len.get() == job.bytes() || difference.is_some();
-            if over {
-                member.result = Some(Ok(value(job, difference, place.seed.get())));
-            }
-        } else {
-            progress.difference.set(match (progress.difference.get(), difference) {
-                (Some(known), Some(new)) => Some(known.min(new)),
-                (known, new) => known.or(new),
-            });
-        }
-        Completed::Part
-    }
-
-    /// Notes a partial completion: what is left of the part is `rest`.
-    fn part_left(&self, lane: u16, job: &Job, rest: Descriptor, done: &Completion) -> LaneFault {
-        let place = &self.lanes[usize::from(lane)];
-        let descriptor = &self.list[usize::from(lane)];
-        let kept = u64::from(descriptor.get().xfer_size()) - u64::from(rest.xfer_size());
-        place.kept.set(place.kept.get() + kept);
-        descriptor.set(rest);
-        self.progress.done.set(self.progress.done.get() + kept);
-        self.fault(lane, job, done)
-    }
-
-    fn fault(&self, lane: u16, job: &Job, done: &Completion) -> LaneFault {
-        let status = done.status();
-        LaneFault {
-            lane,
-            access: if status.is_write_fault() { Access::Write } else { Access::Read },
-            addr: VirtAddr::new(done.fault_addr()),
-            done_bytes: self.progress.done.get(),
-            status: status.0,
-            rest: rest_of(job, &self.list[usize::from(lane)].get()),
-            restarts: false,
-        }
     }
 
     /// Notes that a lane's work failed: the member's own failure in a batch, the job's otherwise.
@@ -343,55 +294,6 @@ impl DsaFlight {
             if index < taken && lane.record.is_written() {
                 lane.state.set(LaneState::Submitted);
             }
-        }
-    }
-
-    /// The job's outcome, with every lane idle.
-    pub(super) fn outcome(&self, members: &[Member]) -> Result<Done, Failure> {
-        if let Some(failure) = self.progress.failure.get() {
-            return Err(failure);
-        }
-        if !members.is_empty() {
-            return Ok(Done { bytes: self.progress.done.get(), value: Value::None });
-        }
-        let job = self.job.get();
-        Ok(value(&job, self.progress.difference.get(), self.lanes[0].seed.get()))
-    }
-}
-
-fn value(job: &Job, difference: Option<u64>, crc: u32) -> Done {
-    let bytes = difference.unwrap_or(job.bytes());
-    let value = match job {
-        Job::Compare { .. } => Value::Difference(difference),
-        Job::Crc { .. } => Value::Crc(crc.into()),
-        _ => Value::None,
-    };
-    Done { bytes, value }
-}
-
-fn head(record: &[u8; 32]) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&record[..8]);
-    u64::from_le_bytes(first)
-}
-
-#[cfg(test)]
-mod tests {
-    use idxd_spec::{Descriptor, DstAddr, FaultInfo, SrcAddr};
-
-    use super::*;
-
-    #[test]
-    fn fault_before_the_first_byte_leaves_the_stretch_to_the_window() {
-        let flight = DsaFlight::new(1);
-        flight.job.set(Job::Copy { src: VirtAddr::new(0x1000), dst: VirtAddr::new(0x9000), len: 8192 });
-        flight.progress.begin(Order::Forward, 1, false);
-        flight.list[0].set(Descriptor::memmove(SrcAddr(0x1000), DstAddr(0x9000), 8192));
-        flight.lanes[0].len.set(8192);
-        let done = Completion::new(Status::PAGE_FAULT).with_fault(0x1000, FaultInfo(0));
-        match flight.completed(&mut [], 0, &done.to_bytes()) {
-            Completed::Fault(fault) => assert!(!fault.restarts && fault.done_bytes == 0, "{fault:?}"),
-            _ => panic!("a fault at the first byte is a fault"),
         }
     }
 }

@@ -58,6 +58,7 @@ impl Setup {
             depth: 16,
             batch_max: 32,
             plan: plan.clone(),
+            ..EmulatedConfig::default()
         };
         let runtime = Runtime::builder()
             .queue(Emulated::dsa(device("dsa", engines)).expect("starts"))

@@ -1,0 +1,262 @@
+//! What a written record means: for its lane, and at the end for the job.
+//!
+//! Nothing in a record is believed. What it claims is compared with what its descriptor asked for, and what cannot be
+//! is an error with the record's first bytes.
+
+use idxd_spec::{Completion, Descriptor, Reason, Resume, Status, resume};
+use svala::backend::{Failure, LaneFault, Member};
+use svala::{Access, CrcKind, DELTA_ENTRY_BYTES, Done, Job, Value, VirtAddr};
+
+use super::flight::{DsaFlight, Lane};
+use super::part::{low_half, rest_of, size_of};
+use super::{delta, dif};
+
+/// What a written record means for its lane.
+pub(super) enum Completed {
+    /// The part is done.
+    Part,
+    /// The rest of it, now in the lane's descriptor, needs a page.
+    Fault(LaneFault),
+    /// It failed, and that has been noted.
+    Failed,
+}
+
+impl DsaFlight {
+    /// Takes in what a lane's record says.
+    pub(super) fn completed(&self, members: &mut [Member], lane: u16, record: &[u8; 32]) -> Completed {
+        let done = Completion::from_bytes(record);
+        let job = self.job_of(members, lane);
+        let status = done.status().without_write();
+        let answer = if status == Status::SUCCESS {
+            self.part_done(members, lane, &job, &done).map(|()| Completed::Part)
+        } else if status == Status::PAGE_FAULT {
+            self.part_left(lane, &job, &done).map(Completed::Fault)
+        } else {
+            Err(self.failure(lane, &job, &done))
+        };
+        answer.unwrap_or_else(|failure| {
+            self.fail(members, lane, failure);
+            Completed::Failed
+        })
+    }
+
+    /// Notes that a lane's part is done, and what it found.
+    fn part_done(
+        &self,
+        members: &mut [Member],
+        lane: u16,
+        job: &Job,
+        done: &Completion,
+    ) -> Result<(), Failure> {
+        let place = &self.lanes[usize::from(lane)];
+        let at = place.offset.get() + place.kept.get();
+        let mut difference = None;
+        match job {
+            Job::Compare { .. } | Job::ComparePattern { .. } => difference = place.difference(done)?,
+            Job::Crc { crc, .. } | Job::CopyCrc { crc, .. } => {
+                // Above a CRC of 32 bits the record has reserved bytes, which may be anything.
+                let value = done.crc_val();
+                let is_short = crc.kind == CrcKind::Crc32c;
+                place.so_far.set(if is_short { low_half(value).into() } else { value });
+            }
+            Job::CreateDelta { .. } => {
+                let descriptor = self.list[usize::from(lane)].get();
+                let from = delta::Progress { offset: at, written: place.so_far.get() };
+                let to = delta::created(job, &descriptor, done, from, &self.scratch)?;
+                place.so_far.set(to.written);
+                // All of the part, or as much as the room of one descriptor had room for.
+                place.len.set(to.offset - place.offset.get());
+                self.progress.next.set(to.offset);
+            }
+            job if dif::blocks(job).is_some() => place.tags.set(dif::next_tags(job, done)),
+            _ => {}
+        }
+        let progress = &self.progress;
+        progress.done.set(progress.done.get() + place.len.get() - place.kept.get());
+        if let Some(member) = members.get_mut(usize::from(lane)) {
+            let over = place.offset.get() + place.len.get() == job.bytes() || difference.is_some();
+            if over {
+                member.result = Some(Ok(value(job, difference, place)));
+            }
+        } else {
+            progress.difference.set(match (progress.difference.get(), difference) {
+                (Some(known), Some(new)) => Some(known.min(new)),
+                (known, new) => known.or(new),
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes a partial completion: what is left of the part is in the lane's descriptor then.
+    fn part_left(&self, lane: u16, job: &Job, done: &Completion) -> Result<LaneFault, Failure> {
+        let place = &self.lanes[usize::from(lane)];
+        let descriptor = self.list[usize::from(lane)].get();
+        let rest = match resume(&descriptor, done) {
+            // Nothing done yet is not the same as nothing kept: every operation of this queue goes on where it
+            // stopped, so the window decides how much to populate.
+            Resume::Whole => return Ok(self.fault(lane, job, done)),
+            // The rule moves the room for the record up, until there is too little of it. The job may go on elsewhere.
+            Resume::Rest(_) | Resume::Impossible(Reason::DeltaRoom(_))
+                if matches!(job, Job::CreateDelta { .. }) =>
+            {
+                self.delta_left(place, job, &descriptor, done)?
+            }
+            Resume::Rest(rest) => rest,
+            Resume::Finished => return Err(nonsense("fault after the last byte", done)),
+            Resume::Impossible(_) => return Err(nonsense("partial completion that cannot be", done)),
+        };
+        let kept = size_of(job, &descriptor) - size_of(job, &rest);
+        place.kept.set(place.kept.get() + kept);
+        // The device that goes on does not know the entry before.
+        delta::in_order_at(job, place.offset.get() + place.kept.get())?;
+        self.list[usize::from(lane)].set(rest);
+        self.progress.done.set(self.progress.done.get() + kept);
+        Ok(self.fault(lane, job, done))
+    }
+
+    /// The rest of a delta record that is being made, with what there is of it taken in.
+    fn delta_left(
+        &self,
+        place: &Lane,
+        job: &Job,
+        descriptor: &Descriptor,
+        done: &Completion,
+    ) -> Result<Descriptor, Failure> {
+        let (bytes, size) = (done.bytes_completed(), done.delta_rec_size());
+        if u64::from(size) / DELTA_ENTRY_BYTES > u64::from(bytes) / 8 {
+            return Err(nonsense("delta record of more than was compared", done));
+        }
+        let at = place.offset.get() + place.kept.get();
+        let from = delta::Progress { offset: at, written: place.so_far.get() };
+        let written = delta::keep(job, descriptor, from, size, done, &self.scratch)?;
+        place.so_far.set(written);
+        let end = place.offset.get() + place.len.get();
+        let from = delta::Progress { offset: at + u64::from(bytes), written };
+        let (rest, _) = delta::create(job, from, end, self.part_bytes, &self.scratch)?;
+        Ok(self.flagged(rest))
+    }
+
+    /// What a status that is neither success nor a page fault is to the job.
+    fn failure(&self, lane: u16, job: &Job, done: &Completion) -> Failure {
+        let place = &self.lanes[usize::from(lane)];
+        let (status, into) = (done.status(), u64::from(done.bytes_completed()));
+        let asked = size_of(job, &self.list[usize::from(lane)].get());
+        let at = place.offset.get() + place.kept.get() + into;
+        match (status.without_write(), dif::blocks(job)) {
+            (Status::PAGE_REQUEST_INVALID, _) => {
+                let access = if status.is_write_fault() { Access::Write } else { Access::Read };
+                let addr = VirtAddr::new(done.fault_addr());
+                Failure::Address { access, addr, done_bytes: self.progress.done.get() + into.min(asked) }
+            }
+            (Status::DIF_ERROR, Some((block, _))) => match dif::mismatch(done.dif_status()) {
+                Some(mismatch) if into < asked && into.is_multiple_of(block) => {
+                    Failure::Dif { block: at / block, mismatch }
+                }
+                _ => nonsense("data integrity error that cannot be", done),
+            },
+            (Status::DELTA_ORDER | Status::DELTA_RANGE, _) if matches!(job, Job::ApplyDelta { .. }) => {
+                match into < asked && into.is_multiple_of(DELTA_ENTRY_BYTES) {
+                    true => Failure::Corrupt { offset: at },
+                    false => nonsense("error in a delta record behind its end", done),
+                }
+            }
+            _ => match status.name() {
+                Some(name) => {
+                    Failure::Status { status: status.0, name, done_bytes: self.progress.done.get() }
+                }
+                None => nonsense("status the specification does not have", done),
+            },
+        }
+    }
+
+    fn fault(&self, lane: u16, job: &Job, done: &Completion) -> LaneFault {
+        let status = done.status();
+        let access = if status.is_write_fault() { Access::Write } else { Access::Read };
+        LaneFault {
+            lane,
+            access,
+            addr: VirtAddr::new(done.fault_addr()),
+            done_bytes: self.progress.done.get(),
+            status: status.0,
+            rest: rest_of(job, &self.list[usize::from(lane)].get()),
+            // A flush reads its range as far as the job is concerned; a device may want it to be writable. Populating
+            // along the job's operands would never satisfy it, populating along this rest does.
+            restarts: access == Access::Write && matches!(job, Job::CacheFlush { .. }),
+        }
+    }
+
+    /// The job's outcome, with every lane idle.
+    pub(super) fn outcome(&self, members: &[Member]) -> Result<Done, Failure> {
+        if let Some(failure) = self.progress.failure.get() {
+            return Err(failure);
+        }
+        if !members.is_empty() {
+            return Ok(Done { bytes: self.progress.done.get(), value: Value::None });
+        }
+        let job = self.job.get();
+        Ok(value(&job, self.progress.difference.get(), &self.lanes[0]))
+    }
+}
+
+impl Lane {
+    /// Where a comparison that is done found a difference, as an offset in the job.
+    fn difference(&self, done: &Completion) -> Result<Option<u64>, Failure> {
+        let into = u64::from(done.bytes_completed());
+        match done.result() {
+            0 => Ok(None),
+            1 if into < self.len.get() - self.kept.get() => {
+                Ok(Some(self.offset.get() + self.kept.get() + into))
+            }
+            1 => Err(nonsense("difference outside the comparison", done)),
+            _ => Err(nonsense("result a comparison does not have", done)),
+        }
+    }
+}
+
+fn value(job: &Job, difference: Option<u64>, lane: &Lane) -> Done {
+    let bytes = difference.unwrap_or(job.bytes());
+    let value = match job {
+        Job::Compare { .. } | Job::ComparePattern { .. } => Value::Difference(difference),
+        Job::Crc { .. } | Job::CopyCrc { .. } => Value::Crc(lane.so_far.get()),
+        Job::CreateDelta { .. } => Value::Delta { written: lane.so_far.get() },
+        job if dif::blocks(job).is_some() => {
+            let (source, destination) = lane.tags.get();
+            Value::Tags { source: dif::tags(source), destination: dif::tags(destination) }
+        }
+        _ => Value::None,
+    };
+    Done { bytes, value }
+}
+
+fn nonsense(what: &'static str, done: &Completion) -> Failure {
+    Failure::Nonsense { what, record: head(done) }
+}
+
+/// The first eight bytes of a record, for messages.
+pub(super) fn head(done: &Completion) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&done.to_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use idxd_spec::{DstAddr, FaultInfo, SrcAddr};
+
+    use super::*;
+    use crate::dsa::part::Order;
+
+    #[test]
+    fn fault_before_the_first_byte_leaves_the_stretch_to_the_window() {
+        let flight = DsaFlight::new(1, 2 << 20);
+        flight.job.set(Job::Copy { src: VirtAddr::new(0x1000), dst: VirtAddr::new(0x9000), len: 8192 });
+        flight.progress.begin(Order::Forward, 1, false);
+        flight.list[0].set(Descriptor::memmove(SrcAddr(0x1000), DstAddr(0x9000), 8192));
+        flight.lanes[0].len.set(8192);
+        let done = Completion::new(Status::PAGE_FAULT).with_fault(0x1000, FaultInfo(0));
+        match flight.completed(&mut [], 0, &done.to_bytes()) {
+            Completed::Fault(fault) => assert!(!fault.restarts && fault.done_bytes == 0, "{fault:?}"),
+            _ => panic!("a fault at the first byte is a fault"),
+        }
+    }
+}
