@@ -261,6 +261,8 @@ fn what_a_device_cannot_be_is_refused() {
     assert_eq!(one(&group(r#""traffic_class_a":8"#), &second).2, range(8, 0, 7));
     assert_eq!(one(&group(r#""desc_progress_limit":4"#), &second).2, range(4, 0, 3));
     assert_eq!(one(&group(r#""read_buffers_reserved":97"#), &second).2, range(97, 0, 96));
+    let conflict = RefusalKind::Conflict { with: "read_buffer_limit 0" };
+    assert_eq!(one(&group(r#""use_read_buffer_limit":1"#), &second).2, conflict);
     let engines = r#""read_buffers_allowed":7,"grouped_engines":[{"dev":"engine0.0"},{"dev":"engine0.1"}]"#;
     assert_eq!(one(&group(engines), &second).2, range(7, 8, 96));
     let sum = r#"[{"dev":"dsa0","groups":[{"dev":"group0.0","read_buffers_reserved":60},{"dev":"group0.1","read_buffers_reserved":60}]}]"#;
@@ -290,18 +292,25 @@ fn what_is_enabled_has_what_it_needs() {
     let not_ready = |without| RefusalKind::NotReady { without };
     let machine = Machine::idle(0x200);
     assert_eq!(
-        without(r#""priority":1"#, &machine),
-        [not_ready("a size"), not_ready("a threshold"), not_ready("a type")]
+        without(r#""type":"none""#, &machine),
+        ["a size", "a threshold", "a priority", "a type", "a driver_name"].map(not_ready)
     );
     let mut no_pasid = Machine::idle(0x200);
     no_pasid.set("dsa0/pasid_enabled", 0);
-    let user = r#""size":16,"threshold":8,"priority":1,"type":"user""#;
+    let user = r#""size":16,"threshold":8,"priority":1,"type":"user","driver_name":"user""#;
     assert_eq!(without(user, &no_pasid), [not_ready("user PASID of its device")]);
     let no_driver = r#""size":16,"threshold":8,"priority":1,"type":"kernel","driver_name":"other""#;
     assert_eq!(without(no_driver, &machine), [not_ready("its driver, which is not loaded")]);
-    let no_engine = r#"[{"dev":"dsa0","groups":[{"dev":"group0.0","grouped_workqueues":[{"dev":"wq0.0","size":16,"threshold":8,"priority":1,"type":"user"}]}]}]"#;
+    let no_engine = r#"[{"dev":"dsa0","groups":[{"dev":"group0.0","grouped_workqueues":[{"dev":"wq0.0","size":16,"threshold":8,"priority":1,"type":"user","driver_name":"user"}]}]}]"#;
     let found = refusals(no_engine, &machine, ENABLE);
     assert_eq!(found[0].kind, not_ready("an engine in its group"));
+    // Older kernels take the driver's name when the queue is bound.
+    let mut older = Machine::idle(0x200);
+    older.remove("dsa0/wq0.0/driver_name");
+    let unnamed = r#""size":16,"threshold":8,"priority":1,"type":"user""#;
+    assert_eq!(without(unnamed, &machine), [not_ready("a driver_name")]);
+    let steps = plan(&queue(unnamed), &older, ENABLE).unwrap().steps;
+    assert_eq!(steps.last(), Some(&Step::Bind { driver: "user".into(), name: "wq0.0".into() }));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use machine::kernel::Kernel;
 use machine::{Machine, Model, Shown};
 use proptest::prelude::*;
 use svala_idxd::Sysfs;
-use svala_idxd::configuration::{Configuration, Plan, PlanOptions, Step, SysfsTree, Tree};
+use svala_idxd::configuration::{Configuration, Plan, PlanOptions, SaveScope, Step, SysfsTree, Tree};
 
 const PROFILE: &str = include_str!("machine/profile.conf");
 
@@ -53,6 +53,19 @@ fn a_device_in_use_is_disabled_first_if_asked() {
         (get("dsa0/group0.2/traffic_class_a"), get("dsa0/group0.2/use_read_buffer_limit")),
         ("2".into(), "1".into())
     );
+}
+
+/// The limit of read buffers cannot be turned off for a group while the device has none: found by fuzzing.
+#[test]
+fn what_is_saved_can_be_loaded_into_a_device_in_use() {
+    let machine = Machine::of_version(0x200);
+    let (_root, sysfs) = machine.unpacked();
+    let found = sysfs.discover().unwrap();
+    let saved = Configuration::of(&found, SaveScope::Enabled);
+    let plan = Plan::new(&saved, &found, PlanOptions { disable_first: true, ..ENABLE }).unwrap();
+    let mut kernel = Kernel::new(machine.clone());
+    plan.apply(&mut kernel).unwrap();
+    assert!(kernel.machine.files == machine.files, "the same machine again");
 }
 
 /// Fails each step of a plan in turn. Before and after must be the same, whatever state the machine was in.

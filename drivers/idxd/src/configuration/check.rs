@@ -183,13 +183,14 @@ impl<'m> Check<'m> {
         let mut reserved: BTreeMap<u32, u64> =
             device.groups.iter().map(|group| (group.id, u64::from(reserved_now(group)))).collect();
         let mut named = Vec::new();
+        let device_limit = wanted.read_buffer_limit.or(device.read_buffer_limit.map(i64::from)).unwrap_or(0);
         for wanted in &wanted.groups {
             let at = format!("{}/{}", device.name, wanted.dev);
             self.unused(&at, wanted.others.keys());
             let group = part_name(&wanted.dev, "group").and_then(|(_, id)| device.group(id));
             let group = self.part(&at, &wanted.dev, group.map(|group| (group, group.name.as_str())));
             let Some(group) = group else { continue };
-            if let Some(buffers) = self.group(device, group, wanted, &at) {
+            if let Some(buffers) = self.group(device, group, wanted, &at, device_limit) {
                 reserved.insert(group.id, buffers);
             }
             named.push((group, wanted, at));
@@ -228,6 +229,7 @@ impl<'m> Check<'m> {
         group: &Group,
         wanted: &GroupConfiguration,
         at: &str,
+        device_limit: i64,
     ) -> Option<u64> {
         let mut kept = None;
         let limit = wanted.use_read_buffer_limit;
@@ -244,7 +246,7 @@ impl<'m> Check<'m> {
                 kept = u64::try_from(reserved).ok();
             }
             if let Some(limit) = limit {
-                self.flag(at, "use_read_buffer_limit", group.use_read_buffer_limit, limit);
+                self.use_limit(group, at, limit, device_limit);
             }
         }
         self.traffic_class(device, at, "traffic_class_a", group.traffic_class_a, wanted.traffic_class_a);
@@ -258,6 +260,17 @@ impl<'m> Check<'m> {
             }
         }
         kept
+    }
+
+    /// `use_read_buffer_limit`: the kernel lets it be written only while the device has a limit, 0 included.
+    fn use_limit(&mut self, group: &Group, at: &str, wanted: i64, device_limit: i64) {
+        let attribute = "use_read_buffer_limit";
+        if wanted == 1 && device_limit == 0 {
+            self.refuse(at, attribute, RefusalKind::Conflict { with: "read_buffer_limit 0" });
+        } else if wanted != 0 || !self.resets {
+            // A reset leaves 0.
+            self.flag(at, attribute, group.use_read_buffer_limit, wanted);
+        }
     }
 
     fn traffic_class(

@@ -19,6 +19,7 @@ struct Outcome {
     group: Option<u32>,
     size: i64,
     threshold: i64,
+    priority: i64,
     mode: WorkQueueMode,
     queue_type: WorkQueueType,
     driver: String,
@@ -34,6 +35,7 @@ impl Outcome {
             group: kept.and_then(|queue| queue.group_id),
             size: number(kept.and_then(|queue| queue.size)),
             threshold: number(kept.and_then(|queue| queue.threshold)),
+            priority: number(kept.and_then(|queue| queue.priority)),
             mode: kept.and_then(|queue| queue.mode.clone()).unwrap_or(WorkQueueMode::Shared),
             queue_type: kept.and_then(|queue| queue.queue_type.clone()).unwrap_or(WorkQueueType::None),
             driver: kept.and_then(|queue| queue.driver_name.clone()).unwrap_or_default(),
@@ -90,9 +92,11 @@ impl Check<'_> {
         self.whom_for(queue, wanted, at, outcome);
         self.mode_and_size(device, queue, wanted, at, outcome);
         self.faults(device, queue, wanted, at, outcome);
-        if let Some(priority) = wanted.priority {
+        if let Some(priority) = wanted.priority
             // 0 is what a reset leaves; a queue cannot be enabled with it (DSA §9.2.24).
-            self.number(at, "priority", queue.priority, priority, (1, 15));
+            && self.number(at, "priority", queue.priority, priority, (1, 15))
+        {
+            outcome.priority = priority;
         }
         self.limits(device, queue, wanted, at);
         if let Some(text) = &wanted.op_config {
@@ -293,7 +297,10 @@ impl Check<'_> {
             ),
             (outcome.size > 0, "a size"),
             (outcome.mode == WorkQueueMode::Dedicated || outcome.threshold > 0, "a threshold"),
+            (outcome.priority > 0, "a priority"),
             (outcome.queue_type != WorkQueueType::None, "a type"),
+            // Since Linux 6.7 a queue is bound only to the driver it names.
+            (!outcome.driver.is_empty() || queue.missing.contains(&"driver_name"), "a driver_name"),
             (
                 outcome.queue_type != WorkQueueType::User || device.pasid_enabled != Some(false),
                 "user PASID of its device",
