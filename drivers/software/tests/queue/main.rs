@@ -4,8 +4,12 @@
 mod oracle;
 
 mod batches;
+mod checksums;
+mod control;
+mod integrity;
 mod lifecycle;
 mod operations;
+mod patterns;
 mod pressure;
 mod raw;
 mod streams;

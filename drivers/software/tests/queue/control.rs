@@ -1,0 +1,227 @@
+//! Operations on no data: nothing at all, waiting for what was before, caches, and pages made present.
+//!
+//! UNSAFETY: asks the kernel which pages are there, and reads the processor's clock.
+#![expect(unsafe_code, reason = "mincore and RDTSC are the oracles")]
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use svala::{Error, FileMap, IoBuf, Operation, Runtime};
+use svala_software::{CacheLines, SoftwareConfig};
+
+use super::{Counted, INLINE_BYTES, never_inline, noise, runtime, runtime_with};
+
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn noop_is_done_at_once_even_where_nothing_else_is() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        assert!(poll_once(&mut runtime.noop()).is_ready());
+    }
+}
+
+#[test]
+fn drain_of_an_idle_queue_is_done_at_once() {
+    let runtime = runtime_with(never_inline());
+    assert!(poll_once(&mut runtime.drain()).is_ready());
+    pollster::block_on(runtime.copy(noise(1 << 20), noise(1 << 20))).unwrap();
+    // The copy is known to be over a moment before the queue has left it behind.
+    pollster::block_on(runtime.drain()).unwrap();
+}
+
+/// Jobs of all sizes; then a drain; then every job's buffers must have been written.
+#[test]
+fn drain_ends_when_everything_before_it_has() {
+    let runtime = runtime_with(SoftwareConfig { workers: 3, ..never_inline() });
+    for round in 0..30_usize {
+        let mut copies: Vec<_> = (0..12_usize)
+            .map(|i| {
+                let len = 1 + (i * 7919 + round * 104_729) % (3 << 20);
+                runtime.copy(noise(len), vec![0_u8; len])
+            })
+            .collect();
+        let begun: Vec<_> = copies.iter_mut().map(poll_once).collect();
+        pollster::block_on(runtime.drain()).unwrap();
+        for (copy, begun) in copies.iter_mut().zip(begun) {
+            let done = if begun.is_ready() { begun } else { poll_once(copy) };
+            let Poll::Ready(Ok(done)) = done else { panic!("under way after the drain, in round {round}") };
+            assert!(done.buffers.0 == done.buffers.1);
+        }
+    }
+}
+
+/// The worker is busy with a long job behind the drain, of which the drain must not wait for the end.
+#[test]
+fn drain_does_not_wait_for_what_comes_after_it() {
+    let overtaken = |_| {
+        let runtime = runtime_with(SoftwareConfig { workers: 1, ..never_inline() });
+        let mut before = pin!(runtime.copy(noise(1 << 20), noise(1 << 20)));
+        let _ = before.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let mut drain = runtime.drain();
+        let _ = poll_once(&mut drain);
+        let mut behind = runtime.copy(vec![1_u8; 256 << 20], vec![0_u8; 256 << 20]);
+        let _ = poll_once(&mut behind);
+        pollster::block_on(drain).unwrap();
+        let overtaken = poll_once(&mut behind).is_pending();
+        drop(behind);
+        assert_eq!(runtime.shutdown().unanswered, 0);
+        overtaken
+    };
+    // Not every time: this thread may be kept away until the copy is done.
+    assert!((0..10).any(overtaken));
+}
+
+#[test]
+fn drains_behind_dropped_jobs_and_other_drains_end() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let runtime = runtime_with(SoftwareConfig { depth: 16, ..never_inline() });
+    let pool = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    pool.block_on(async {
+        let tasks: Vec<_> = (0..8_usize)
+            .map(|task| {
+                let (runtime, alive) = (runtime.clone(), Arc::clone(&alive));
+                tokio::spawn(async move {
+                    for round in 0..50 {
+                        let len = 100_000 * ((task + round) % 9 + 1);
+                        let (src, dst) =
+                            (Counted::new(noise(len), &alive), Counted::new(vec![0; len], &alive));
+                        let mut copy = runtime.copy(src, dst);
+                        if round % 3 == 0 {
+                            let _ = poll_once(&mut copy);
+                            drop(copy);
+                        } else {
+                            copy.await.unwrap();
+                        }
+                        runtime.drain().await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    assert_eq!(runtime.shutdown().unanswered, 0);
+    drop(runtime);
+    assert_eq!(alive.load(Ordering::SeqCst), 0, "buffers alive");
+}
+
+#[test]
+fn every_operation_is_offered_and_flushing_where_the_processor_can() {
+    let queue = svala_software::SoftwareQueue::new(SoftwareConfig::default()).unwrap();
+    let offered = svala::backend::Queue::capabilities(&queue).operations;
+    for operation in Operation::ALL {
+        let wanted = operation != Operation::CacheFlush || CacheLines::detect().is_some();
+        assert_eq!(offered.contains(operation), wanted, "{operation}");
+    }
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let has_clflush = flags.split_ascii_whitespace().any(|flag| flag == "clflush");
+    assert_eq!(CacheLines::detect().is_some(), has_clflush, "the kernel's opinion");
+}
+
+/// Needs `CLFLUSH`, which every x86-64 has.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn flushed_memory_keeps_its_contents() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        for len in [0, 1, 63, 64, 65, 4097, INLINE_BYTES + 1, (2 << 20) + 1] {
+            let done = pollster::block_on(runtime.cache_flush(noise(len))).unwrap();
+            let done = pollster::block_on(runtime.cache_write_back(done.buffers)).unwrap();
+            assert!(done.buffers == noise(len), "{len} bytes");
+            assert_eq!(done.report.bytes, len as u64);
+        }
+    }
+}
+
+/// Ticks that reading each line of `data` takes, of most lines.
+#[cfg(target_arch = "x86_64")]
+fn ticks_per_line(data: &[u8]) -> u64 {
+    use std::arch::x86_64::{__rdtscp, _mm_lfence};
+    let mut ticks: Vec<u64> = (0..data.len() / 64)
+        .map(|i| {
+            // Far from each other, so that nothing is fetched ahead.
+            let line = &data[i * 977 % (data.len() / 64) * 64];
+            let mut cpu = 0;
+            // SAFETY: the instructions read the clock and wait, and `cpu` is a place to write to.
+            let before = unsafe {
+                _mm_lfence();
+                __rdtscp(&raw mut cpu)
+            };
+            std::hint::black_box(*std::hint::black_box(line));
+            // SAFETY: as above.
+            let after = unsafe { __rdtscp(&raw mut cpu) };
+            after.wrapping_sub(before)
+        })
+        .collect();
+    ticks.sort_unstable();
+    ticks[ticks.len() / 2]
+}
+
+/// The machine may be busy with something else, which makes cached lines slow, too: seen once is enough. Without the
+/// flush it is never seen.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn flushed_lines_are_out_of_the_caches() {
+    let runtime = runtime();
+    let mut data = noise(64 << 10);
+    let seen = (0..50).any(|_| {
+        let _ = ticks_per_line(&data);
+        let cached = ticks_per_line(&data);
+        data = pollster::block_on(runtime.cache_flush(std::mem::take(&mut data))).unwrap().buffers;
+        ticks_per_line(&data) > 2 * cached
+    });
+    assert!(seen, "reading what was flushed takes no longer than reading what is cached");
+}
+
+/// Pages of `buffer` that the kernel says are not there.
+fn absent(buffer: &[u8]) -> usize {
+    let start = buffer.as_ptr().addr() & !4095;
+    let len = buffer.as_ptr().addr() + buffer.len() - start;
+    let mut pages = vec![0_u8; len.div_ceil(4096)];
+    // SAFETY: the kernel writes a byte for each page of the range, which is what `pages` has.
+    let result = unsafe { libc::mincore(std::ptr::without_provenance_mut(start), len, pages.as_mut_ptr()) };
+    assert_eq!(result, 0);
+    pages.iter().filter(|page| *page & 1 == 0).count()
+}
+
+#[test]
+fn fetched_pages_are_there() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        for len in [5000, INLINE_BYTES, (9 << 20) + 1] {
+            // Not from the allocator's leftovers: a map of its own, and nobody has touched it.
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(len as u64).unwrap();
+            let map = FileMap::open(&file).unwrap();
+            assert!(absent(map.bytes()) > 0, "{len} bytes of holes");
+            let done = pollster::block_on(runtime.translation_fetch(map)).unwrap();
+            assert_eq!(absent(done.buffers.bytes()), 0, "{len} bytes");
+            assert_eq!(done.report.bytes, len as u64);
+        }
+    }
+}
+
+fn assert_fetch_vanishes(runtime: &Runtime, len: u64) {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(len).unwrap();
+    let map = FileMap::open(&file).unwrap();
+    file.set_len(len / 2).unwrap();
+    let span = map.span();
+    let failed = pollster::block_on(runtime.translation_fetch(map)).unwrap_err();
+    let Error::Vanished { addr, .. } = failed.error else { panic!("{failed}") };
+    assert_eq!(addr.get(), (span.addr.get() + len / 2).next_multiple_of(4096), "the first page that is gone");
+    assert!(failed.buffers.is_some());
+}
+
+#[test]
+fn fetch_of_a_truncated_map_says_which_page_is_gone() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        assert_fetch_vanishes(&runtime, 3 * 4096);
+        assert_fetch_vanishes(&runtime, 100_000);
+        assert_fetch_vanishes(&runtime, (6 << 20) + 5);
+    }
+}
