@@ -6,7 +6,9 @@
 use std::ptr;
 
 use proptest::prelude::*;
-use svala::{Access, Check, Error, Job, Report, Runtime, Span, VirtAddr};
+use svala::{
+    Access, Check, Crc, DifDestination, DifFormat, DifSource, Error, Job, Report, Runtime, Span, VirtAddr,
+};
 
 use super::{INLINE_BYTES, never_inline, noise, runtime, runtime_with};
 
@@ -128,6 +130,67 @@ fn compression_onto_its_own_input_is_refused() {
         let (src, dst) = (Span::new(page.addr(0), 8192), Span::new(page.addr(8000), 8192));
         let job = Job::Deflate { src, dst, level: 200, last: true, check: Check::None };
         assert_fault(submit(&runtime, job), Access::Write, dst.addr);
+    }
+}
+
+/// Jobs on two ranges of a kibibyte, and the bytes of the second one.
+fn jobs_that_write(src: VirtAddr, dst: VirtAddr) -> [Job; 7] {
+    let (format, len) = (DifFormat::default(), 1024);
+    let destination = DifDestination::default();
+    [
+        Job::Dualcast { src, dst, dst2: VirtAddr::new(1 << 40), len },
+        Job::CopyCrc { src, dst, len, crc: Crc::CRC64, seed: 0 },
+        Job::CreateDelta { a: VirtAddr::new(1 << 40), b: src, len, delta: Span::new(dst, 100) },
+        Job::ApplyDelta { delta: Span::new(src, 1020), dst, len },
+        Job::DifInsert { src, dst, len, format, destination },
+        Job::DifStrip { src, dst, len: 1040, format, source: DifSource::default() },
+        Job::DixGenerate { src, dst, len, format, destination },
+    ]
+}
+
+#[test]
+fn jobs_that_would_write_what_they_read_are_refused_untouched() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        let page = Pages::new(PAGE);
+        for job in jobs_that_write(page.addr(0), page.addr(1000)) {
+            assert_fault(submit(&runtime, job), Access::Write, page.addr(1000));
+        }
+        let zeros = Job::ComparePattern { src: page.addr(0), len: PAGE as u64, pattern: 0 };
+        assert_eq!(submit(&runtime, zeros).unwrap().bytes, PAGE as u64, "all zeros still");
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_together_are_errors() {
+    let runtime = runtime();
+    let page = Pages::new(PAGE * 4);
+    let (src, dst) = (page.addr(0), page.addr(2 * PAGE));
+    let (format, source) = (DifFormat::default(), DifSource::default());
+    let delta = Span::new(dst, 100);
+    for job in [
+        Job::DifCheck { src, len: 519, format, source },
+        Job::DixGenerate { src, dst, len: 1023, format, destination: DifDestination::default() },
+        Job::CreateDelta { a: src, b: src, len: 15, delta },
+        Job::CreateDelta { a: src, b: src, len: (512 << 10) + 8, delta },
+        Job::ApplyDelta { delta: Span::new(src, 15), dst, len: 16 },
+        Job::ApplyDelta { delta: Span::new(src, 10), dst, len: 17 },
+    ] {
+        let error = submit(&runtime, job).unwrap_err();
+        assert!(matches!(error, Error::Status { status: 0, done: 0, .. }), "{error}");
+    }
+    let absurd = Job::DifInsert { src, dst, len: u64::MAX, format, destination: DifDestination::default() };
+    assert_fault(submit(&runtime, absurd), Access::Read, src);
+}
+
+#[test]
+fn caches_and_translations_of_no_memory_are_faults() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        let pages = Pages::new(8 * PAGE);
+        pages.protect(5 * PAGE, libc::PROT_NONE);
+        let (addr, len) = (pages.addr(10), 7 * PAGE as u64);
+        for job in [Job::TranslationFetch { addr, len }, Job::CacheFlush { addr, len, drop: true }] {
+            assert_fault(submit(&runtime, job), Access::Read, pages.addr(5 * PAGE));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use svala::{Check, DeflateOptions, Error, FileMap, FileMapMut, IoBuf, Runtime};
+use svala::{Check, Crc, DeflateOptions, DifFormat, DifSource, Error, FileMap, FileMapMut, IoBuf, Runtime};
 
 use super::{never_inline, noise, runtime, runtime_with};
 
@@ -60,6 +60,39 @@ fn try_all(runtime: &Runtime, len: usize) {
     file.set_len(0).unwrap();
     let span = map.span();
     assert_vanished(&pollster::block_on(runtime.fill(map, 7)).unwrap_err().error, span);
+}
+
+fn try_others(runtime: &Runtime, len: usize) {
+    let vanishes = |run: &dyn Fn(FileMap) -> Error| {
+        let map = gone(len);
+        let span = map.span();
+        assert_vanished(&run(map), span);
+    };
+    let room = || vec![0_u8; len];
+    vanishes(&|map| pollster::block_on(runtime.dualcast(map, room(), room())).unwrap_err().error);
+    vanishes(&|map| pollster::block_on(runtime.compare_pattern(map, 0)).unwrap_err().error);
+    vanishes(&|map| pollster::block_on(runtime.copy_crc(map, room(), Crc::CRC64, 0)).unwrap_err().error);
+    vanishes(&|map| pollster::block_on(runtime.cache_flush(map)).unwrap_err().error);
+    let format = DifFormat::default();
+    vanishes(&|map| {
+        let check = runtime.dif_check(map, format, DifSource::default());
+        pollster::block_on(check).unwrap_err().error
+    });
+    let len = len.min(512 << 10);
+    let map = gone(len);
+    let span = map.span();
+    let failed = pollster::block_on(runtime.create_delta(map, noise(len), vec![0_u8; 2 * len])).unwrap_err();
+    assert_vanished(&failed.error, span);
+    assert!(failed.buffers.is_some());
+}
+
+#[test]
+fn truncated_map_is_an_error_to_every_operation() {
+    for runtime in [runtime(), runtime_with(never_inline())] {
+        for blocks in [10, 5000] {
+            try_others(&runtime, blocks * 520);
+        }
+    }
 }
 
 #[test]
