@@ -276,6 +276,14 @@ fn each_refusal_has_its_status() {
         let list = Sgl { addr: memory.src(PAGE), entries, format, base: memory.addr(2 * PAGE) + base };
         Descriptor::gather_reduce(GatherReduce { list, dst_addr: dst, element_count, reduction: ADD_F32 })
     };
+    let list =
+        Sgl { addr: memory.src(PAGE), entries: 2, format: SglFormat::Index64, base: memory.addr(2 * PAGE) };
+    let onto_list = Descriptor::gather_reduce(GatherReduce {
+        list,
+        dst_addr: memory.dst(PAGE + 12),
+        element_count: 8,
+        reduction: ADD_F32,
+    });
     let unsupported = Status::UNSUPPORTED_VALUE;
     let cases = [
         (singles(0), Status::TRANSFER_SIZE),
@@ -334,10 +342,8 @@ fn each_refusal_has_its_status() {
         (gather(3, 1024, 0, SglFormat::Index32), Status::TRANSFER_SIZE),
         (gather(2, 0, 0, SglFormat::Index32), Status::TRANSFER_SIZE),
         (gather(2, 8, 2, SglFormat::Offset64), Status::ALIGNMENT),
-        (
-            poked(gather(2, 8, 0, SglFormat::Index64), 25, (memory.addr(PAGE) >> 8) as u8),
-            Status::OVERLAPPING_BUFFERS,
-        ),
+        // Four bytes of the list are the first of the destination.
+        (onto_list, Status::OVERLAPPING_BUFFERS),
         // Flags and reserved bytes.
         (singles(8).with_flags(Flags::ADDR3_TC), Status::INVALID_FLAGS),
         (poked(reduce(src, dst), 6, 2), Status::INVALID_FLAGS),
