@@ -20,9 +20,20 @@ pub fn copy(src: &[u8], dst: &mut [u8]) {
 /// # Panics
 ///
 /// If a length differs.
+#[inline]
 pub fn dualcast(src: &[u8], dst1: &mut [u8], dst2: &mut [u8]) {
-    // A block that is still in the first-level cache when it is read again.
-    const BLOCK_BYTES: usize = 16 << 10;
+    if src.len() <= BLOCK_BYTES {
+        dst1.copy_from_slice(src);
+        dst2.copy_from_slice(src);
+    } else {
+        dualcast_by_blocks(src, dst1, dst2);
+    }
+}
+
+/// A block that is still in the first-level cache when it is read again.
+const BLOCK_BYTES: usize = 16 << 10;
+
+fn dualcast_by_blocks(src: &[u8], dst1: &mut [u8], dst2: &mut [u8]) {
     assert_eq!((dst1.len(), dst2.len()), (src.len(), src.len()), "source and destinations differ in length");
     let blocks = dst1.chunks_mut(BLOCK_BYTES).zip(dst2.chunks_mut(BLOCK_BYTES));
     for (src, (dst1, dst2)) in src.chunks(BLOCK_BYTES).zip(blocks) {

@@ -59,10 +59,16 @@ pub fn copy_crc64(seed: u64, src: &[u8], dst: &mut [u8]) -> u64 {
     copied(seed, src, dst, crc64)
 }
 
+/// A block that is still in the first-level cache when its second reader comes.
+const BLOCK_BYTES: usize = 16 << 10;
+
+#[inline]
 pub(crate) fn copied<T>(seed: T, src: &[u8], dst: &mut [u8], crc: impl Fn(T, &[u8]) -> T) -> T {
     assert_eq!(src.len(), dst.len(), "source and destination differ in length");
-    // A block that is still in the first-level cache when its second reader comes.
-    const BLOCK_BYTES: usize = 16 << 10;
+    if src.len() <= BLOCK_BYTES {
+        dst.copy_from_slice(src);
+        return crc(seed, src);
+    }
     src.chunks(BLOCK_BYTES).zip(dst.chunks_mut(BLOCK_BYTES)).fold(seed, |value, (src, dst)| {
         dst.copy_from_slice(src);
         crc(value, src)

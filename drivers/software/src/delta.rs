@@ -171,7 +171,8 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn blocks(&mut self, first: &[u8], second: &[u8]) -> Result<(), usize> {
-        let mut at = 0;
+        let Some(equal) = first_difference(first, second) else { return Ok(()) };
+        let mut at = equal / LINE_BYTES * LINE_BYTES;
         while at < first.len() {
             let end = first.len().min(at + BLOCK_BYTES);
             if first[at..end] == second[at..end] {

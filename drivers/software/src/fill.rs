@@ -3,6 +3,9 @@
 //! A pattern that is one byte repeated is `memset`'s. Any other is stored by a loop the compiler turns into vectors
 //! while `dst` is small, and for more it is laid out in a block that stays in the first-level cache and copied out
 //! block after block, which leaves the choice of instructions to the C library's `memcpy`.
+//
+// UNSAFETY: calls a function compiled for AVX2 after asking the processor for it.
+#![expect(unsafe_code, reason = "AVX2 where the processor has it; see the UNSAFETY line")]
 
 use crate::pattern::Pattern;
 
@@ -16,13 +19,32 @@ pub fn fill(dst: &mut [u8], pattern: Pattern) {
     if let Some(byte) = pattern.single_byte() {
         dst.fill(byte);
     } else if dst.len() <= SMALL_BYTES {
-        tile(dst, pattern.bytes());
+        tile_small(dst, &pattern.block());
     } else {
         tile(dst, &pattern.block::<BLOCK_BYTES>());
     }
 }
 
+/// Bytes the loop for small memory writes at once.
+const LINE_BYTES: usize = 64;
+
+fn tile_small(dst: &mut [u8], line: &[u8; LINE_BYTES]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, asked in the line above.
+        return unsafe { tile_with_avx2(dst, line) };
+    }
+    tile(dst, line);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn tile_with_avx2(dst: &mut [u8], line: &[u8; LINE_BYTES]) {
+    tile(dst, line);
+}
+
 /// Repeats `tile` over `dst`.
+#[inline(always)]
 fn tile<const N: usize>(dst: &mut [u8], tile: &[u8; N]) {
     let (whole, tail) = dst.as_chunks_mut::<N>();
     for chunk in whole {

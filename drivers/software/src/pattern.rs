@@ -42,8 +42,9 @@ impl Pattern {
 
     /// The byte all of the pattern consists of, if it does.
     pub(crate) fn single_byte(&self) -> Option<u8> {
+        const ONES: u128 = u128::MAX / 0xff;
         let first = self.bytes[0];
-        self.bytes.iter().all(|&byte| byte == first).then_some(first)
+        (u128::from_ne_bytes(self.bytes) == ONES * u128::from(first)).then_some(first)
     }
 
     /// A block of whole repetitions. `N` is a multiple of [`Self::BYTES`].
