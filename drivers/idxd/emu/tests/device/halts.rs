@@ -99,3 +99,21 @@ fn halted_device_ends_at_once() {
     assert_eq!(device.shutdown(Instant::now() + DEADLINE), 5);
     assert!(started.elapsed() < DEADLINE / 4);
 }
+
+/// The interrupt is for the valid bit's way from 0 to 1 (§9.2.15).
+#[test]
+fn software_error_raises_its_interrupt_once_until_it_is_cleared() {
+    let rig = Rig::dsa();
+    let wrong = Descriptor::fill(1, idxd_spec::DstAddr(64), 0);
+    for (errors, interrupts) in [(1, 1), (2, 1)] {
+        rig.submit(&wrong);
+        rig.drain();
+        assert_eq!((rig.device.stats().software_errors, rig.device.interrupts(0)), (errors, interrupts));
+    }
+    assert!(IntCause(rig.device.read(INTCAUSE, 4) as u32).software_error());
+    rig.device.write(0xc0, 8, 3);
+    assert_eq!((rig.device.software_error(), rig.device.read(0xc0, 1) & 3), (None, 0));
+    rig.submit(&wrong);
+    rig.drain();
+    assert_eq!(rig.device.interrupts(0), 2);
+}
