@@ -27,6 +27,8 @@ use crate::dif::DifMismatch;
 use crate::job::{Done, Job, Operands, Operations};
 use crate::path::{Path, QueueName, Reason};
 
+pub use crate::health::QueueFault;
+
 /// How the bytes of a job reach the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +91,8 @@ pub struct Capabilities {
     pub spin_bytes_max: u64,
     /// Polls of such a spin.
     pub spin_polls: u32,
+    /// The memory node the device is at, where that is known.
+    pub numa_node: Option<u16>,
 }
 
 impl Capabilities {
@@ -245,6 +249,9 @@ pub enum Failure {
     },
     /// Given up on request.
     Cancelled,
+    /// Not this job: the queue itself takes no more. As a [`Refused::Failed`] it says that the job has touched nothing,
+    /// and the runtime may run it elsewhere.
+    Queue(QueueFault),
 }
 
 /// One member of a batch: a job, and room for its answer.
@@ -323,6 +330,12 @@ pub unsafe trait Queue: Send + Sync + 'static {
 
     /// Answers a [`Polled::Fault`] of that lane.
     fn resume(&self, flight: &Self::Flight, members: &mut [Member], lane: u16, verdict: Verdict);
+
+    /// What is wrong with the queue as a whole, if the driver can tell. Asked when a queue refuses or does not answer, and
+    /// before it is probed; not on the way of a job.
+    fn fault(&self) -> Option<QueueFault> {
+        None
+    }
 
     /// No more work will come. Every flight is idle, or its memory has been leaked. The last reference to a queue may
     /// afterwards go on its own notifying thread, which `Drop` must not wait for.

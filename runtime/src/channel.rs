@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "slot contents are owned by protocol")]
 
 mod in_flight;
+mod life;
 mod line;
 mod resolve;
 mod turn;
@@ -29,17 +30,19 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::fault::Resolver;
+use crate::fork::Lineage;
+use crate::health::{Health, ProbeBounds, QueueFault};
 use crate::job::{Done, Operation, Operations};
 use crate::path::Path;
 use crate::reactor::Doorbell;
 use crate::report::{Faults, QueueSnapshot};
 use crate::slot::{Completed, Contents, FreeList, Held, Phase, Slot};
-use crate::sync::{AtomicBool, AtomicU32, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use line::{Joined, Line};
 use turn::Turn;
 
 /// Operations whose queue depends on more than what the operation is.
-const CHOSEN_WITH_CARE: [Operation; 6] = [
+pub(crate) const CHOSEN_WITH_CARE: [Operation; 6] = [
     Operation::Deflate,
     Operation::Inflate,
     Operation::Dualcast,
@@ -63,8 +66,6 @@ pub(crate) struct Channel {
     driver: Box<dyn Driver>,
     /// The driver's, at hand.
     capabilities: Capabilities,
-    /// Operations that always come here when this is the first choice, whatever their size.
-    any: Operations,
     /// The path of what comes here without a further reason.
     path: Path,
     slots: Box<[Slot]>,
@@ -76,9 +77,29 @@ pub(crate) struct Channel {
     handed_len: AtomicU32,
     turn: Turn,
     closed: AtomicBool,
+    health: Health,
+    /// Held while the health is made known, so that what is known last is true.
+    publishing: Mutex<()>,
+    /// What may come here without a further look while the queue is up: all of `any`, or nothing where several queues
+    /// are chosen from.
+    at_once: Operations,
+    lineage: Arc<Lineage>,
+    /// Bytes under way, and [`JOB_WEIGHT`] for each job. Counted where several queues are chosen from.
+    load: AtomicU64,
+    counts_load: bool,
     resolver: Arc<Resolver>,
     doorbell: Arc<Doorbell>,
     config: Config,
+}
+
+/// What the channels of a runtime share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) doorbell: Arc<Doorbell>,
+    pub(crate) lineage: Arc<Lineage>,
+    /// There are several devices to choose from.
+    pub(crate) is_choice: bool,
 }
 
 /// What a look at a slot found.
@@ -113,22 +134,24 @@ pub(crate) struct Reaped {
 }
 
 impl Channel {
-    pub(crate) fn new(
-        index: u16,
-        driver: Box<dyn Driver>,
-        resolver: Arc<Resolver>,
-        doorbell: Arc<Doorbell>,
-        config: Config,
-    ) -> Self {
+    pub(crate) fn new(index: u16, driver: Box<dyn Driver>, shared: Shared, config: Config) -> Self {
+        let Shared { resolver, doorbell, lineage, is_choice } = shared;
         let capabilities = driver.capabilities().clone();
         let depth = capabilities.depth;
         let path = capabilities.path(config.software_reason);
+        let any = capabilities.operations.without_any_of(&CHOSEN_WITH_CARE);
         Self {
             index,
-            any: match capabilities.kind {
-                Kind::Hardware => Operations::NONE,
-                Kind::Emulated | Kind::Software => capabilities.operations.without_any_of(&CHOSEN_WITH_CARE),
+            at_once: match capabilities.kind {
+                Kind::Emulated | Kind::Software if index == 0 && !is_choice => any,
+                // Small jobs may stay on the CPU.
+                _ => Operations::NONE,
             },
+            health: Health::new(ProbeBounds { min: config.probe_after_min, max: config.probe_after_max }),
+            publishing: Mutex::new(()),
+            lineage,
+            load: AtomicU64::new(0),
+            counts_load: is_choice && capabilities.kind != Kind::Software,
             path,
             capabilities,
             slots: (0..depth).map(|_| Slot::new(path)).collect(),
@@ -143,6 +166,17 @@ impl Channel {
             doorbell,
             config,
         }
+    }
+
+    /// This channel, for as long as anybody may want.
+    ///
+    /// # Safety
+    ///
+    /// What comes of it is gone before the runtime is.
+    pub(crate) unsafe fn outliving(&self) -> &'static Self {
+        // SAFETY: a channel is made behind an `Arc` that the runtime keeps, so it does not move, and as the caller
+        // promises nobody uses the reference once the runtime is gone.
+        unsafe { &*(&raw const *self) }
     }
 
     pub(crate) fn capabilities(&self) -> &Capabilities {
@@ -170,8 +204,12 @@ impl Channel {
 
     /// Why there was no slot to be had by waiting.
     pub(crate) fn unserved(&self, operation: Operation) -> Error {
-        if self.is_closed() {
+        if self.lineage.is_forked() {
+            Error::Forked { operation }
+        } else if self.is_closed() {
             Error::Closed { operation }
+        } else if let Some(why) = self.health.why() {
+            Error::QueueOut { queue: self.capabilities.name, operation, why }
         } else {
             Error::Busy { queue: self.capabilities.name }
         }
@@ -190,6 +228,9 @@ impl Channel {
     }
 
     fn free_slot(&self, slot: u32) {
+        if self.counts_load {
+            self.unload(slot);
+        }
         self.slots[slot as usize].handshake.release();
         self.free.push(slot);
     }
@@ -355,6 +396,7 @@ impl Channel {
             if let Some(waker) = self.slots[slot as usize].handshake.expire()
                 && let Some(place) = after.next()
             {
+                self.take_out(QueueFault::Silent);
                 *place = Some(After::Wake(waker));
             }
         }
@@ -453,22 +495,36 @@ impl Channel {
             Ok(Submitted::Flying) => {
                 contents.phase = Phase::Flying;
                 contents.tries = 0;
+                if !self.health.is_up() {
+                    self.show_life(QueueFault::Refusing);
+                }
                 None
             }
             Ok(Submitted::Done(done)) => Some(self.over(slot, contents, Ok(done))),
             Err(Refused::Busy) => {
                 contents.tries += 1;
-                if contents.tries < self.config.submit_tries_max {
+                let tries = contents.tries;
+                if tries >= self.config.submit_tries_max {
+                    self.take_out(QueueFault::Refusing);
+                } else if !self.is_out_for_others() {
                     return Some(Step::Stalled);
                 }
-                let tries = contents.tries;
+                contents.untouched = true;
                 Some(self.over(slot, contents, Err(Failure::Refused { tries })))
             }
-            Err(Refused::Failed(failure)) => Some(self.over(slot, contents, Err(failure))),
+            Err(Refused::Failed(failure)) => {
+                contents.untouched = true;
+                Some(self.over(slot, contents, Err(failure)))
+            }
         }
     }
 
     fn over(&self, slot: u32, contents: &mut Contents, outcome: Result<Done, Failure>) -> Step {
+        match outcome {
+            Ok(_) if !self.health.is_up() => self.show_life(QueueFault::Silent),
+            Err(Failure::Queue(why)) => self.take_out(why),
+            _ => {}
+        }
         self.slots[slot as usize].tally.count(&outcome, &contents.faults);
         contents.outcome = Some(outcome);
         Step::Over
@@ -477,6 +533,7 @@ impl Channel {
     /// The counters of this queue.
     pub(crate) fn snapshot(&self) -> QueueSnapshot {
         let capabilities = self.capabilities();
+        let (state, outs) = self.health.state(Instant::now());
         let mut snapshot = QueueSnapshot {
             name: capabilities.name,
             kind: capabilities.kind,
@@ -487,6 +544,9 @@ impl Channel {
             bytes: 0,
             abandoned: 0,
             faults: Faults::NONE,
+            state,
+            outs,
+            numa_node: capabilities.numa_node,
         };
         for slot in &self.slots {
             slot.tally.add_to(&mut snapshot);
@@ -497,12 +557,6 @@ impl Channel {
     /// The path results carry when nothing else was decided for them.
     pub(crate) fn path(&self) -> Path {
         self.path
-    }
-
-    /// Whether the operation comes here whatever its size, if this is the first choice.
-    #[inline]
-    pub(crate) fn takes_any(&self, operation: Operation) -> bool {
-        self.any.contains(operation)
     }
 }
 
@@ -519,6 +573,9 @@ impl Future for Acquire<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u32>> {
         let line = &self.channel.line;
         let Some(ticket) = self.ticket else {
+            if self.channel.is_inherited() {
+                return Poll::Ready(None);
+            }
             return match line.join(cx.waker(), || self.channel.take_slot()) {
                 Joined::Slot(slot) => Poll::Ready(Some(slot)),
                 Joined::Closed => Poll::Ready(None),
@@ -528,6 +585,10 @@ impl Future for Acquire<'_> {
                 }
             };
         };
+        if self.channel.is_inherited() {
+            self.ticket = None;
+            return Poll::Ready(None);
+        }
         let polled = line.poll(ticket, cx.waker());
         if polled.is_ready() {
             self.ticket = None;
@@ -538,6 +599,9 @@ impl Future for Acquire<'_> {
 
 impl Drop for Acquire<'_> {
     fn drop(&mut self) {
+        if self.ticket.is_some() && self.channel.is_inherited() {
+            return;
+        }
         if let Some(slot) = self.ticket.and_then(|ticket| self.channel.line.leave(ticket)) {
             self.channel.give_back(slot);
         }

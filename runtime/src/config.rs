@@ -25,6 +25,12 @@ pub struct Config {
     /// How long a device may take to answer before the operation is reported as unanswered. The CPU may take as long as
     /// it needs.
     pub answer_within: Duration,
+    /// How long a queue that was taken out is left alone before it is asked whether it is back. Doubles each time.
+    pub probe_after_min: Duration,
+    /// The longest such time.
+    pub probe_after_max: Duration,
+    /// Times an operation that a failing queue has not touched is sent to another.
+    pub detours_max: u8,
     /// How long shutting down waits for operations under way.
     pub drain_within: Duration,
     /// Operations smaller than this stay on the CPU when the choice is between it and silicon. In bytes.
@@ -43,6 +49,9 @@ impl Default for Config {
             window_bytes_max: 8 << 20,
             submit_tries_max: 20_000,
             answer_within: Duration::from_secs(30),
+            probe_after_min: Duration::from_millis(100),
+            probe_after_max: Duration::from_secs(10),
+            detours_max: 3,
             drain_within: Duration::from_secs(5),
             offload_bytes_min: 4096,
             software_reason: Reason::Asked,

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "flights are owned by the slot protocol, not by the type system")]
 
 use crate::backend::{
-    Capabilities, Member, Notifier, Polled, Queue, Refused, Submission, Submitted, Verdict,
+    Capabilities, Member, Notifier, Polled, Queue, QueueFault, Refused, Submission, Submitted, Verdict,
 };
 use crate::job::Job;
 use crate::slot::Work;
@@ -25,6 +25,7 @@ pub(crate) trait Driver: Send + Sync {
     unsafe fn poll(&self, slot: u32, work: &Work) -> Polled;
     unsafe fn resume(&self, slot: u32, work: &Work, lane: u16, verdict: Verdict);
     unsafe fn watch(&self, slot: u32) -> Option<*const u8>;
+    fn fault(&self) -> Option<QueueFault>;
     fn close(&self);
 }
 
@@ -114,6 +115,10 @@ impl<Q: Queue> Driver for Bound<Q> {
 
     unsafe fn watch(&self, slot: u32) -> Option<*const u8> {
         self.queue.watch(self.flight(slot))
+    }
+
+    fn fault(&self) -> Option<QueueFault> {
+        self.queue.fault()
     }
 
     fn close(&self) {

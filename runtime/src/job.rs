@@ -29,8 +29,11 @@ pub enum Check {
 ///
 /// Ranges of a job do not overlap unless the variant says they may. Lengths are bytes and at least 1: the
 /// runtime answers empty operations itself.
+// The tag a whole word, so that fields lie at whole words: moved in words, a job that was just written costs loads; at odd
+// places, a stall of some 6 ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(u64)]
 pub enum Job {
     /// Does nothing but complete.
     Noop,

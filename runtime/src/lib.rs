@@ -26,15 +26,20 @@ mod ask;
 mod batch;
 mod buffer;
 mod channel;
+mod choice;
 mod config;
 mod crc;
 mod dif;
 mod driver;
 mod error;
 mod fault;
+mod fork;
+mod group;
+mod health;
 mod job;
 mod operation;
 mod path;
+mod probe;
 mod reactor;
 mod report;
 mod runtime;
@@ -54,6 +59,8 @@ pub use dif::{
 };
 pub use error::{Error, Failed};
 pub use fault::{FaultPolicy, ResolverChoice};
+pub use group::{Group, GroupOptions, Grouped};
+pub use health::{QueueFault, QueueState};
 pub use job::{
     Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX, Operand, Operands, Operation,
     Operations, Value,

@@ -23,7 +23,7 @@ use std::future::Future;
 use crate::ask;
 use crate::backend::Submission;
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::channel::InFlight;
+use crate::channel::{Channel, Ended, InFlight};
 use crate::dif::DifTags;
 use crate::error::{Error, Failed};
 use crate::job::{Check, Done, Job, Value};
@@ -424,24 +424,41 @@ impl Runtime {
         {
             return Ok((Done { bytes: 0, value }, Report::new(Path::Software { reason: Reason::Empty })));
         }
-        let Some((channel, path)) = self.choose(&job) else {
-            let error = Error::Unsupported { operation: job.operation() };
-            return Err(Failed::early(error, (), self.blank_report()));
+        let Some(mut chosen) = self.choose(&job) else {
+            return Err(Failed::early(self.nowhere(job.operation()), (), self.blank_report()));
         };
+        let mut detours = 0;
+        let ended = loop {
+            // SAFETY: the caller's contract.
+            let ended = unsafe { self.submit_raw_on(chosen, job) }.await;
+            match self.choose_again(&job).filter(|_| ended.again && detours < self.config().detours_max) {
+                Some(other) => (chosen, detours) = (other, detours + 1),
+                None => break ended,
+            }
+        };
+        match ended.outcome {
+            Ok(done) => Ok((done, ended.report)),
+            Err(error) => Err(Failed { error, buffers: ended.buffers, report: ended.report }),
+        }
+    }
+
+    /// [`Runtime::submit_raw`], on one queue.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    async unsafe fn submit_raw_on(&self, (channel, path): (&Channel, Path), job: Job) -> Ended<()> {
         let acquired = match channel.try_acquire() {
             Some(slot) => Some(slot),
             None => channel.acquire().await,
         };
         let Some(slot) = acquired else {
             let error = channel.unserved(job.operation());
-            return Err(Failed::early(error, (), Report::new(path)));
+            let again = matches!(error, Error::QueueOut { .. });
+            return Ended { outcome: Err(error), buffers: Some(()), report: Report::new(path), again };
         };
         let how = Submission { unchecked: true, ..self.submission() };
         // SAFETY: the caller's contract.
-        let ended = unsafe { InFlight::start(channel, slot, (), Work::One(job), how, path) }.await;
-        match ended.outcome {
-            Ok(done) => Ok((done, ended.report)),
-            Err(error) => Err(Failed { error, buffers: ended.buffers, report: ended.report }),
-        }
+        unsafe { InFlight::start(channel, slot, (), Work::One(job), how, path) }.await
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::health::QueueFault;
 use crate::job::Operation;
 
 /// The name of a queue: `wq0.1`, `emu0.0`, `cpu`. Short enough to be copied about.
@@ -113,6 +114,11 @@ pub enum Reason {
     },
     /// The device could not decode the stream (a window larger than its own, for instance).
     Stream,
+    /// Every queue that does this is out. Why the first one is:
+    QueueOut {
+        /// What is wrong with it.
+        fault: QueueFault,
+    },
     /// There was nothing to do.
     Empty,
 }
@@ -129,6 +135,7 @@ impl fmt::Display for Reason {
             Self::Small => f.write_str("too small to offload"),
             Self::Large { bytes_max } => write!(f, "larger than the device's {bytes_max} bytes"),
             Self::Stream => f.write_str("stream the device cannot decode"),
+            Self::QueueOut { fault } => write!(f, "the queue for it is out: {fault}"),
             Self::Empty => f.write_str("nothing to do"),
         }
     }

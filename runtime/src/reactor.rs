@@ -4,7 +4,10 @@
 //! It sleeps on one eventfd that submitters and io_uring write to. While something is in flight on a queue that
 //! has to be looked at, it spins, then waits in the CPU (UMWAIT, TPAUSE) or yields, then sleeps in ever longer
 //! steps; while something is in flight on a queue that announces itself, it wakes a few times a second to check
-//! the bound on waiting; idle, it does not run at all.
+//! the bound on waiting; while a queue is out, it probes it; idle, it does not run at all.
+//!
+//! UNSAFETY: keeps probes beside the channels they are sent on.
+#![expect(unsafe_code, reason = "probes refer to the channels the thread keeps")]
 
 use std::io;
 use std::os::fd::AsFd;
@@ -18,6 +21,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::channel::Channel;
 use crate::fault::Resolver;
+use crate::probe::Probes;
 use crate::wait::Waitpkg;
 
 const RUNNING: u32 = 0;
@@ -93,12 +97,15 @@ impl Reactor {
     /// Runs until the runtime closes.
     pub(crate) fn run(&self) {
         let mut idle_rounds = 0_u32;
+        // SAFETY: dropped with this call, and `self` keeps the channels.
+        let mut probes = unsafe { Probes::new(&self.channels) };
         let mut next_tick = Instant::now() + TICK;
         loop {
             let round = self.round(&mut next_tick);
             if self.closing.load(Ordering::SeqCst) {
                 return;
             }
+            let probe_at = probes.tend(&self.channels, Instant::now());
             if round.finished || self.doorbell.attention.swap(false, Ordering::SeqCst) {
                 idle_rounds = 0;
             } else if round.looking != 0 {
@@ -106,7 +113,7 @@ impl Reactor {
                 self.pause(idle_rounds, &round);
             } else {
                 idle_rounds = 0;
-                self.sleep(round.in_flight);
+                self.sleep(round.in_flight, probe_at);
             }
         }
     }
@@ -156,15 +163,17 @@ impl Reactor {
     }
 
     /// Sleeps until something rings.
-    fn sleep(&self, in_flight: u32) {
+    fn sleep(&self, in_flight: u32, probe_at: Option<Instant>) {
         let mode = if in_flight == 0 { ASLEEP } else { TICKING };
+        let until_probe = probe_at.map(|at| at.saturating_duration_since(Instant::now()).max(NAP_MIN));
+        let until_tick = (in_flight != 0).then_some(TICK);
         self.doorbell.mode.store(mode, Ordering::SeqCst);
         // Whoever hands something over, or wants attention, does so before it looks at `mode`, so one of the two
         // sees the other.
         let missed = in_flight == 0 && self.channels.iter().any(|channel| channel.handed_len() != 0);
         let attention = self.doorbell.attention.load(Ordering::SeqCst);
         if !missed && !attention && !self.closing.load(Ordering::SeqCst) {
-            self.block((in_flight != 0).then_some(TICK));
+            self.block(until_tick.into_iter().chain(until_probe).min());
         }
         self.doorbell.mode.store(RUNNING, Ordering::SeqCst);
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::health::QueueState;
 use crate::path::{Path, QueueName};
 
 /// What happened to one operation.
@@ -55,6 +56,13 @@ pub struct QueueSnapshot {
     pub name: QueueName,
     /// What is behind it.
     pub kind: crate::backend::Kind,
+    /// Whether it is used, and if not, why.
+    #[serde(flatten)]
+    pub state: QueueState,
+    /// Times it was taken out.
+    pub outs: u64,
+    /// The memory node it is at, where that is known.
+    pub numa_node: Option<u16>,
     /// Jobs it can hold.
     pub depth: u32,
     /// Jobs it holds right now; read without stopping anything, so it may be off by those in motion.

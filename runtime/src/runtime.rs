@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::backend::{Capabilities, Kind, Notifier, Queue, Submission};
-use crate::channel::Channel;
+use crate::channel::{CHOSEN_WITH_CARE, Channel, Shared};
+use crate::choice::{Choice, Peer, QUEUES_MAX, Turn};
 use crate::config::Config;
 use crate::driver::{Bound, Driver};
 use crate::error::Error;
 use crate::fault::{FaultPolicy, Resolver};
-use crate::job::{Check, Job};
-use crate::path::{Path, Reason};
+use crate::fork::Lineage;
+use crate::job::{Check, Job, Operation};
+use crate::path::{Path, QueueName, Reason};
 use crate::reactor::{self, Doorbell, Reactor};
 use crate::report::{Report, Snapshot};
 use crate::wait::Waitpkg;
@@ -51,16 +53,25 @@ impl Builder {
         let doorbell = Arc::new(Doorbell::new().map_err(os("eventfd"))?);
         let resolver = Resolver::new(self.config.resolver, &doorbell.eventfd);
         let resolver = Arc::new(resolver.map_err(os("starting the resolver's threads"))?);
+        let lineage = Arc::new(Lineage::new().map_err(os("madvise(MADV_WIPEONFORK)"))?);
+        let choice = Choice::new(peers(&self.drivers));
+        let (doorbells, lineages) = (Arc::clone(&doorbell), Arc::clone(&lineage));
+        let shared = Shared {
+            resolver: Arc::clone(&resolver),
+            doorbell: doorbells,
+            lineage: lineages,
+            is_choice: choice.is_some(),
+        };
         let channels: Arc<[Arc<Channel>]> = (0_u16..)
             .zip(self.drivers)
-            .map(|(index, driver)| {
-                let (resolver, doorbell) = (Arc::clone(&resolver), Arc::clone(&doorbell));
-                Arc::new(Channel::new(index, driver, resolver, doorbell, self.config.clone()))
-            })
+            .map(|(index, driver)| Arc::new(Channel::new(index, driver, shared.clone(), self.config.clone())))
             .collect();
         for channel in channels.iter() {
+            channel.publish();
             attach(channel, &doorbell);
         }
+        let of_kind = |kind| channels.iter().any(|channel| channel.capabilities().kind == kind);
+        let is_for_size = of_kind(Kind::Hardware) && of_kind(Kind::Software);
         let closing = Arc::new(AtomicBool::new(false));
         let waitpkg = Waitpkg::detect();
         let reactor = Reactor {
@@ -86,6 +97,9 @@ impl Builder {
                 resolver,
                 doorbell,
                 closing,
+                lineage,
+                choice,
+                is_for_size,
                 thread: Mutex::new(Some(thread)),
                 waitpkg,
                 config: self.config,
@@ -119,6 +133,11 @@ struct Inner {
     resolver: Arc<Resolver>,
     doorbell: Arc<Doorbell>,
     closing: Arc<AtomicBool>,
+    lineage: Arc<Lineage>,
+    /// None with one device, or none.
+    choice: Option<Choice>,
+    /// Small jobs stay on the CPU: there is one, and silicon.
+    is_for_size: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
     waitpkg: Option<Waitpkg>,
     config: Config,
@@ -162,7 +181,12 @@ impl Runtime {
     /// Takes no new operations and waits until those under way have ended, at most `drain_within`.
     ///
     /// Blocks the calling thread. Operations that wait for a slot end with [`Error::Closed`].
+    ///
+    /// In a child of the process that made the runtime there is nothing to wait for, and nothing is touched.
     pub fn shutdown(&self) -> Drained {
+        if self.inner.lineage.is_forked() {
+            return Drained { unanswered: 0 };
+        }
         for channel in self.inner.channels.iter() {
             channel.close();
         }
@@ -172,41 +196,134 @@ impl Runtime {
     /// The queue for `job`, and the path to report.
     #[inline]
     pub(crate) fn choose(&self, job: &Job) -> Option<(&Channel, Path)> {
-        match self.inner.channels.first() {
-            Some(first) if first.takes_any(job.operation()) => Some((first, first.path())),
-            _ => self.choose_with_care(job),
+        // In a child process nothing is taken at once, nor is any queue up.
+        if self.inner.lineage.at_once().contains(job.operation())
+            && let Some(first) = self.inner.channels.first()
+        {
+            return Some((first, first.path()));
+        }
+        match &self.inner.choice {
+            Some(choice) => self.choose_among(choice, job),
+            None => self.choose_with_care(job),
         }
     }
 
+    /// The queue for `job` among devices that stand in for each other.
+    fn choose_among(&self, choice: &Choice, job: &Job) -> Option<(&Channel, Path)> {
+        let set = choice.set(job.operation()) & self.inner.lineage.up();
+        if set == 0 || job.bytes() < self.inner.config.offload_bytes_min && self.inner.is_for_size {
+            return self.choose_with_care(job);
+        }
+        let channel = self.pick(choice, set, job.bytes(), Some(job))?;
+        Some((channel, channel.path()))
+    }
+
+    /// One queue of `set`, which is not empty.
+    fn pick(&self, choice: &Choice, set: u64, weight: u64, job: Option<&Job>) -> Option<&Channel> {
+        let channels = &self.inner.channels;
+        let node = match (choice.nodes(), job) {
+            (Some(nodes), Some(job)) => {
+                let largest = job.operands().into_iter().flatten().max_by_key(|operand| operand.span.len);
+                largest.and_then(|operand| nodes.of(operand.span.addr, operand.span.len))
+            }
+            _ => None,
+        };
+        let load = |index: usize| channels.get(index).map_or(0, |channel| channel.load());
+        channels.get(choice.pick(set, node, weight, Turn::next(), load)).map(|channel| &**channel)
+    }
+
+    /// Whether this is a child of the process that made the runtime.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.inner.lineage.is_forked()
+    }
+
+    /// Why no queue was found for an operation.
+    #[cold]
+    pub(crate) fn nowhere(&self, operation: Operation) -> Error {
+        if self.is_forked() {
+            return Error::Forked { operation };
+        }
+        let does = |channel: &&Arc<Channel>| channel.offers(operation);
+        let out = self.inner.channels.iter().filter(does).find_map(|channel| {
+            let queue = channel.capabilities().name;
+            channel.health().why().map(|why| Error::QueueOut { queue, operation, why })
+        });
+        out.unwrap_or(Error::Unsupported { operation })
+    }
+
+    /// Another queue for a job that one has failed to do, if one is up.
+    #[cold]
+    pub(crate) fn choose_again(&self, job: &Job) -> Option<(&Channel, Path)> {
+        self.choose(job).filter(|(channel, _)| channel.health().is_up())
+    }
+
     fn choose_with_care(&self, job: &Job) -> Option<(&Channel, Path)> {
-        let operation = job.operation();
+        if self.is_forked() {
+            return None;
+        }
         let mut reason = None;
-        for channel in self.inner.channels.iter() {
-            let capabilities = channel.capabilities();
-            let device = capabilities.kind != Kind::Software;
-            if !capabilities.operations.contains(operation) {
-                if device {
-                    reason.get_or_insert(Reason::NotOffered { operation });
-                }
-            } else if job.check() == Check::Adler32 && !capabilities.adler32 {
-                reason = Some(Reason::Check);
-            } else if device && !job.has_device_shape() {
-                reason = Some(Reason::Shape);
-            } else if !job.can_split() && job.bytes() > capabilities.unsplit_bytes_max {
-                reason = Some(Reason::Large { bytes_max: capabilities.unsplit_bytes_max });
-            } else if job.bytes() == 0 && device && !job.in_step() {
-                reason = Some(Reason::Empty);
-            } else if capabilities.kind == Kind::Hardware
-                && job.bytes() < self.inner.config.offload_bytes_min
-                && self.software().is_some_and(|cpu| cpu.capabilities().operations.contains(operation))
-            {
-                reason = Some(Reason::Small);
+        // One that is out because it is slow, for want of another.
+        let mut last_resort = None;
+        for (index, channel) in self.inner.channels.iter().enumerate() {
+            if let Err(why_not) = self.fits(channel, job) {
+                reason = why_not.or(reason);
+            } else if let Some(fault) = channel.health().why() {
+                reason = Some(Reason::QueueOut { fault });
+                last_resort = last_resort.or(fault.is_soft().then_some((&**channel, channel.path())));
             } else {
+                let channel =
+                    self.or_a_peer(index, job.bytes(), Some(job), |peer| self.fits(peer, job).is_ok());
                 let reason = reason.unwrap_or(self.inner.config.software_reason);
-                return Some((channel, capabilities.path(reason)));
+                return Some((channel, channel.capabilities().path(reason)));
             }
         }
-        None
+        last_resort
+    }
+
+    /// Whether a queue can do a job; if not, why the CPU may have to.
+    fn fits(&self, channel: &Channel, job: &Job) -> Result<(), Option<Reason>> {
+        let capabilities = channel.capabilities();
+        let device = capabilities.kind != Kind::Software;
+        let operation = job.operation();
+        let why_not = if !capabilities.operations.contains(operation) {
+            return Err(device.then_some(Reason::NotOffered { operation }));
+        } else if job.check() == Check::Adler32 && !capabilities.adler32 {
+            Reason::Check
+        } else if device && !job.has_device_shape() {
+            Reason::Shape
+        } else if !job.can_split() && job.bytes() > capabilities.unsplit_bytes_max {
+            Reason::Large { bytes_max: capabilities.unsplit_bytes_max }
+        } else if job.bytes() == 0 && device && !job.in_step() {
+            Reason::Empty
+        } else if capabilities.kind == Kind::Hardware
+            && job.bytes() < self.inner.config.offload_bytes_min
+            && self.software().is_some_and(|cpu| cpu.offers(operation))
+        {
+            Reason::Small
+        } else {
+            return Ok(());
+        };
+        Err(Some(why_not))
+    }
+
+    /// The queue with this number, which is up, or one that stands in for it.
+    pub(crate) fn or_a_peer(
+        &self,
+        index: usize,
+        weight: u64,
+        job: Option<&Job>,
+        fits: impl Fn(&Channel) -> bool,
+    ) -> &Channel {
+        let first = &self.inner.channels[index];
+        let Some(choice) = self.inner.choice.as_ref().filter(|choice| choice.is_peer(index)) else {
+            return first;
+        };
+        let up = self.inner.lineage.up();
+        let is_there =
+            |(at, peer): &(usize, &Arc<Channel>)| choice.is_peer(*at) && up >> *at & 1 != 0 && fits(peer);
+        let peers = self.inner.channels.iter().enumerate().take(QUEUES_MAX).filter(is_there);
+        let set = peers.fold(0, |set, (at, _)| set | 1_u64 << at);
+        if set == 0 { first } else { self.pick(choice, set, weight, job).unwrap_or(first) }
     }
 
     pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
@@ -215,6 +332,9 @@ impl Runtime {
 
     /// The CPU's queue.
     pub(crate) fn software(&self) -> Option<&Channel> {
+        if self.is_forked() {
+            return None;
+        }
         self.inner
             .channels
             .iter()
@@ -226,6 +346,12 @@ impl Runtime {
         Submission { block_on_fault: self.inner.config.faults == FaultPolicy::BlockOnFault, unchecked: false }
     }
 
+    /// The name of the first queue, for messages.
+    pub(crate) fn first_name(&self) -> QueueName {
+        let first = self.inner.channels.first();
+        first.map_or_else(|| QueueName::new("none"), |channel| channel.capabilities().name)
+    }
+
     /// A report of an operation that got nowhere.
     pub(crate) fn blank_report(&self) -> Report {
         let path = self.inner.channels.first().map(|channel| channel.path());
@@ -233,7 +359,31 @@ impl Runtime {
     }
 }
 
+/// What the choice between queues is made by. If the first is a device, devices of its kind stand in for each other.
+fn peers(drivers: &[Box<dyn Driver>]) -> impl Iterator<Item = Peer> {
+    let first =
+        drivers.first().map(|driver| driver.capabilities().kind).filter(|kind| *kind != Kind::Software);
+    drivers.iter().map(move |driver| {
+        let capabilities = driver.capabilities();
+        Peer {
+            is_peer: Some(capabilities.kind) == first,
+            any: capabilities.operations.without_any_of(&CHOSEN_WITH_CARE),
+            numa_node: capabilities.numa_node,
+        }
+    })
+}
+
 impl Inner {
+    /// In a child process: leaves everything as it is. Threads that are to be joined do not exist, and what else there is
+    /// belongs to the parent as well.
+    fn forget(&mut self) {
+        std::mem::forget(Arc::clone(&self.channels));
+        std::mem::forget(Arc::clone(&self.resolver));
+        std::mem::forget(Arc::clone(&self.doorbell));
+        std::mem::forget(Arc::clone(&self.lineage));
+        std::mem::forget(self.thread.get_mut().take());
+    }
+
     /// Waits for what is in flight, within the bound.
     fn drain(&self) -> Drained {
         let until = Instant::now() + self.config.drain_within;
@@ -249,6 +399,10 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.lineage.is_forked() {
+            self.forget();
+            return;
+        }
         for channel in self.channels.iter() {
             channel.close();
         }

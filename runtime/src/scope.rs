@@ -9,12 +9,11 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::address::{Span, VirtAddr};
-use crate::channel::InFlight;
+use crate::channel::{Ended, InFlight};
 use crate::crc::Crc;
 use crate::error::Error;
 use crate::job::{Done, Job, Operation, Value};
@@ -49,7 +48,7 @@ impl Drop for Lease {
 
 /// One operation of a scope.
 enum Flight<'env> {
-    Under(InFlight<'env, Lease>),
+    Under(InFlight<'env, Lease>, Job),
     Empty(Value),
     Taken,
 }
@@ -102,10 +101,7 @@ impl Take for Scope<'_, '_> {
     fn finish(&self, index: usize) -> Result<(Done, Report), Error> {
         let flight = std::mem::replace(&mut self.flights.lock()[index], Flight::Taken);
         match flight {
-            Flight::Under(flight) => {
-                let ended = pollster::block_on(flight);
-                ended.outcome.map(|done| (done, ended.report))
-            }
+            Flight::Under(flight, job) => self.see_to_end(flight, &job),
             Flight::Empty(value) => {
                 let report = Report::new(Path::Software { reason: Reason::Empty });
                 Ok((Done { bytes: 0, value }, report))
@@ -115,13 +111,33 @@ impl Take for Scope<'_, '_> {
     }
 }
 
-impl Scope<'_, '_> {
+impl<'env> Scope<'_, 'env> {
+    /// Waits for an operation; one that a failing queue has not touched goes to another.
+    fn see_to_end(&self, flight: InFlight<'env, Lease>, job: &Job) -> Result<(Done, Report), Error> {
+        let mut ended = pollster::block_on(flight);
+        for _ in 0..self.runtime.config().detours_max {
+            let Ended { outcome: Err(_), buffers: Some(_), again: true, .. } = &ended else { break };
+            let Some((channel, path)) = self.runtime.choose_again(job) else { break };
+            let Some(slot) = channel.try_acquire().or_else(|| pollster::block_on(channel.acquire())) else {
+                break;
+            };
+            let Some(lease) = ended.buffers.take() else { break };
+            // SAFETY: as in `start`: the lease keeps the scope from ending.
+            let flight = unsafe {
+                InFlight::start(channel, slot, lease, Work::One(*job), self.runtime.submission(), path)
+            };
+            ended = pollster::block_on(flight);
+        }
+        ended.outcome.map(|done| (done, ended.report))
+    }
+
     /// Sees to the end what nobody waited for.
     fn finish_rest(&self) {
         let mut index = 0;
         while index < self.flights.lock().len() {
-            if let Flight::Under(flight) = std::mem::replace(&mut self.flights.lock()[index], Flight::Taken)
-                && let Err(error) = pollster::block_on(flight).outcome
+            if let Flight::Under(flight, job) =
+                std::mem::replace(&mut self.flights.lock()[index], Flight::Taken)
+                && let Err(error) = self.see_to_end(flight, &job)
             {
                 tracing::warn!(%error, "an operation of a scope failed, and nobody asked");
             }
@@ -181,7 +197,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     fn start(&'scope self, job: Job) -> Result<Scoped<'scope>, Error> {
         let operation = job.operation();
-        let (channel, path) = self.runtime.choose(&job).ok_or(Error::Unsupported { operation })?;
+        let (channel, path) = self.runtime.choose(&job).ok_or_else(|| self.runtime.nowhere(operation))?;
         let mut flights = self.flights.lock();
         if job.bytes() == 0
             && let Some(value) = job.empty_value()
@@ -191,7 +207,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         }
         let slot = match channel.try_acquire() {
             Some(slot) => slot,
-            None if flights.iter().any(|flight| matches!(flight, Flight::Under(_))) => {
+            None if flights.iter().any(|flight| matches!(flight, Flight::Under(..))) => {
                 return Err(Error::Busy { queue: channel.capabilities().name });
             }
             None => pollster::block_on(channel.acquire()).ok_or_else(|| channel.unserved(operation))?,
@@ -201,19 +217,24 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // slot holds until nobody uses the memory any more, has come back.
         let flight =
             unsafe { InFlight::start(channel, slot, lease, Work::One(job), self.runtime.submission(), path) };
-        flights.push(Flight::Under(flight));
+        flights.push(Flight::Under(flight, job));
         Ok(Scoped { scope: ScopeRef(self), index: flights.len() - 1 })
     }
 }
 
 /// Waits for the leases, also when the scope's body panicked.
-struct End<'e>(&'e Leases, Duration);
+struct End<'e>(&'e Leases, &'e Runtime);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
+        if self.1.is_forked() {
+            // In a child process: what is lent is lent in the parent.
+            return;
+        }
+        let answer_within = self.1.config().answer_within;
         let mut out = self.0.out.lock();
         while *out != 0 {
-            if self.0.back.wait_for(&mut out, self.1).timed_out() {
+            if self.0.back.wait_for(&mut out, answer_within).timed_out() {
                 tracing::error!(operations = *out, "a scope waits for a device that does not answer");
             }
         }
@@ -229,7 +250,7 @@ impl Runtime {
     pub fn scope<'env, R>(&'env self, body: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R) -> R {
         let leases = Arc::new(Leases::default());
         // Dropped last: by then the flights that nobody waited for have been left to the runtime.
-        let _end = End(&leases, self.config().answer_within);
+        let _end = End(&leases, self);
         let scope = Scope {
             runtime: self,
             leases: Arc::clone(&leases),

@@ -162,6 +162,8 @@ pub(crate) struct Contents {
     pub(crate) done_bytes: u64,
     /// Submissions refused in a row.
     pub(crate) tries: u32,
+    /// The queue would not have the job and the job has touched nothing.
+    pub(crate) untouched: bool,
     /// When the future began to wait.
     pub(crate) since: Option<Instant>,
 }
@@ -232,6 +234,8 @@ impl Tally {
 pub(crate) struct Slot {
     pub(crate) handshake: Handshake,
     pub(crate) tally: Tally,
+    /// What its job adds to the load of the queue, where that is counted.
+    pub(crate) weight: AtomicU64,
     contents: UnsafeCell<Contents>,
 }
 
@@ -246,6 +250,7 @@ impl Slot {
         Self {
             handshake: Handshake::new(),
             tally: Tally::default(),
+            weight: AtomicU64::new(0),
             contents: UnsafeCell::new(Contents {
                 work: Work::Many { members: std::ptr::dangling_mut(), len: 0 },
                 held: Held::empty(),
@@ -261,6 +266,7 @@ impl Slot {
                 lanes: 0,
                 done_bytes: 0,
                 tries: 0,
+                untouched: false,
                 since: None,
             }),
         }

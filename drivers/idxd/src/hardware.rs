@@ -189,14 +189,22 @@ impl HardwareQueue {
         let portal = HardwarePortal::new(file, facts.dedicated, options.method)
             .map_err(|source| OpenError::NoWay { queue: queue.name.clone(), source })?;
         tracing::debug!(queue = queue.name, %portal, "work queue opened");
+        // -1 where the firmware does not say.
+        let numa_node = device.numa_node.and_then(|node| u16::try_from(node).ok());
         Ok(match queue.device_type {
             DeviceType::Dsa => {
                 let config = facts.dsa(device, queue, portal.method(), options);
-                Self::Dsa(refused(device, queue).fold(DsaQueue::new(portal, &config), DsaQueue::without))
+                Self::Dsa(
+                    refused(device, queue)
+                        .fold(DsaQueue::new(portal, &config).at_node(numa_node), DsaQueue::without),
+                )
             }
             DeviceType::Iax => {
                 let config = facts.iaa(queue, options);
-                Self::Iaa(refused(device, queue).fold(IaaQueue::new(portal, &config), IaaQueue::without))
+                Self::Iaa(
+                    refused(device, queue)
+                        .fold(IaaQueue::new(portal, &config).at_node(numa_node), IaaQueue::without),
+                )
             }
         })
     }

@@ -123,6 +123,7 @@ impl<P: Portal> IaaQueue<P> {
             adler32: false,
             spin_bytes_max: if notified { 0 } else { 4 << 10 },
             spin_polls: if notified { 0 } else { 200 },
+            numa_node: None,
         };
         Self {
             portal,
@@ -137,6 +138,13 @@ impl<P: Portal> IaaQueue<P> {
     /// The portal.
     pub const fn portal(&self) -> &P {
         &self.portal
+    }
+
+    /// The same queue, of a device at this memory node.
+    #[must_use]
+    pub fn at_node(mut self, numa_node: Option<u16>) -> Self {
+        self.capabilities.numa_node = numa_node;
+        self
     }
 
     /// The same queue without `operation`, which its device or its configuration does not allow.

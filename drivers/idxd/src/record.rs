@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use svala::VirtAddr;
-use svala::backend::{Failure, Refused};
+use svala::backend::{Failure, QueueFault, Refused};
 
 /// Room for a DSA record (32 bytes) or an IAA record (64 bytes).
 #[derive(Debug, Default)]
@@ -148,10 +148,7 @@ impl Trust {
     pub(crate) fn check(&self) -> Result<(), Refused> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),
-            record => {
-                let what = "queue stopped: it wrote a record again after completion";
-                Err(Refused::Failed(Failure::Nonsense { what, record }))
-            }
+            _ => Err(Refused::Failed(Failure::Queue(QueueFault::Untrusted))),
         }
     }
 }

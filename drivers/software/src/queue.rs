@@ -121,6 +121,7 @@ impl SoftwareQueue {
                 adler32: true,
                 spin_bytes_max: 0,
                 spin_polls: 0,
+                numa_node: None,
             },
             config,
             shared,

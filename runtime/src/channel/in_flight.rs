@@ -97,6 +97,8 @@ pub(crate) struct Ended<B> {
     pub(crate) buffers: Option<B>,
     /// What happened.
     pub(crate) report: Report,
+    /// The queue failed and has not touched the buffers: another may be tried.
+    pub(crate) again: bool,
 }
 
 impl<'c, B: Send + 'static> InFlight<'c, B> {
@@ -120,6 +122,9 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         reset(contents, work, Submission { block_on_fault, ..submission }, path);
         let operation = operation_of(&work);
         contents.held.put(buffers);
+        if channel.counts_load {
+            channel.add_load(slot, job_of(&contents.work));
+        }
         if matches!(channel.config.faults, FaultPolicy::Prefetch) {
             contents.phase = Phase::Prefetching { offset: 0 };
         } else {
@@ -174,6 +179,9 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         contents.held.put(lent.keep());
         reset(contents, work, submission, path);
         let _ = channel.offered(slot, contents, answer);
+        if channel.counts_load {
+            channel.add_load(slot, job_of(&contents.work));
+        }
         match polled {
             Polled::Done(outcome) => {
                 let _ = channel.over(slot, contents, outcome);
@@ -258,6 +266,7 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         };
         let operation = self.operation;
         let queue = self.channel.capabilities().name;
+        let again = contents.untouched && !self.channel.health.is_up();
         let outcome = match contents.outcome.take().unwrap_or(Err(Failure::Cancelled)) {
             Ok(done) => {
                 report.bytes = done.bytes;
@@ -279,7 +288,26 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             Err(failure) => Err(Error::from_failure(failure, queue, operation, len)),
         };
         self.channel.give_back(self.slot);
-        Ended { outcome, buffers: Some(buffers), report }
+        Ended { outcome, buffers: Some(buffers), report, again }
+    }
+
+    /// In a child process: the operation is the parent's. The buffers come back if nobody was in the middle of changing
+    /// them when the process was copied; otherwise they stay where they are for good.
+    #[cold]
+    fn inherit(&mut self) -> Ended<B> {
+        let list = self.channel.handed.try_lock();
+        let buffers = if self.stage == Stage::Own || list.is_some() {
+            // SAFETY: in `Own` the contents are this future's; otherwise they belong to whoever has the list's lock, which
+            // is us, or, once the operation is done, to this future. There is no other thread, and it is dropped never:
+            // `start` put a `B` in and nobody has taken it.
+            Some(unsafe { (*self.contents()).held.take::<B>() })
+        } else {
+            None
+        };
+        drop(list);
+        self.stage = Stage::Gone;
+        let outcome = Err(Error::Forked { operation: self.operation });
+        Ended { outcome, buffers, report: Report::new(self.channel.path()), again: false }
     }
 
     /// The bound on waiting has passed: the buffers stay behind.
@@ -296,6 +324,7 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             outcome: Err(Error::NoAnswer { queue, operation: self.operation, waited }),
             buffers: None,
             report: Report::new(self.channel.path()),
+            again: false,
         })
     }
 }
@@ -333,6 +362,14 @@ fn operation_of(work: &Work) -> Operation {
     }
 }
 
+/// The job of a slot; none for a batch.
+fn job_of(work: &Work) -> Option<&Job> {
+    match work {
+        Work::One(job) => Some(job),
+        Work::Many { .. } => None,
+    }
+}
+
 /// Makes the contents ready for another operation. Only what the last one may have left is written.
 fn reset(contents: &mut Contents, work: Work, submission: Submission, path: Path) {
     contents.work = work;
@@ -341,6 +378,7 @@ fn reset(contents: &mut Contents, work: Work, submission: Submission, path: Path
     contents.phase = Phase::ToSubmit;
     contents.outcome = None;
     contents.tries = 0;
+    contents.untouched = false;
     if contents.faults != Faults::NONE || contents.fault.is_some() {
         contents.fault = None;
         contents.faults = Faults::NONE;
@@ -356,6 +394,9 @@ impl<B: Send + 'static> Future for InFlight<'_, B> {
     type Output = Ended<B>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<B>> {
+        if self.channel.is_inherited() {
+            return Poll::Ready(self.inherit());
+        }
         if self.stage == Stage::Own {
             if self.spin() {
                 return Poll::Ready(self.end());
@@ -379,6 +420,10 @@ impl<B: Send + 'static> Future for InFlight<'_, B> {
 
 impl<B: Send + 'static> Drop for InFlight<'_, B> {
     fn drop(&mut self) {
+        if self.channel.is_inherited() {
+            // Nothing here is this process's: what the slot holds stays.
+            return;
+        }
         let handshake = &self.channel.slots[self.slot as usize].handshake;
         match self.stage {
             Stage::Gone => {}

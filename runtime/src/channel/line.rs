@@ -158,6 +158,19 @@ impl Line {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Sends everybody away who waits now: the queue has been taken out. Calls wakers: no lock may be held.
+    pub(super) fn send_away(&self) {
+        if !self.is_waited_in() {
+            return;
+        }
+        let wakers = {
+            let mut queue = self.queue.lock();
+            queue.sent_away = queue.next;
+            queue.unserved()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Sends everybody away if for `bound` nobody was served although somebody waited: every slot is held by an
     /// operation whose device does not answer. Calls wakers: no lock may be held.
     pub(super) fn tire(&self, now: Instant, bound: Duration) {

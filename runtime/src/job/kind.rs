@@ -161,6 +161,16 @@ impl Operations {
         set
     }
 
+    /// One bit for each.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// What [`Operations::bits`] gave.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// Whether `operation` is in the set.
     pub const fn contains(self, operation: Operation) -> bool {
         self.0 & operation.bit() != 0

@@ -28,6 +28,8 @@ pub(super) struct Running<'e, V, B: Send + 'static, A> {
     ask: A,
     stage: Stage<'e, B>,
     room: Room,
+    /// Times it was sent to another queue.
+    detours: u8,
     value: PhantomData<fn() -> V>,
 }
 
@@ -46,7 +48,15 @@ impl<V, B: Send + 'static, A> Unpin for Running<'_, V, B, A> {}
 impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
     #[inline]
     pub(super) fn new(runtime: &'e Runtime, buffers: B, ask: A, room: Room, cpu: Option<Reason>) -> Self {
-        Self { runtime, buffers: Some(buffers), ask, stage: Stage::New { cpu }, room, value: PhantomData }
+        Self {
+            runtime,
+            buffers: Some(buffers),
+            ask,
+            stage: Stage::New { cpu },
+            room,
+            detours: 0,
+            value: PhantomData,
+        }
     }
 
     /// Finds a queue and a slot, and starts.
@@ -65,7 +75,7 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
             Some(reason) => runtime.software().map(|cpu| (cpu, cpu.capabilities().path(reason))),
         };
         let Some((channel, path)) = chosen else {
-            return self.fail(Error::Unsupported { operation: job.operation() }, runtime.blank_report());
+            return self.fail(runtime.nowhere(job.operation()), runtime.blank_report());
         };
         if job.bytes() == 0
             && let Some(value) = job.empty_value()
@@ -108,7 +118,13 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
                 Poll::Pending
             }
             Poll::Ready(Some(slot)) => self.start(job, channel, path, slot, cx),
-            Poll::Ready(None) => self.fail(channel.unserved(job.operation()), Report::new(path)),
+            Poll::Ready(None) => {
+                let error = channel.unserved(job.operation());
+                if matches!(error, Error::QueueOut { .. }) {
+                    return self.elsewhere(error, Report::new(path), cx);
+                }
+                self.fail(error, Report::new(path))
+            }
         }
     }
 
@@ -159,9 +175,10 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<V, B>> {
         match Pin::new(&mut flight).poll(cx) {
-            Poll::Ready(Ended { outcome, buffers, report }) => {
+            Poll::Ready(Ended { outcome, buffers, report, again }) => {
                 self.buffers = buffers;
                 match outcome {
+                    Err(error) if again => self.elsewhere(error, report, cx),
                     Ok(done) => self.end(channel, operation, done.value, report),
                     Err(error) => self.fail(error, report),
                 }
@@ -170,6 +187,23 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
                 self.stage = Stage::Flying { flight, channel, operation };
                 Poll::Pending
             }
+        }
+    }
+
+    /// The queue has failed and the buffers are as they were: tries another, a bounded number of times.
+    #[cold]
+    fn elsewhere(&mut self, error: Error, report: Report, cx: &mut Context<'_>) -> Poll<Outcome<V, B>> {
+        let Some(Ok(job)) = self.buffers.as_mut().map(|buffers| (self.ask)(buffers)) else {
+            return self.fail(error, report);
+        };
+        if self.detours >= self.runtime.config().detours_max {
+            return self.fail(error, report);
+        }
+        let Some((channel, path)) = self.runtime.choose_again(&job) else { return self.fail(error, report) };
+        self.detours += 1;
+        match channel.try_acquire() {
+            Some(slot) => self.start(&job, channel, path, slot, cx),
+            None => self.without_a_slot(&job, channel, path, cx),
         }
     }
 

@@ -115,6 +115,8 @@ pub struct Options {
     pub block_on_fault: bool,
     pub spin_polls: u32,
     pub operations: Operations,
+    pub name: &'static str,
+    pub numa_node: Option<u16>,
     /// The device's thread takes its work in a random order with this seed.
     pub shuffle: Option<u64>,
     script: Script,
@@ -136,6 +138,8 @@ impl Options {
                 .with(Operation::Fill)
                 .with(Operation::Compare)
                 .with(Operation::Crc32c),
+            name: "scripted",
+            numa_node: None,
             shuffle: None,
             script: Box::new(script),
         }
@@ -360,7 +364,7 @@ pub struct Scripted {
 impl Scripted {
     pub fn new(options: Options) -> (Self, Device) {
         let capabilities = Capabilities {
-            name: QueueName::new("scripted"),
+            name: QueueName::new(options.name),
             kind: Kind::Emulated,
             operations: options.operations,
             address_mode: svala::backend::AddressMode::Sva,
@@ -372,6 +376,7 @@ impl Scripted {
             adler32: false,
             spin_bytes_max: u64::MAX,
             spin_polls: options.spin_polls,
+            numa_node: options.numa_node,
         };
         let shared = Arc::new(Shared {
             todo: Mutex::new(Todo {

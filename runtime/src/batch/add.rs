@@ -1,0 +1,209 @@
+//! Adding members: a loan is put in its place, a job is made of it, and the two are kept side by side.
+//!
+//! UNSAFETY: counts loans that were just written.
+#![expect(unsafe_code, reason = "a loan is counted after it was written")]
+
+use super::loan::Loan;
+use super::{Batch, Body, refused};
+use crate::ask;
+use crate::backend::Member;
+use crate::buffer::{IoBuf, IoBufMut};
+use crate::crc::Crc;
+use crate::error::{Error, Failed};
+use crate::job::{Done, Job};
+
+impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
+    /// Adds a copy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`], [`Error::Length`]; the buffers come back.
+    #[inline]
+    pub fn copy(&mut self, src: S, dst: D) -> Result<(), Failed<(S, D)>> {
+        self.add_pair(src, dst, |src, dst| ask::copy(src, dst))
+    }
+
+    /// Adds a copy with a CRC of what is copied. `seed` is 0, or the CRC of what came before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Batch::copy`].
+    #[inline]
+    pub fn copy_crc(&mut self, src: S, dst: D, crc: Crc, seed: u64) -> Result<(), Failed<(S, D)>> {
+        self.add_pair(src, dst, |src, dst| ask::copy_crc(src, dst, crc, seed))
+    }
+
+    /// Adds a copy to two places. The first of a batch allocates.
+    ///
+    /// # Errors
+    ///
+    /// As [`Batch::copy`].
+    pub fn dualcast(&mut self, src: S, dst: D, dst2: D) -> Result<(), Failed<(S, D, D)>> {
+        let mut dst2 = dst2;
+        let mut odd = false;
+        let added = self.add_pair(src, dst, |src, dst| {
+            let job = ask::dualcast(src, dst, &mut dst2)?;
+            odd = !job.has_device_shape();
+            Ok(job)
+        });
+        match added {
+            Ok(()) => {
+                let Body { lent, second, is_odd, .. } = &mut *self.0;
+                second.push(dst2, lent.capacity());
+                *is_odd |= odd;
+                Ok(())
+            }
+            Err(failed) => Err(failed.map_buffers(|(src, dst)| (src, dst, dst2))),
+        }
+    }
+
+    /// Adds a fill.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`]; the buffer comes back.
+    #[inline]
+    pub fn fill(&mut self, dst: D, pattern: u64) -> Result<(), Failed<D>> {
+        self.add_destination(dst, |dst| ask::fill(dst, pattern))
+    }
+
+    /// Adds a fill with a pattern of 16 bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Batch::fill`].
+    #[inline]
+    pub fn fill16(&mut self, dst: D, pattern: [u8; 16]) -> Result<(), Failed<D>> {
+        self.add_destination(dst, |dst| ask::fill16(dst, pattern))
+    }
+
+    /// Adds a comparison.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`], [`Error::Length`]; the buffers come back.
+    #[inline]
+    pub fn compare(&mut self, a: S, b: S) -> Result<(), Failed<(S, S)>> {
+        let Some(place) = self.0.lent.room() else { return Err(self.full((a, b))) };
+        let loan = place.write(Loan { src: Some(a), src2: Some(b), dst: None });
+        let Loan { src: Some(a), src2: Some(b), .. } = loan else { unreachable!("just lent") };
+        let job = ask::compare(a, b);
+        // SAFETY: there was room, and the loan was written to it just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan {
+            Loan { src: Some(a), src2: Some(b), .. } => refused(error, (a, b)),
+            _ => unreachable!("just lent"),
+        })
+    }
+
+    /// Adds a comparison with a pattern.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`]; the buffer comes back.
+    #[inline]
+    pub fn compare_pattern(&mut self, src: S, pattern: u64) -> Result<(), Failed<S>> {
+        self.add_source(src, |src| ask::compare_pattern(src, pattern))
+    }
+
+    /// Adds a CRC-32C.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`]; the buffer comes back.
+    #[inline]
+    pub fn crc32c(&mut self, src: S, seed: u32) -> Result<(), Failed<S>> {
+        self.add_source(src, |src| ask::crc32c(src, seed))
+    }
+
+    /// Adds a CRC of any kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Batch::crc32c`].
+    #[inline]
+    pub fn crc(&mut self, src: S, crc: Crc, seed: u64) -> Result<(), Failed<S>> {
+        self.add_source(src, |src| ask::crc(src, crc, seed))
+    }
+
+    #[inline(always)]
+    fn add_pair(
+        &mut self,
+        src: S,
+        dst: D,
+        ask: impl FnOnce(&S, &mut D) -> Result<Job, Error>,
+    ) -> Result<(), Failed<(S, D)>> {
+        let Some(place) = self.0.lent.room() else { return Err(self.full((src, dst))) };
+        let loan = place.write(Loan { src: Some(src), src2: None, dst: Some(dst) });
+        let Loan { src: Some(src), dst: Some(dst), .. } = loan else { unreachable!("just lent") };
+        let job = ask(src, dst);
+        // SAFETY: there was room, and the loan was written to it just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan {
+            Loan { src: Some(src), dst: Some(dst), .. } => refused(error, (src, dst)),
+            _ => unreachable!("just lent"),
+        })
+    }
+
+    #[inline(always)]
+    fn add_destination(
+        &mut self,
+        dst: D,
+        ask: impl FnOnce(&mut D) -> Result<Job, Error>,
+    ) -> Result<(), Failed<D>> {
+        let Some(place) = self.0.lent.room() else { return Err(self.full(dst)) };
+        let loan = place.write(Loan { src: None, src2: None, dst: Some(dst) });
+        let Some(dst) = &mut loan.dst else { unreachable!("just lent") };
+        let job = ask(dst);
+        // SAFETY: there was room, and the loan was written to it just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan.dst {
+            Some(dst) => refused(error, dst),
+            None => unreachable!("just lent"),
+        })
+    }
+
+    #[inline(always)]
+    fn add_source(&mut self, src: S, ask: impl FnOnce(&S) -> Result<Job, Error>) -> Result<(), Failed<S>> {
+        let Some(place) = self.0.lent.room() else { return Err(self.full(src)) };
+        let loan = place.write(Loan { src: Some(src), src2: None, dst: None });
+        let Some(src) = &loan.src else { unreachable!("just lent") };
+        let job = ask(src);
+        // SAFETY: there was room, and the loan was written to it just now.
+        unsafe { self.add(job) }.map_err(|(error, loan)| match loan.src {
+            Some(src) => refused(error, src),
+            None => unreachable!("just lent"),
+        })
+    }
+
+    #[cold]
+    fn full<B>(&self, buffers: B) -> Failed<B> {
+        refused(Error::BatchFull { members_max: self.0.lent.capacity() }, buffers)
+    }
+
+    /// Adds the member whose buffers were put into the next free place, or takes them back.
+    ///
+    /// # Safety
+    ///
+    /// A loan is in the first free place of `lent`, and `job`, if there is one, was made from it.
+    #[inline(always)]
+    unsafe fn add(&mut self, job: Result<Job, Error>) -> Result<(), (Error, Loan<S, D>)> {
+        let Body { members, lent, operations, answered, .. } = &mut *self.0;
+        // SAFETY: the caller's contract: the next place holds a loan.
+        unsafe { lent.lend() };
+        let job = match job {
+            Ok(job) => job,
+            Err(error) => match lent.take_last() {
+                Some(loan) => return Err((error, loan)),
+                None => unreachable!("a member whose buffers were not lent"),
+            },
+        };
+        *operations = operations.with(job.operation());
+        // INVARIANT: the job was made from the buffers beside it.
+        members.push(Member { job, result: None });
+        if job.bytes() == 0
+            && let (Some(value), Some(member)) = (job.empty_value(), members.last_mut())
+        {
+            member.result = Some(Ok(Done { bytes: 0, value }));
+            *answered += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! Small jobs that travel together without anybody building batches.
+//!
+//! A [`Group`] has lists, made once, that take turns: one is being filled, some are under way, one is handing its
+//! results out. Queueing a job puts it on the list that is being filled; a list that is full goes to a queue as one
+//! descriptor list, and so does one that is not when its results are asked for. What is measured in portal writes and
+//! wake-ups is thereby paid once for a list and not for each job.
+//!
+//! The hard idea is whose the memory is. A list that flies belongs to its slot, as any operation's buffers do: the
+//! group may be dropped at any time and leaves nothing behind but what the runtime frees when the device is done.
+
+mod list;
+mod queue;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::backend::Kind;
+use crate::batch::{Batch, Lent};
+use crate::buffer::{IoBuf, IoBufMut};
+use crate::error::Error;
+use crate::job::Done;
+use crate::path::Path;
+use crate::report::Report;
+use crate::runtime::Runtime;
+use list::List;
+
+/// Sizes of a [`Group`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupOptions {
+    /// Jobs on one list at most. No more than the runtime's devices take in one batch are used.
+    pub list_max: usize,
+    /// Lists: one is filled while the others fly. At least 1.
+    pub lists: usize,
+    /// Jobs of more bytes than this go alone: with so many bytes a descriptor of its own costs nothing.
+    pub alone_bytes_min: u64,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        Self { list_max: 32, lists: 4, alone_bytes_min: 16 << 10 }
+    }
+}
+
+/// What came of a job of a group.
+#[derive(Debug)]
+pub struct Grouped<S, D> {
+    /// What it found; [`Value::None`](crate::Value::None) for copies and fills.
+    // In a box: beside a whole error, a result is moved by the error's shape.
+    pub result: Result<Done, Box<Error>>,
+    /// Its buffers. None only after [`Error::NoAnswer`], when a device may still use them.
+    pub lent: Option<Lent<S, D>>,
+    /// What did the work.
+    pub path: Path,
+}
+
+/// Small jobs that are queued together and travel together.
+///
+/// Results come in the order the jobs were queued in, with [`Group::next`]. Everything is bounded: a group holds at
+/// most [`GroupOptions::list_max`] times [`GroupOptions::lists`] jobs that are queued or under way, and the results of
+/// one list more. When it is full, queueing answers [`Error::Busy`] with the buffers, and
+/// [`Group::make_room`] waits.
+///
+/// ```
+/// # use svala::{Group, GroupOptions, Runtime};
+/// # async fn example(runtime: Runtime, chunks: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), svala::Error> {
+/// let mut group = Group::new(&runtime, GroupOptions::default());
+/// for (src, dst) in chunks {
+///     while let Some(done) = group.make_room().await {
+///         done.result?;
+///     }
+///     group.copy(src, dst)?;
+/// }
+/// while let Some(done) = group.next().await {
+///     done.result?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancellation
+///
+/// The futures of a group hold nothing: one that is dropped loses no job and no result. A group that is dropped leaves
+/// its jobs as dropped operations do: what has begun ends, into buffers that are freed afterwards; what has not is
+/// dropped.
+pub struct Group<S: IoBuf, D: IoBufMut> {
+    /// The list that is being filled; none when there is none left.
+    open: Option<Batch<S, D>>,
+    /// The list whose results are being handed out.
+    handing: Option<Batch<S, D>>,
+    /// What that list ended with.
+    ended: Ended,
+    /// Lists that are under way, or wait to be, the oldest first.
+    closed: VecDeque<List<S, D>>,
+    /// Lists with nothing on them.
+    spare: Vec<Batch<S, D>>,
+    options: GroupOptions,
+    /// Dropped last: what is under way refers to it.
+    runtime: Runtime,
+}
+
+/// How a list ended.
+struct Ended {
+    report: Report,
+    /// For members without a result of their own.
+    error: Option<Error>,
+    /// Results whose buffers stay with the runtime.
+    lost: usize,
+}
+
+impl<S: IoBuf, D: IoBufMut> Group<S, D> {
+    /// A group on the queues of `runtime`, which it keeps alive. All its memory is made here.
+    pub fn new(runtime: &Runtime, options: GroupOptions) -> Self {
+        let of_devices = runtime.capabilities().filter(|queue| queue.kind != Kind::Software);
+        let batch_max = of_devices.map(|queue| queue.batch_max as usize).max().unwrap_or(usize::MAX);
+        let list_max = options.list_max.clamp(1, batch_max.max(1));
+        let lists = options.lists.max(1);
+        Self {
+            open: Some(Batch::with_capacity(list_max)),
+            handing: None,
+            ended: Ended { report: runtime.blank_report(), error: None, lost: 0 },
+            closed: VecDeque::with_capacity(lists + 1),
+            // One more than are filled and fly: its results are being handed out.
+            spare: (0..lists).map(|_| Batch::with_capacity(list_max)).collect(),
+            options: GroupOptions { list_max, lists, ..options },
+            runtime: runtime.clone(),
+        }
+    }
+
+    /// Jobs that are queued, under way, or whose results have not been taken.
+    pub fn len(&self) -> usize {
+        let closed: usize = self.closed.iter().map(List::len).sum();
+        let handing = self.handing.as_ref().map_or(0, Batch::left) + self.ended.lost;
+        self.open.as_ref().map_or(0, Batch::len) + closed + handing
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is room for another job.
+    pub const fn has_room(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Path, bytes and faults of the list that the last result came from, over all its jobs.
+    pub const fn report(&self) -> &Report {
+        &self.ended.report
+    }
+
+    /// Sends what is queued, without waiting for a full list.
+    ///
+    /// Faults that a device meets are resolved while [`Group::next`] is awaited.
+    pub fn flush(&mut self) {
+        if self.open.as_ref().is_some_and(|open| !open.is_empty()) {
+            self.close(false);
+        }
+    }
+
+    /// The oldest result; none when nothing is queued or under way. Sends what is queued, if all that was sent before
+    /// has been handed out or is under way.
+    pub fn next(&mut self) -> impl Future<Output = Option<Grouped<S, D>>> + Send {
+        Next(self)
+    }
+
+    /// Waits until there is room for a job, and hands out the oldest results meanwhile: none, and there is room.
+    pub fn make_room(&mut self) -> impl Future<Output = Option<Grouped<S, D>>> + Send {
+        MakeRoom(self)
+    }
+
+    /// [`Group::next`], as a poll.
+    // Inlined where it is polled: a result that is handed through a call is moved three times, which costs more than all
+    // the rest.
+    #[inline(always)]
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Grouped<S, D>>> {
+        let Self { handing, ended: Ended { report, error, .. }, .. } = self;
+        if let Some(handing) = handing
+            && let Some(grouped) =
+                handing.take(error, |result, lent| Grouped { result, lent: Some(lent), path: report.path })
+        {
+            return Poll::Ready(Some(grouped));
+        }
+        self.next_list(cx)
+    }
+
+    /// Goes on to the next list's results.
+    #[inline(never)]
+    fn next_list(&mut self, cx: &mut Context<'_>) -> Poll<Option<Grouped<S, D>>> {
+        if let Some(lost) = self.take_lost() {
+            return Poll::Ready(Some(lost));
+        }
+        if let Some(mut empty) = self.handing.take() {
+            empty.clear();
+            self.spare.push(empty);
+        }
+        self.flush();
+        self.drive(cx);
+        let Some(oldest) = self.closed.front_mut() else { return Poll::Ready(None) };
+        let Some((batch, report, outcome)) = oldest.take_ended() else { return Poll::Pending };
+        let lost = if batch.is_some() { 0 } else { oldest.len() };
+        self.closed.pop_front();
+        self.ended = Ended { report, error: outcome.err(), lost };
+        self.handing = batch;
+        if lost != 0 {
+            // The list stays with the slot: another takes its place.
+            self.spare.push(Batch::with_capacity(self.options.list_max));
+        }
+        self.reopen();
+        // Once: a list has a job at least, with its buffers or without.
+        self.poll_next(cx)
+    }
+
+    /// A result without buffers.
+    fn take_lost(&mut self) -> Option<Grouped<S, D>> {
+        let error = self.ended.error.as_ref().filter(|_| self.ended.lost != 0)?.again();
+        self.ended.lost -= 1;
+        Some(Grouped { result: Err(Box::new(error)), lent: None, path: self.ended.report.path })
+    }
+
+    /// Has a list to fill, if there may be one more. There is one more list than may be filled and fly.
+    fn reopen(&mut self) {
+        if self.open.is_none() && self.closed.len() < self.options.lists {
+            self.open = self.spare.pop();
+        }
+    }
+
+    /// Closes the list that is being filled and starts it, if there is a slot.
+    #[inline(never)]
+    fn close(&mut self, alone: bool) {
+        let Some(batch) = self.open.take() else { return };
+        let waiting = self.closed.len();
+        self.closed.push_back(List::new(batch, alone, self.runtime.config().detours_max));
+        // In order: a list that waits for a slot is not overtaken.
+        if self.closed.iter().take(waiting).all(List::has_begun)
+            && let Some(list) = self.closed.back_mut()
+        {
+            list.try_start(&self.runtime);
+        }
+        self.reopen();
+    }
+
+    /// Takes every list as far as it goes.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        for list in &mut self.closed {
+            list.drive(&self.runtime, cx);
+        }
+    }
+}
+
+impl<S: IoBuf, D: IoBufMut> Drop for Group<S, D> {
+    fn drop(&mut self) {
+        // INVARIANT: lists refer to channels of the runtime, so they go first.
+        self.closed.clear();
+    }
+}
+
+impl<S: IoBuf, D: IoBufMut> std::fmt::Debug for Group<S, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").field("len", &self.len()).field("options", &self.options).finish()
+    }
+}
+
+/// The future of [`Group::next`].
+struct Next<'g, S: IoBuf, D: IoBufMut>(&'g mut Group<S, D>);
+
+impl<S: IoBuf, D: IoBufMut> Future for Next<'_, S, D> {
+    type Output = Option<Grouped<S, D>>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Grouped<S, D>>> {
+        self.0.poll_next(cx)
+    }
+}
+
+/// The future of [`Group::make_room`].
+struct MakeRoom<'g, S: IoBuf, D: IoBufMut>(&'g mut Group<S, D>);
+
+impl<S: IoBuf, D: IoBufMut> Future for MakeRoom<'_, S, D> {
+    type Output = Option<Grouped<S, D>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Grouped<S, D>>> {
+        if self.0.has_room() { Poll::Ready(None) } else { self.0.poll_next(cx) }
+    }
+}
