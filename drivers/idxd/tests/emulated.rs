@@ -6,9 +6,9 @@ mod conformance;
 mod misbehaviour;
 mod support;
 
-use conformance::{batch, compression, memory};
-use idxd_emu::QueueConfig;
-use support::{Faults, Setup};
+use conformance::{batch, checksum, compression, control, delta, integrity, memory, patterns};
+use idxd_emu::{QueueConfig, Version};
+use support::{Emulation, Faults, Setup};
 
 /// Runs a body on each kind of work queue and with each policy that can end well.
 fn everywhere(body: fn(&Setup)) {
@@ -102,4 +102,54 @@ fn compression_of_cold_memory_is_right() {
 #[test]
 fn output_that_does_not_fit_is_an_error_with_the_buffers() {
     everywhere(compression::output_full);
+}
+
+/// As [`everywhere`] for a body on many lengths: each thing once, small transfers and large, and a DSA 1.
+fn on_devices(body: fn(&Setup)) {
+    let new = |queue, faults| Emulation::new(queue, faults).transfer_bytes_max(64 << 10);
+    let (shared, dedicated) = (QueueConfig::shared(16), QueueConfig::dedicated(16));
+    let devices = [
+        new(shared.clone(), Faults::Resolve),
+        new(dedicated.clone(), Faults::ResolveByThreads),
+        new(dedicated, Faults::Prefetch),
+        new(shared.clone(), Faults::BlockOnFault),
+        new(shared.clone(), Faults::Resolve).transfer_bytes_max(1 << 20),
+        Emulation { version: Version::V1, engines: 1, ..new(shared, Faults::Resolve) },
+    ];
+    for device in devices {
+        println!("{device:?}");
+        body(&device.setup(|_| {}));
+    }
+}
+
+/// A test for each body.
+macro_rules! on_devices {
+    ($($name:ident = $body:path;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                on_devices($body);
+            }
+        )*
+    };
+}
+
+on_devices! {
+    a_noop_completes = control::noop;
+    a_drain_completes = control::drain;
+    a_flush_changes_nothing = control::cache_flush;
+    a_translation_fetch_brings_pages_in = control::translation_fetch;
+    dualcast_writes_both_destinations = patterns::dualcast;
+    fill16_writes_the_pattern_from_its_first_byte = patterns::fill16;
+    compare_pattern_finds_the_first_difference = patterns::compare_pattern;
+    a_delta_record_is_that_of_the_whole = delta::create;
+    a_delta_record_makes_one_range_the_other = delta::apply;
+    a_broken_delta_record_is_an_error_with_its_offset = delta::broken;
+    crcs_of_each_kind_chain = checksum::crc;
+    a_copy_with_crc_is_both = checksum::copy_crc;
+    inserted_fields_are_those_of_t10 = integrity::insert;
+    generated_fields_are_those_of_t10 = integrity::dix_generate;
+    checked_fields_are_right_or_say_which_block = integrity::check;
+    stripped_fields_are_right_or_say_which_block = integrity::strip;
+    updated_fields_are_right_or_say_which_block = integrity::update;
 }

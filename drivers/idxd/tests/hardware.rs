@@ -7,7 +7,7 @@ mod conformance;
 #[expect(dead_code, reason = "what only emulated devices are told to do")]
 mod support;
 
-use conformance::{batch, compression, memory};
+use conformance::{batch, checksum, compression, control, delta, integrity, memory, patterns};
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
 use svala::{FaultPolicy, Runtime};
@@ -105,6 +105,23 @@ on_hardware! {
     batches_answer_for_each_member = batch::mixed;
     a_batch_on_cold_memory_is_resumed = batch::cold;
     a_bad_member_fails_alone = batch::bad_member;
+    a_noop_completes = control::noop;
+    a_drain_completes = control::drain;
+    a_flush_changes_nothing = control::cache_flush;
+    a_translation_fetch_brings_pages_in = control::translation_fetch;
+    dualcast_writes_both_destinations = patterns::dualcast;
+    fill16_writes_the_pattern_from_its_first_byte = patterns::fill16;
+    compare_pattern_finds_the_first_difference = patterns::compare_pattern;
+    a_delta_record_is_that_of_the_whole = delta::create;
+    a_delta_record_makes_one_range_the_other = delta::apply;
+    a_broken_delta_record_is_an_error_with_its_offset = delta::broken;
+    crcs_of_each_kind_chain = checksum::crc;
+    a_copy_with_crc_is_both = checksum::copy_crc;
+    inserted_fields_are_those_of_t10 = integrity::insert;
+    generated_fields_are_those_of_t10 = integrity::dix_generate;
+    checked_fields_are_right_or_say_which_block = integrity::check;
+    stripped_fields_are_right_or_say_which_block = integrity::strip;
+    updated_fields_are_right_or_say_which_block = integrity::update;
 }
 
 on_hardware! {

@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, FlushDecompress};
 use pollster::block_on;
-use svala::{Check, DeflateOptions, Error, IoBuf};
+use svala::{Check, DeflateOptions, Error, IoBuf, Operation};
 
 use crate::support::{Pages, Setup, noise, text};
 
@@ -27,7 +27,7 @@ pub(crate) fn deflate(setup: &Setup) {
     for bytes in [text(1), text(500), text(max / 2), text(max + 777), noise(max, 3), vec![0; 2 * max]] {
         let room = vec![0_u8; bytes.len() * 9 / 8 + 100];
         let options = DeflateOptions { check: Check::Crc32, ..DeflateOptions::default() };
-        let done = block_on(setup.runtime.deflate(bytes.clone(), room, options)).expect("compresses");
+        let done = setup.well(Operation::Deflate, setup.runtime.deflate(bytes.clone(), room, options));
         let written = usize::try_from(done.value.written).expect("fits");
         assert!(oracle_inflate(&done.buffers.1[..written], bytes.len()) == bytes);
         assert_eq!(done.value.check, crc.checksum(&bytes), "{} bytes", bytes.len());
@@ -48,7 +48,7 @@ pub(crate) fn inflate(setup: &Setup) {
     for bytes in [text(1), text(3000), noise(4000, 1), vec![7; 4096]] {
         let stream = oracle_deflate(&bytes);
         let room = vec![0_u8; bytes.len()];
-        let done = block_on(setup.runtime.inflate(stream, room, Check::Crc32)).expect("expands");
+        let done = setup.well(Operation::Inflate, setup.runtime.inflate(stream, room, Check::Crc32));
         assert_eq!(done.buffers.1, bytes);
         assert_eq!(done.value.written, bytes.len() as u64);
         assert_eq!(done.value.check, crc.checksum(&bytes));
@@ -66,15 +66,20 @@ pub(crate) fn cold(setup: &Setup) {
     let bytes = text(setup.transfer_bytes_max + 999);
     let source = Pages::warm(&bytes);
     let room = Pages::cold(bytes.len() * 9 / 8 + 100);
-    let done = block_on(setup.runtime.deflate(source, room, DeflateOptions::default())).expect("compresses");
+    let done = setup.well(Operation::Deflate, setup.runtime.deflate(source, room, DeflateOptions::default()));
     let written = usize::try_from(done.value.written).expect("fits");
     assert!(oracle_inflate(&done.buffers.1.bytes()[..written], bytes.len()) == bytes);
     let zeros = Pages::cold(setup.transfer_bytes_max / 2);
     let room = Pages::cold(setup.transfer_bytes_max);
-    let done = block_on(setup.runtime.deflate(zeros, room, DeflateOptions::default())).expect("compresses");
+    let done = setup.well(Operation::Deflate, setup.runtime.deflate(zeros, room, DeflateOptions::default()));
     let written = usize::try_from(done.value.written).expect("fits");
     let zeros = vec![0; setup.transfer_bytes_max / 2];
     assert!(oracle_inflate(&done.buffers.1.bytes()[..written], zeros.len()) == zeros);
+    let bytes = text(4000);
+    let stream = Pages::untouched(&oracle_deflate(&bytes));
+    let done =
+        setup.well(Operation::Inflate, setup.runtime.inflate(stream, Pages::cold(bytes.len()), Check::Crc32));
+    assert!(done.buffers.1.bytes() == bytes);
 }
 
 pub(crate) fn output_full(setup: &Setup) {

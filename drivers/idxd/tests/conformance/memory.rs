@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "raw submissions")]
 
 use pollster::block_on;
-use svala::{Access, Error, IoBuf, Job, Path};
+use svala::{Access, Error, IoBuf, Job, Operation, Path};
 
 use crate::support::{Faults, PAGE, Pages, Setup, noise};
 
@@ -19,12 +19,13 @@ pub(crate) fn copy_lengths(setup: &Setup) {
         for offset in [0, 1, 64] {
             let src = noise(len + offset, len as u64);
             let slice = svala::Slice::new(src, offset..offset + len).expect("within");
-            let done = block_on(setup.runtime.copy(slice, vec![0_u8; len])).expect("copies");
+            let done = setup.well(Operation::Copy, setup.runtime.copy(slice, vec![0_u8; len]));
             let (src, dst) = done.buffers;
             assert!(src.into_inner()[offset..] == dst[..], "{len} bytes at {offset}");
             assert_eq!(done.report.bytes, len as u64);
             let path = done.report.path;
-            assert!(matches!(path, Path::Emulated { .. } | Path::Hardware { .. }), "{path}");
+            let is_cpu = matches!(path, Path::Software { .. });
+            assert_eq!(is_cpu, setup.faults == Faults::OfTheCpu, "{path}");
         }
     }
     let failed = block_on(setup.runtime.copy(vec![1_u8; 3], vec![0_u8; 2])).expect_err("lengths differ");
@@ -37,7 +38,7 @@ pub(crate) fn copy_cold(setup: &Setup) {
     let len = 5 * setup.transfer_bytes_max / 2 + 123;
     let bytes = noise(len, 3);
     // The source's pages are present, the destination's are not: write faults.
-    let done = block_on(setup.runtime.copy(Pages::warm(&bytes), Pages::cold(len))).expect("copies");
+    let done = setup.well(Operation::Copy, setup.runtime.copy(Pages::warm(&bytes), Pages::cold(len)));
     assert!(done.buffers.1.bytes() == &bytes[..]);
     let faults = done.report.faults;
     match setup.faults {
@@ -47,10 +48,10 @@ pub(crate) fn copy_cold(setup: &Setup) {
             assert!(faults.resolutions <= 12, "{faults:?}");
         }
         Faults::Prefetch => assert!(faults.resolutions > 0 && faults.faults == 0, "{faults:?}"),
-        Faults::BlockOnFault | Faults::Fail => assert_eq!(faults.faults, 0),
+        Faults::BlockOnFault | Faults::Fail | Faults::OfTheCpu => assert_eq!(faults.faults, 0),
     }
     // Absent on the read side too: zeros.
-    let done = block_on(setup.runtime.copy(Pages::cold(len), Pages::warm(&bytes))).expect("copies");
+    let done = setup.well(Operation::Copy, setup.runtime.copy(Pages::cold(len), Pages::warm(&bytes)));
     assert!(done.buffers.1.bytes().iter().all(|byte| *byte == 0));
 }
 
@@ -91,33 +92,33 @@ pub(crate) fn overlapping(setup: &Setup) {
 pub(crate) fn fill(setup: &Setup) {
     let pattern = 0x0123_4567_89ab_cdef_u64;
     for len in lengths(setup) {
-        let done = block_on(setup.runtime.fill(vec![0_u8; len], pattern)).expect("fills");
+        let done = setup.well(Operation::Fill, setup.runtime.fill(vec![0_u8; len], pattern));
         let expected = pattern.to_le_bytes().into_iter().cycle();
         assert!(done.buffers.iter().copied().eq(expected.take(len)), "{len} bytes");
     }
     // A fault in the middle of a repetition must not shift the pattern.
     let len = setup.transfer_bytes_max + 3 * PAGE + 3;
     let cold = svala::Slice::new(Pages::cold(len + 5), 5..len + 5).expect("within");
-    let done = block_on(setup.runtime.fill(cold, pattern)).expect("fills");
+    let done = setup.well(Operation::Fill, setup.runtime.fill(cold, pattern));
     assert!(done.buffers.bytes().iter().copied().eq(pattern.to_le_bytes().into_iter().cycle().take(len)));
 }
 
 pub(crate) fn compare(setup: &Setup) {
     for len in lengths(setup) {
         let bytes = noise(len, 5);
-        let done = block_on(setup.runtime.compare(bytes.clone(), bytes.clone())).expect("compares");
+        let done = setup.well(Operation::Compare, setup.runtime.compare(bytes.clone(), bytes.clone()));
         assert_eq!(done.value, None, "{len} equal bytes");
         for at in [0, len / 2, len - 1] {
             let mut other = bytes.clone();
             other[at] ^= 0x80;
-            let done = block_on(setup.runtime.compare(bytes.clone(), other)).expect("compares");
+            let done = setup.well(Operation::Compare, setup.runtime.compare(bytes.clone(), other));
             assert_eq!(done.value, Some(at as u64), "{len} bytes, difference at {at}");
         }
     }
     let len = 2 * setup.transfer_bytes_max;
     let mut other = vec![0_u8; len];
     other[len - 3] = 1;
-    let done = block_on(setup.runtime.compare(Pages::cold(len), Pages::warm(&other))).expect("compares");
+    let done = setup.well(Operation::Compare, setup.runtime.compare(Pages::cold(len), Pages::warm(&other)));
     assert_eq!(done.value, Some((len - 3) as u64));
 }
 
@@ -126,7 +127,7 @@ pub(crate) fn crc32c(setup: &Setup) {
     for len in lengths(setup) {
         let bytes = noise(len, 9);
         let expected = oracle.checksum(&bytes);
-        let done = block_on(setup.runtime.crc32c(Pages::warm(&bytes), 0)).expect("sums");
+        let done = setup.well(Operation::Crc32c, setup.runtime.crc32c(Pages::warm(&bytes), 0));
         assert_eq!(done.value, expected, "{len} bytes");
         let (first, second) = bytes.split_at(len / 3);
         let seed = block_on(setup.runtime.crc32c(first.to_vec(), 0)).expect("sums").value;
@@ -134,7 +135,7 @@ pub(crate) fn crc32c(setup: &Setup) {
         assert_eq!(done.value, expected, "{len} bytes in two");
     }
     let len = setup.transfer_bytes_max + 5 * PAGE;
-    let done = block_on(setup.runtime.crc32c(Pages::cold(len), 0)).expect("sums");
+    let done = setup.well(Operation::Crc32c, setup.runtime.crc32c(Pages::cold(len), 0));
     assert_eq!(done.value, oracle.checksum(&vec![0; len]));
 }
 

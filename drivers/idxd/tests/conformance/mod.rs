@@ -1,5 +1,11 @@
 //! What every device must do, whatever it is: bodies that take a runtime.
 
 pub(crate) mod batch;
+pub(crate) mod checksum;
 pub(crate) mod compression;
+pub(crate) mod control;
+pub(crate) mod delta;
+pub(crate) mod integrity;
 pub(crate) mod memory;
+pub(crate) mod patterns;
+mod shapes;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use idxd_emu::{FaultPlan, Nonsense, QueueConfig, Repeat, StopAt, Which};
 use pollster::block_on;
-use svala::{Access, Error, IoBuf};
+use svala::{Access, DifDestination, DifFormat, DifSource, Error, IoBuf, Outcome};
 
-use crate::support::{Faults, PAGE, Pages, Setup, noise};
+use crate::conformance::{checksum, control, delta, integrity, memory, patterns};
+use crate::support::{Emulation, Faults, PAGE, Pages, Setup, State, noise};
 
 fn setup(plan: FaultPlan) -> Setup {
     Setup::with(QueueConfig::shared(16), Faults::Resolve, plan, |config| {
@@ -48,6 +49,55 @@ fn stops_half_way_are_resumed() {
     crate::conformance::memory::fill(&setup);
 }
 
+/// The bodies of every operation.
+const BODIES: [fn(&Setup); 20] = [
+    control::noop,
+    control::drain,
+    control::cache_flush,
+    memory::copy_lengths,
+    memory::overlapping,
+    memory::fill,
+    memory::compare,
+    memory::crc32c,
+    patterns::dualcast,
+    patterns::fill16,
+    patterns::compare_pattern,
+    delta::create,
+    delta::apply,
+    checksum::crc,
+    checksum::copy_crc,
+    integrity::insert,
+    integrity::dix_generate,
+    integrity::check,
+    integrity::strip,
+    integrity::update,
+];
+
+/// Stops of every transfer at any byte, by seed, with noise in the records and out of order: results are the oracles'.
+#[test]
+fn every_operation_is_resumed_wherever_it_stops() {
+    for (seed, body) in (1..).zip(BODIES) {
+        let plan = FaultPlan::seeded(seed).stop_at(StopAt::Random).noise().out_of_order();
+        println!("{plan}");
+        let device = Emulation::new(QueueConfig::shared(16), Faults::Resolve).transfer_bytes_max(64 << 10);
+        body(&Emulation { plan, ..device }.setup(|_| {}));
+    }
+}
+
+/// Each transfer faults on its first page but one, and the first of all on its very first.
+#[test]
+fn every_operation_is_resumed_where_a_page_is_missing() {
+    for body in BODIES {
+        for plan in [
+            FaultPlan::seeded(1).stop_at(StopAt::Bytes(PAGE as u64)),
+            FaultPlan::seeded(1).fault_at_page(0, Repeat::Once),
+        ] {
+            let device = Emulation::new(QueueConfig::dedicated(16), Faults::Resolve);
+            body(&Emulation { plan, ..device.transfer_bytes_max(64 << 10) }.setup(|_| {}));
+        }
+    }
+}
+
 #[test]
 fn a_fault_on_a_present_page_is_resolved_once() {
     let setup = setup(FaultPlan::seeded(3).fault_at_page(2, Repeat::Once));
@@ -79,12 +129,56 @@ fn nonsense_is_an_error_with_the_record() {
     }
 }
 
+/// What comes back is compared with what was asked, whatever the operation.
+#[test]
+fn nonsense_is_an_error_of_every_operation() {
+    let (bytes, zeros) = (|| noise(8320, 1), || vec![0_u8; 8320]);
+    let pages = |len| State::Warm.destination(len, 0);
+    let (format, source, new) = (DifFormat::default(), DifSource::default(), DifDestination::default());
+    for nonsense in [Nonsense::BytesBeyondSize, Nonsense::UnknownStatus] {
+        let setup = setup(FaultPlan::seeded(3).nonsense(nonsense, Which::Every));
+        let runtime = &setup.runtime;
+        let errors = [
+            error(runtime.noop()),
+            error(runtime.drain()),
+            error(runtime.copy(bytes(), zeros())),
+            error(runtime.dualcast(bytes(), pages(8320), pages(8320))),
+            error(runtime.fill(zeros(), 1)),
+            error(runtime.fill16(zeros(), [1; 16])),
+            error(runtime.compare(bytes(), zeros())),
+            error(runtime.compare_pattern(bytes(), 1)),
+            error(runtime.create_delta(pages(8320), pages(8320), pages(10_400))),
+            error(runtime.apply_delta(pages(8320), pages(8320))),
+            error(runtime.crc32c(bytes(), 0)),
+            error(runtime.crc64(bytes(), 0)),
+            error(runtime.copy_crc32c(bytes(), zeros(), 0)),
+            error(runtime.dif_check(bytes(), format, source)),
+            error(runtime.dif_insert(vec![0; 8192], zeros(), format, new)),
+            error(runtime.dif_strip(bytes(), vec![0; 8192], format, source)),
+            error(runtime.dif_update(bytes(), zeros(), format, source, new)),
+            error(runtime.dix_generate(vec![0; 8192], pages(128), format, new)),
+            error(runtime.cache_flush(bytes())),
+        ];
+        for (at, error) in errors.into_iter().enumerate() {
+            assert!(matches!(error, Error::Nonsense { record: 1.., .. }), "{nonsense:?}, {at}: {error}");
+        }
+    }
+}
+
+/// How an operation ended that had to fail and to give its buffers back.
+fn error<V, B>(operation: impl Future<Output = Outcome<V, B>>) -> Error {
+    let Err(failed) = block_on(operation) else { panic!("a record that makes no sense is not a success") };
+    assert!(failed.buffers.is_some(), "{}", failed.error);
+    failed.error
+}
+
 // One engine writes its second answer before it looks at anything else. (With several, an engine that is held up
 // between its two answers for longer than a slot's records take to come round cannot be told from one that answers.)
 #[test]
 fn a_device_that_answers_twice_does_not_spoil_what_follows() {
     let plan = FaultPlan::seeded(3).answer_twice(Which::Every);
-    let setup = Setup::with_engines(1, QueueConfig::shared(16), Faults::Resolve, plan, |_| {});
+    let one = Emulation { engines: 1, plan, ..Emulation::new(QueueConfig::shared(16), Faults::Resolve) };
+    let setup = one.setup(|_| {});
     let mut wrong = 0;
     for round in 0..50 {
         let bytes = noise(5000, round);

@@ -3,10 +3,20 @@
 //! UNSAFETY: maps and unmaps memory of its own, to have pages that are absent, unmapped or read-only.
 #![expect(unsafe_code, reason = "memory maps with chosen states")]
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::future::Future;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::FileExt;
 use std::ptr;
+use std::sync::Mutex;
 
-use idxd_emu::{FaultPlan, QueueConfig};
-use svala::{Config, FaultPolicy, IoBuf, IoBufMut, ResolverChoice, Runtime, VirtAddr};
+use idxd_emu::{FaultPlan, QueueConfig, Version};
+use pollster::block_on;
+use svala::{
+    Config, FaultPolicy, IoBuf, IoBufMut, Operation, Outcome, Path, Reason, Report, ResolverChoice, Runtime,
+    Slice, VirtAddr,
+};
 use svala_idxd::{Emulated, EmulatedConfig};
 
 /// How faults are handled.
@@ -17,6 +27,8 @@ pub(crate) enum Faults {
     Prefetch,
     BlockOnFault,
     Fail,
+    /// Those of the CPU are the kernel's business.
+    OfTheCpu,
 }
 
 /// A runtime with one DSA and one IAA queue.
@@ -29,43 +41,46 @@ pub(crate) struct Setup {
 /// Small, so that jobs of several parts are quick.
 pub(crate) const TRANSFER_BYTES_MAX: u32 = 256 << 10;
 
-impl Setup {
+/// What an emulated device is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Emulation {
+    pub(crate) version: Version,
+    pub(crate) engines: usize,
+    pub(crate) queue: QueueConfig,
+    pub(crate) faults: Faults,
+    pub(crate) plan: FaultPlan,
+}
+
+impl Emulation {
     pub(crate) fn new(queue: QueueConfig, faults: Faults) -> Self {
-        Self::with(queue, faults, FaultPlan::default(), |_| {})
-    }
-
-    pub(crate) fn with(
-        queue: QueueConfig,
-        faults: Faults,
-        plan: FaultPlan,
-        change: impl FnOnce(&mut Config),
-    ) -> Self {
-        Self::with_engines(2, queue, faults, plan, change)
-    }
-
-    pub(crate) fn with_engines(
-        engines: usize,
-        queue: QueueConfig,
-        faults: Faults,
-        plan: FaultPlan,
-        change: impl FnOnce(&mut Config),
-    ) -> Self {
         let queue = QueueConfig { transfer_bytes_max: TRANSFER_BYTES_MAX, ..queue };
+        Self { version: Version::V2, engines: 2, queue, faults, plan: FaultPlan::default() }
+    }
+
+    pub(crate) fn transfer_bytes_max(mut self, transfer_bytes_max: u32) -> Self {
+        self.queue.transfer_bytes_max = transfer_bytes_max;
+        self
+    }
+
+    pub(crate) fn setup(self, change: impl FnOnce(&mut Config)) -> Setup {
+        let Self { version, engines, queue, faults, plan } = self;
+        let transfer_bytes_max = usize::try_from(queue.transfer_bytes_max).expect("fits");
         let device = |name: &str, engines| EmulatedConfig {
             name: name.into(),
+            version,
             engines,
             queue: queue.clone(),
             depth: 16,
             batch_max: 32,
             plan: plan.clone(),
-            ..EmulatedConfig::default()
         };
+        let name = if version == Version::V1 { "dsa1" } else { "dsa2" };
         let runtime = Runtime::builder()
-            .queue(Emulated::dsa(device("dsa", engines)).expect("starts"))
+            .queue(Emulated::dsa(device(name, engines)).expect("starts"))
             .queue(Emulated::iaa(device("iaa", 1)).expect("starts"))
             .config(|config| {
                 config.faults = match faults {
-                    Faults::Resolve | Faults::ResolveByThreads => FaultPolicy::Resolve,
+                    Faults::Resolve | Faults::ResolveByThreads | Faults::OfTheCpu => FaultPolicy::Resolve,
                     Faults::Prefetch => FaultPolicy::Prefetch,
                     Faults::BlockOnFault => FaultPolicy::BlockOnFault,
                     Faults::Fail => FaultPolicy::Fail,
@@ -77,7 +92,96 @@ impl Setup {
             })
             .build()
             .expect("a runtime needs a thread and an eventfd");
-        Self { runtime, faults, transfer_bytes_max: TRANSFER_BYTES_MAX as usize }
+        Setup { runtime, faults, transfer_bytes_max }
+    }
+}
+
+impl Setup {
+    pub(crate) fn new(queue: QueueConfig, faults: Faults) -> Self {
+        Emulation::new(queue, faults).setup(|_| {})
+    }
+
+    pub(crate) fn with(
+        queue: QueueConfig,
+        faults: Faults,
+        plan: FaultPlan,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        Emulation { plan, ..Emulation::new(queue, faults) }.setup(change)
+    }
+
+    /// Whether a queue of the runtime does this. What none does must be refused.
+    pub(crate) fn offers(&self, operation: Operation) -> bool {
+        self.runtime.capabilities().any(|capabilities| capabilities.operations.contains(operation))
+    }
+
+    /// Runs an operation to its end, and notes where it ran.
+    pub(crate) fn end<V, B>(
+        &self,
+        operation: Operation,
+        future: impl Future<Output = Outcome<V, B>>,
+    ) -> Outcome<V, B> {
+        let outcome = block_on(future);
+        match &outcome {
+            Ok(done) => note(operation, &done.report),
+            Err(failed) => assert!(failed.buffers.is_some(), "{operation}: {}", failed.error),
+        }
+        outcome
+    }
+
+    /// [`end`](Self::end) of what must go well.
+    pub(crate) fn well<V, B>(
+        &self,
+        operation: Operation,
+        future: impl Future<Output = Outcome<V, B>>,
+    ) -> svala::Completed<V, B> {
+        self.end(operation, future).unwrap_or_else(|failed| panic!("{operation}: {}", failed.error))
+    }
+}
+
+/// Which operations ended well on which queue, and of them those that had been resumed after a fault.
+pub(crate) static NOTES: Mutex<BTreeMap<(String, &str), bool>> = Mutex::new(BTreeMap::new());
+
+/// Notes an operation that ended well. One on no bytes runs nowhere.
+pub(crate) fn note(operation: Operation, report: &Report) {
+    let place = match report.path {
+        Path::Emulated { queue } => queue.to_string(),
+        Path::Hardware { .. } => "hardware".into(),
+        Path::Software { reason: Reason::Empty } => return,
+        Path::Software { .. } => "cpu".into(),
+        other => panic!("{other}"),
+    };
+    let mut notes = NOTES.lock().expect("no panic while it is held");
+    *notes.entry((place, operation.name())).or_default() |= report.faults.resubmissions > 0;
+}
+
+/// Whether pages are in the page tables when an operation begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Warm,
+    Cold,
+}
+
+impl State {
+    pub(crate) const BOTH: [Self; 2] = [Self::Warm, Self::Cold];
+
+    /// A source with `bytes` at `offset`. Cold, no page of it is present, and yet it has them.
+    pub(crate) fn source(self, bytes: &[u8], offset: usize) -> Slice<Pages> {
+        let padded = [&vec![0xa5; offset][..], bytes].concat();
+        let pages = match self {
+            Self::Warm => Pages::warm(&padded),
+            Self::Cold => Pages::untouched(&padded),
+        };
+        Slice::new(pages, offset..padded.len()).expect("within")
+    }
+
+    /// A destination of `len` bytes at `offset`.
+    pub(crate) fn destination(self, len: usize, offset: usize) -> Slice<Pages> {
+        let pages = match self {
+            Self::Warm => Pages::warm(&vec![0xee; offset + len]),
+            Self::Cold => Pages::cold(offset + len),
+        };
+        Slice::new(pages, offset..offset + len).expect("within")
     }
 }
 
@@ -112,6 +216,23 @@ impl Pages {
         let mut pages = Self::cold(bytes.len());
         pages.bytes_mut().copy_from_slice(bytes);
         pages
+    }
+
+    /// Memory that holds `bytes`, no page of it present: a file that nobody has touched through this map.
+    pub(crate) fn untouched(bytes: &[u8]) -> Self {
+        let len = bytes.len().max(1);
+        // SAFETY: a name that ends in zero, and no flags.
+        let file = unsafe { libc::memfd_create(c"untouched".as_ptr(), 0) };
+        assert!(file >= 0, "memfd_create");
+        // SAFETY: the descriptor was just opened, and nobody else has it.
+        let file = unsafe { File::from_raw_fd(file) };
+        file.set_len(len as u64).expect("room");
+        file.write_all_at(bytes, 0).expect("room");
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping of our own, of a file of that length that nobody else can open.
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, prot, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        Self { start: start.cast(), len: bytes.len() }
     }
 
     pub(crate) fn addr(&self) -> VirtAddr {
