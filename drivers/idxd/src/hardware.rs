@@ -9,11 +9,11 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use idxd_spec::Opcode;
-use svala::Operation;
+use idxd_spec::{GenCap, Opcode};
+use svala::{Operation, Operations};
 
 use crate::device::{Device, DeviceState, DeviceType};
-use crate::dsa::{DsaQueue, DsaQueueConfig};
+use crate::dsa::{DsaQueue, DsaQueueConfig, dsa_operations};
 use crate::iaa::{IaaQueue, IaaQueueConfig};
 use crate::node::DeviceNode;
 use crate::portal::{HardwarePortal, Method, MethodChoice, NoWay};
@@ -194,10 +194,7 @@ impl HardwareQueue {
         Ok(match queue.device_type {
             DeviceType::Dsa => {
                 let config = facts.dsa(device, queue, portal.method(), options);
-                Self::Dsa(
-                    refused(device, queue)
-                        .fold(DsaQueue::new(portal, &config).at_node(numa_node), DsaQueue::without),
-                )
+                Self::Dsa(DsaQueue::new(portal, &config).at_node(numa_node))
             }
             DeviceType::Iax => {
                 let config = facts.iaa(queue, options);
@@ -331,6 +328,7 @@ impl Facts {
     ) -> DsaQueueConfig {
         DsaQueueConfig {
             name: queue.name.clone(),
+            operations: operations(device, queue),
             depth: self.depth(options),
             transfer_bytes_max: self.transfer_bytes_max,
             batch_max: batch_max(device, queue, method, options),
@@ -368,18 +366,16 @@ fn allows(device: &Device, queue: &WorkQueue, opcode: Opcode) -> bool {
     queue.op_config.or(device.op_cap).is_none_or(|operations| operations.contains(opcode))
 }
 
-/// The opcodes that the runtime's operations are made of.
-const OPCODES: [(Operation, Opcode); 6] = [
-    (Operation::Copy, Opcode::MEMMOVE),
-    (Operation::Fill, Opcode::FILL),
-    (Operation::Compare, Opcode::COMPARE),
-    (Operation::Crc32c, Opcode::CRC),
-    (Operation::Deflate, Opcode::COMPRESS),
-    (Operation::Inflate, Opcode::DECOMPRESS),
-];
+/// The operations of a DSA queue: what its configuration allows, else what the device has, else what every DSA has.
+fn operations(device: &Device, queue: &WorkQueue) -> Operations {
+    let gen_cap = device.gen_cap.unwrap_or(GenCap(0));
+    let allowed = queue.op_config.or(device.op_cap);
+    allowed.map_or(DsaQueueConfig::default().operations, |op_cap| dsa_operations(op_cap, gen_cap))
+}
 
-/// Operations that the queue must not be given.
+/// Operations that an IAA queue must not be given.
 fn refused(device: &Device, queue: &WorkQueue) -> impl Iterator<Item = Operation> {
-    let refused = OPCODES.into_iter().filter(|&(_, opcode)| !allows(device, queue, opcode));
+    let opcodes = [(Operation::Deflate, Opcode::COMPRESS), (Operation::Inflate, Opcode::DECOMPRESS)];
+    let refused = opcodes.into_iter().filter(|&(_, opcode)| !allows(device, queue, opcode));
     refused.map(|(operation, _)| operation)
 }

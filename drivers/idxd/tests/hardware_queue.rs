@@ -138,6 +138,22 @@ fn operations_the_queue_does_not_allow_are_left_out() {
     assert!(seen.contains(Operation::Copy) && !seen.contains(Operation::Compare));
 }
 
+/// 16-byte patterns and CRC-64 are flags of operations that every DSA has.
+#[test]
+fn what_the_second_version_added_is_offered_where_gencap_has_it() {
+    let added = [Operation::Fill16, Operation::Crc64, Operation::CopyCrc64];
+    let mut machine = machine(0x200, NULL);
+    let queue = open(&machine, NULL, "wq0.0").unwrap();
+    let seen = capabilities(&queue).operations;
+    assert!(added.into_iter().all(|operation| !seen.contains(operation)), "{seen:?}");
+    assert!(seen.contains(Operation::Dualcast) && seen.contains(Operation::DifUpdate));
+    let second = idxd_emu::Capabilities::of(idxd_emu::DeviceKind::Dsa, idxd_emu::Version::V2);
+    machine.set("dsa0/gen_cap", format!("{:#x}", second.gen_cap.0));
+    let queue = open(&machine, NULL, "wq0.0").unwrap();
+    let seen = capabilities(&queue).operations;
+    assert!(added.into_iter().all(|operation| seen.contains(operation)), "{seen:?}");
+}
+
 #[test]
 fn batches_are_used_where_the_kernel_takes_them() {
     let batch_max = |machine: &Machine, queue, options: &HardwareOptions| {
