@@ -101,6 +101,18 @@ pub struct Group<S: IoBuf, D: IoBufMut> {
     runtime: Runtime,
 }
 
+/// What looking for the next list came to.
+enum Turned {
+    /// There is one: its results can be taken.
+    Over,
+    /// A result whose buffers stay with the runtime.
+    Lost(Box<Error>),
+    /// Not yet.
+    Wait,
+    /// There is none.
+    End,
+}
+
 /// How a list ended.
 struct Ended {
     report: Report,
@@ -176,21 +188,35 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
     // the rest.
     #[inline(always)]
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Grouped<S, D>>> {
-        let Self { handing, ended: Ended { report, error, .. }, .. } = self;
-        if let Some(handing) = handing
-            && let Some(grouped) =
-                handing.take(error, |result, lent| Grouped { result, lent: Some(lent), path: report.path })
-        {
-            return Poll::Ready(Some(grouped));
+        loop {
+            let Self { handing, ended: Ended { report, error, .. }, .. } = self;
+            if let Some(handing) = handing
+                && let Some(grouped) = handing.take(error, |result, lent| Grouped {
+                    result,
+                    lent: Some(lent),
+                    path: report.path,
+                })
+            {
+                return Poll::Ready(Some(grouped));
+            }
+            match self.next_list(cx) {
+                Turned::Over => {}
+                Turned::Lost(error) => {
+                    let path = self.ended.report.path;
+                    return Poll::Ready(Some(Grouped { result: Err(error), lent: None, path }));
+                }
+                Turned::Wait => return Poll::Pending,
+                Turned::End => return Poll::Ready(None),
+            }
         }
-        self.next_list(cx)
     }
 
-    /// Goes on to the next list's results.
+    /// Goes on to the next list's results. What comes of it is a word or two: results are made by the caller.
     #[inline(never)]
-    fn next_list(&mut self, cx: &mut Context<'_>) -> Poll<Option<Grouped<S, D>>> {
-        if let Some(lost) = self.take_lost() {
-            return Poll::Ready(Some(lost));
+    fn next_list(&mut self, cx: &mut Context<'_>) -> Turned {
+        if let Some(error) = self.ended.error.as_ref().filter(|_| self.ended.lost != 0) {
+            self.ended.lost -= 1;
+            return Turned::Lost(Box::new(error.again()));
         }
         if let Some(mut empty) = self.handing.take() {
             empty.clear();
@@ -198,8 +224,8 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
         }
         self.flush();
         self.drive(cx);
-        let Some(oldest) = self.closed.front_mut() else { return Poll::Ready(None) };
-        let Some((batch, report, outcome)) = oldest.take_ended() else { return Poll::Pending };
+        let Some(oldest) = self.closed.front_mut() else { return Turned::End };
+        let Some((batch, report, outcome)) = oldest.take_ended() else { return Turned::Wait };
         let lost = if batch.is_some() { 0 } else { oldest.len() };
         self.closed.pop_front();
         self.ended = Ended { report, error: outcome.err(), lost };
@@ -209,15 +235,7 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
             self.spare.push(Batch::with_capacity(self.options.list_max));
         }
         self.reopen();
-        // Once: a list has a job at least, with its buffers or without.
-        self.poll_next(cx)
-    }
-
-    /// A result without buffers.
-    fn take_lost(&mut self) -> Option<Grouped<S, D>> {
-        let error = self.ended.error.as_ref().filter(|_| self.ended.lost != 0)?.again();
-        self.ended.lost -= 1;
-        Some(Grouped { result: Err(Box::new(error)), lent: None, path: self.ended.report.path })
+        Turned::Over
     }
 
     /// Has a list to fill, if there may be one more. There is one more list than may be filled and fly.

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use support::{BOTH, Device, Options, Plan, Scripted, Task, When, noise, until, within};
 use svala::backend::{Completion, Failure};
-use svala::{
-    Batch, Config, Error, Group, GroupOptions, Path, QueueFault, QueueState, Runtime,
-};
+use svala::{Batch, Config, Error, Group, GroupOptions, Path, QueueFault, QueueState, Runtime};
 
 /// A runtime over several scripted queues.
 fn runtime(queues: Vec<Options>, change: impl FnOnce(&mut Config)) -> (Runtime, Vec<Device>) {

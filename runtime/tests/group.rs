@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use support::{BOTH, Cold, Drops, End, Options, Plan, When, crc32c, noise, until, within};
 use svala::backend::{Completion, Failure};
-use svala::{Batch, Crc, IoBuf, Error, Group, GroupOptions, Grouped, Lent, Path, Runtime, Value};
+use svala::{Batch, Crc, Error, Group, GroupOptions, Grouped, IoBuf, Lent, Path, Runtime, Value};
 
 type Vecs = Group<Vec<u8>, Vec<u8>>;
 
@@ -177,8 +177,15 @@ fn a_failing_job_fails_alone_and_a_refused_list_fails_whole() {
     let done = rest(&mut group);
     let failed: Vec<_> = done.iter().map(|done| done.result.is_err()).collect();
     assert_eq!(failed[..3], [false, true, false]);
-    assert!(matches!(done[1].result.as_ref().map_err(AsRef::as_ref), Err(Error::Status { status: 0x10, .. })));
-    assert!(done[3..].iter().all(|done| matches!(done.result.as_ref().map_err(AsRef::as_ref), Err(Error::Nonsense { .. }))));
+    assert!(matches!(
+        done[1].result.as_ref().map_err(AsRef::as_ref),
+        Err(Error::Status { status: 0x10, .. })
+    ));
+    assert!(
+        done[3..]
+            .iter()
+            .all(|done| matches!(done.result.as_ref().map_err(AsRef::as_ref), Err(Error::Nonsense { .. })))
+    );
     assert!(done.iter().all(|done| matches!(&done.lent, Some(Lent::Fill(dst)) if dst.len() == 8)));
 }
 
@@ -224,8 +231,7 @@ fn a_future_that_is_dropped_loses_no_result() {
 #[test]
 fn a_group_that_is_dropped_leaves_nothing_behind() {
     for completion in BOTH {
-        let (runtime, device) =
-            support::runtime(Options::all(completion, Plan::done(When::Held)).depth(1));
+        let (runtime, device) = support::runtime(Options::all(completion, Plan::done(When::Held)).depth(1));
         let drops = Drops::default();
         // One list flies, one waits for a slot, one is being filled, one job is alone.
         let mut sizes = options(2, 4);
@@ -261,9 +267,8 @@ fn a_group_keeps_its_runtime() {
 
 #[test]
 fn jobs_of_a_silent_device_are_reported_without_buffers_and_the_group_goes_on() {
-    let options_of_queue = Options::new(Completion::Notified, |n, _| {
-        Plan::done(if n < 2 { When::Held } else { When::Thread })
-    });
+    let options_of_queue =
+        Options::new(Completion::Notified, |n, _| Plan::done(if n < 2 { When::Held } else { When::Thread }));
     let (runtime, device) = support::runtime_with(options_of_queue, |config| {
         config.answer_within = std::time::Duration::from_millis(1);
     });
@@ -307,8 +312,7 @@ fn groups_share_a_queue() {
 
 #[test]
 fn closing_the_runtime_ends_what_is_queued() {
-    let (runtime, _device) =
-        support::runtime(Options::all(Completion::Notified, Plan::done(When::Thread)));
+    let (runtime, _device) = support::runtime(Options::all(Completion::Notified, Plan::done(When::Thread)));
     let mut group = Vecs::new(&runtime, GroupOptions::default());
     group.fill(vec![5; 8], 1).expect("room");
     let _ = runtime.shutdown();

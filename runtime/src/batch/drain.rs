@@ -1,6 +1,5 @@
 //! Taking members out: each with its result and its buffers.
 
-use super::loan::Loan;
 use super::{Batch, Body, Lent, MemberOutcome};
 use crate::backend::{Failure, Member};
 use crate::buffer::{IoBuf, IoBufMut};
@@ -42,16 +41,21 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
 }
 
 impl<S, D> Body<S, D> {
-    /// The outcome of the member whose loan was just taken.
+    /// Takes the next member out and gives it to `give`: what went well apart from what did not, so that the former is not
+    /// moved by the latter's shape.
     #[inline(always)]
-    fn outcome(&mut self, loan: Loan<S, D>, why: &Option<Error>) -> (Result<Done, Error>, Lent<S, D>) {
+    fn take<T, U>(&mut self, with: T, mut give: impl FnMut(T, MemberOutcome<S, D>) -> U) -> Result<U, T> {
+        let Some(loan) = self.lent.take_first() else { return Err(with) };
         let at = self.lent.first() - 1;
         let Some(member) = self.members.get(at) else { unreachable!("a loan without its member") };
-        let result = match member.result {
-            Some(Ok(done)) => Ok(done),
-            _ => Err(why_not(member, self.queue, at < self.ran, why)),
-        };
-        (result, loan.lent(&member.job, &mut self.second))
+        let lent = loan.lent(&member.job, &mut self.second);
+        Ok(match member.result {
+            Some(Ok(done)) => give(with, MemberOutcome { result: Ok(done), lent }),
+            _ => {
+                let result = Err(why_not(member, self.queue, at < self.ran, &None));
+                give(with, MemberOutcome { result, lent })
+            }
+        })
     }
 
     fn clear(&mut self) {
@@ -73,9 +77,7 @@ impl<S, D> Iterator for Drain<'_, S, D> {
 
     #[inline]
     fn next(&mut self) -> Option<MemberOutcome<S, D>> {
-        let loan = self.0.lent.take_first()?;
-        let (result, lent) = self.0.outcome(loan, &None);
-        Some(MemberOutcome { result, lent })
+        self.0.take((), |(), outcome| outcome).ok()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -87,11 +89,12 @@ impl<S, D> Iterator for Drain<'_, S, D> {
     #[inline]
     fn fold<T, F: FnMut(T, MemberOutcome<S, D>) -> T>(self, init: T, mut fold: F) -> T {
         let mut folded = init;
-        while let Some(loan) = self.0.lent.take_first() {
-            let (result, lent) = self.0.outcome(loan, &None);
-            folded = fold(folded, MemberOutcome { result, lent });
+        loop {
+            match self.0.take(folded, &mut fold) {
+                Ok(next) => folded = next,
+                Err(last) => return last,
+            }
         }
-        folded
     }
 }
 
