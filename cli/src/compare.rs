@@ -1,26 +1,72 @@
-//! `svala compare`: windows of two files, until the first difference.
+//! `svala compare`: windows of two files, or of a file and a pattern, until the first difference.
 
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use svala_engine::Report;
 
-use crate::args::Compare;
+use crate::args::{Compare, Pattern};
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::pipeline::Pipeline;
-use crate::run::{Finding, Session};
+use crate::run::{Finding, Session, is_silent};
 use crate::source::{Source, explain};
 use crate::tally::Tally;
 use crate::window::{WINDOW_BYTES, WINDOWS_IN_FLIGHT, windows};
 
 pub(crate) async fn run(session: &Session<'_>, args: &Compare) -> Result<Finding, Trouble> {
-    let (a, b) = (Source::open(&args.a)?, Source::open(&args.b)?);
-    let mut tally = Tally::default();
-    let difference = first_difference(session, &a, &b, &mut tally).await?;
+    match (&args.b, args.pattern) {
+        (_, Some(pattern)) => with_pattern(session, &args.a, pattern).await,
+        (Some(b), None) => files(session, &args.a, b).await,
+        (None, None) => unreachable!("the command line has one of them"),
+    }
+}
+
+/// Whether a file is a pattern, again and again.
+async fn with_pattern(session: &Session<'_>, path: &Path, pattern: Pattern) -> Result<Finding, Trouble> {
+    let source = Source::open(path)?;
+    let compare = |window| pattern_window(session, &source, window, pattern);
+    let (difference, tally) = first_difference(session, source.len(), compare).await?;
+    source.watched().check()?;
+    session.progress.end();
+    let exit = if difference.is_some() { Exit::Different } else { Exit::Success };
+    if let Some(offset) = difference {
+        let expected = pattern.byte(offset);
+        let bytes = byte_at(&source, offset)
+            .map_or_else(String::new, |byte| format!(": {byte:#04x}, {expected:#04x}"));
+        let name = path.display();
+        session.say(format!("{name} differs from the pattern: byte {}{bytes}", offset + 1).as_bytes())?;
+    }
+    let fields = json!({
+        "a": path.to_string_lossy(),
+        "pattern": format!("{:016x}", pattern.word().swap_bytes()),
+        "equal": exit == Exit::Success,
+        "difference_offset": difference,
+    });
+    Ok(Finding { exit, tally, sync: Duration::ZERO, fields })
+}
+
+async fn pattern_window(
+    session: &Session<'_>,
+    source: &Source,
+    window: Range<u64>,
+    pattern: Pattern,
+) -> Result<(Option<u64>, Report), Trouble> {
+    // Windows begin at multiples of the pattern.
+    match session.engine.compare_pattern(source.map(&window)?, pattern.word()).await {
+        Ok(done) => Ok((done.value.map(|offset| window.start + offset), done.report)),
+        Err(failed) => Err(explain(failed.error, window.start, &[source.watched()])),
+    }
+}
+
+async fn files(session: &Session<'_>, a_path: &Path, b_path: &Path) -> Result<Finding, Trouble> {
+    let (a, b) = (Source::open(a_path)?, Source::open(b_path)?);
+    let compare = |window| compare_window(session, &a, &b, window);
+    let (difference, tally) = first_difference(session, a.len().min(b.len()), compare).await?;
     a.watched().check()?;
     b.watched().check()?;
     session.progress.end();
@@ -41,8 +87,8 @@ pub(crate) async fn run(session: &Session<'_>, args: &Compare) -> Result<Finding
         (None, None) => (Exit::Success, None),
     };
     let fields = json!({
-        "a": args.a.to_string_lossy(),
-        "b": args.b.to_string_lossy(),
+        "a": a_path.to_string_lossy(),
+        "b": b_path.to_string_lossy(),
         "equal": exit == Exit::Success,
         // From 0, for programs.
         "difference_offset": difference.map_or(Value::Null, Value::from),
@@ -51,14 +97,13 @@ pub(crate) async fn run(session: &Session<'_>, args: &Compare) -> Result<Finding
     Ok(Finding { exit, tally, sync: Duration::ZERO, fields })
 }
 
-/// The offset of the first difference in what both files have.
-async fn first_difference(
+/// The offset of the first difference in `len` bytes, whose windows are compared by `compare`.
+async fn first_difference<C: Future<Output = Result<(Option<u64>, Report), Trouble>>>(
     session: &Session<'_>,
-    a: &Source,
-    b: &Source,
-    tally: &mut Tally,
-) -> Result<Option<u64>, Trouble> {
-    let len = a.len().min(b.len());
+    len: u64,
+    compare: impl Fn(Range<u64>) -> C,
+) -> Result<(Option<u64>, Tally), Trouble> {
+    let mut tally = Tally::default();
     session.progress.begin(Some(len));
     let mut windows = windows(len, WINDOW_BYTES);
     let mut pipeline = Pipeline::new(WINDOWS_IN_FLIGHT, &session.stop);
@@ -66,14 +111,14 @@ async fn first_difference(
         while !pipeline.is_full()
             && let Some(window) = windows.next()
         {
-            pipeline.push(compare_window(session, a, b, window));
+            pipeline.push(compare(window));
         }
-        let Some(compared) = pipeline.next().await? else { return Ok(None) };
+        let Some(compared) = pipeline.next().await? else { return Ok((None, tally)) };
         let (difference, report) = compared?;
         session.progress.advance(report.bytes);
         tally.add(&report);
         if difference.is_some() {
-            return Ok(difference);
+            return Ok((difference, tally));
         }
     }
 }
@@ -109,7 +154,7 @@ fn byte_at(source: &Source, offset: u64) -> Option<u8> {
 
 /// As `cmp` says it, to standard error.
 fn say_end(session: &Session<'_>, shorter: &Source) {
-    if session.common.quiet || session.common.json {
+    if is_silent(session.common) {
         return;
     }
     let name = shorter.path().display();

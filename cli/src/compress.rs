@@ -34,7 +34,7 @@ struct Segment {
 
 pub(crate) async fn run(session: &Session<'_>, args: &Compress) -> Result<Finding, Trouble> {
     let to_stdout = args.output.as_os_str() == STANDARD;
-    if to_stdout && session.common.json {
+    if to_stdout && session.common.json_on_stdout() {
         return Err(Trouble::TwoOutputs);
     }
     let input = Input::open(&args.input, &session.stop)?;

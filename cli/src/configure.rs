@@ -41,7 +41,7 @@ pub(crate) fn run(common: &Common, args: &Configure) -> Result<Answer, Trouble> 
 fn save(common: &Common, args: &Save) -> Result<Value, Trouble> {
     let scope = if args.all { SaveScope::All } else { SaveScope::Enabled };
     let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
-    if file.is_none() && common.json {
+    if file.is_none() && common.json_on_stdout() {
         return Err(Trouble::TwoOutputs);
     }
     let machine = sysfs(&common.root).discover()?;
@@ -65,7 +65,7 @@ fn save(common: &Common, args: &Save) -> Result<Value, Trouble> {
 fn write_file(common: &Common, path: &Path, text: &[u8]) -> Result<(), Trouble> {
     let stop = Stop::install()?;
     let manner = Manner { force: common.force, sync: !common.no_sync, mode: MODE };
-    let output = Output::create(path, manner, None, &stop)?;
+    let output = Output::create(path, manner, &[], &stop)?;
     output.file().write_all(text).map_err(|error| Trouble::file(path, error))?;
     output.finish().map(drop)
 }

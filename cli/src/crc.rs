@@ -1,4 +1,4 @@
-//! `svala crc`: CRC-32C of files, window by window, each with the CRC of those before it as its seed.
+//! `svala crc`: CRCs of files, window by window, each with the CRC of those before it as its seed.
 
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::args::Crc;
+use svala::Crc as Polynomial;
+
+use crate::args::{Crc, Kind};
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::pipeline::Pipeline;
@@ -25,11 +27,13 @@ pub(crate) async fn run(session: &Session<'_>, args: &Crc) -> Result<Finding, Tr
     let mut files = Vec::with_capacity(args.files.len());
     let mut failed = 0;
     for path in &args.files {
-        match crc_of(session, path, &mut tally).await {
+        match crc_of(session, path, args.kind, &mut tally).await {
             Ok((crc, bytes)) => {
-                session.say(&line(crc, path))?;
-                let crc = format!("{crc:08x}");
-                files.push(json!({ "name": path.to_string_lossy(), "crc32c": crc, "bytes": bytes }));
+                let digits = digits(args.kind, crc);
+                session.say(&line(&digits, path))?;
+                files.push(
+                    json!({ "name": path.to_string_lossy(), (field(args.kind)): digits, "bytes": bytes }),
+                );
             }
             Err(trouble @ Trouble::Stopped(_)) => return Err(trouble),
             Err(trouble) => {
@@ -44,15 +48,32 @@ pub(crate) async fn run(session: &Session<'_>, args: &Crc) -> Result<Finding, Tr
     Ok(Finding { exit, tally, sync: Duration::ZERO, fields: json!({ "files": Value::Array(files) }) })
 }
 
+/// The name of a CRC in the result for programs.
+pub(crate) const fn field(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Crc32c => "crc32c",
+        Kind::Crc64 => "crc64",
+    }
+}
+
+/// A CRC in all its digits.
+pub(crate) fn digits(kind: Kind, crc: u64) -> String {
+    match kind {
+        Kind::Crc32c => format!("{crc:08x}"),
+        Kind::Crc64 => format!("{crc:016x}"),
+    }
+}
+
 /// A line as `sha256sum` writes it: a name with a line's end in it is escaped, and the line begins with a backslash.
-fn line(crc: u32, path: &Path) -> Vec<u8> {
+pub(crate) fn line(digits: &str, path: &Path) -> Vec<u8> {
     let name = path.as_os_str().as_bytes();
     let escaped = name.iter().any(|byte| matches!(byte, b'\n' | b'\r' | b'\\'));
-    let mut line = Vec::with_capacity(name.len() + 12);
+    let mut line = Vec::with_capacity(name.len() + digits.len() + 4);
     if escaped {
         line.push(b'\\');
     }
-    line.extend(format!("{crc:08x}  ").bytes());
+    line.extend(digits.bytes());
+    line.extend(b"  ");
     for byte in name {
         match byte {
             b'\n' => line.extend(b"\\n"),
@@ -64,23 +85,30 @@ fn line(crc: u32, path: &Path) -> Vec<u8> {
     line
 }
 
-async fn crc_of(session: &Session<'_>, path: &Path, tally: &mut Tally) -> Result<(u32, u64), Trouble> {
+async fn crc_of(
+    session: &Session<'_>,
+    path: &Path,
+    kind: Kind,
+    tally: &mut Tally,
+) -> Result<(u64, u64), Trouble> {
     match Input::open(path, &session.stop)? {
-        Input::File(source) => crc_of_file(session, &source, tally).await,
-        Input::Stream(stream) => crc_of_stream(session, path, stream, tally).await,
+        Input::File(source) => Ok((crc_of_file(session, &source, kind, tally).await?, source.len())),
+        Input::Stream(stream) => crc_of_stream(session, path, stream, kind, tally).await,
     }
 }
 
-async fn crc_of_file(
+/// The CRC of a file that can be mapped.
+pub(crate) async fn crc_of_file(
     session: &Session<'_>,
     source: &Source,
+    kind: Kind,
     tally: &mut Tally,
-) -> Result<(u32, u64), Trouble> {
+) -> Result<u64, Trouble> {
     session.progress.begin(Some(source.len()));
     let mut crc = 0;
     let mut pipeline = Pipeline::new(1, &session.stop);
     for window in windows(source.len(), WINDOW_BYTES) {
-        pipeline.push(session.engine.crc32c(source.map(&window)?, crc));
+        pipeline.push(session.engine.crc(source.map(&window)?, Polynomial::from(kind), crc));
         let Some(outcome) = pipeline.next().await? else { unreachable!("one was pushed") };
         let done = outcome.map_err(|failed| explain(failed.error, window.start, &[source.watched()]))?;
         crc = done.value;
@@ -88,15 +116,16 @@ async fn crc_of_file(
         tally.add(&done.report);
     }
     source.watched().check()?;
-    Ok((crc, source.len()))
+    Ok(crc)
 }
 
 async fn crc_of_stream(
     session: &Session<'_>,
     path: &Path,
     mut stream: Stream,
+    kind: Kind,
     tally: &mut Tally,
-) -> Result<(u32, u64), Trouble> {
+) -> Result<(u64, u64), Trouble> {
     session.progress.begin(None);
     let (mut crc, mut bytes) = (0, 0);
     let mut buffer = vec![0; STREAM_BYTES];
@@ -107,7 +136,7 @@ async fn crc_of_stream(
         if filled == 0 {
             return Ok((crc, bytes));
         }
-        pipeline.push(session.engine.crc32c(buffer, crc));
+        pipeline.push(session.engine.crc(buffer, Polynomial::from(kind), crc));
         let Some(outcome) = pipeline.next().await? else { unreachable!("one was pushed") };
         let done = outcome.map_err(|failed| Trouble::Operation {
             path: path.to_owned(),
@@ -130,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_name_with_a_line_end_stays_on_its_line() {
-        assert_eq!(line(0xe306_9283, Path::new("a b")), b"e3069283  a b");
-        assert_eq!(line(1, Path::new("a\nb\\")), b"\\00000001  a\\nb\\\\");
+        assert_eq!(line("e3069283", Path::new("a b")), b"e3069283  a b");
+        assert_eq!(line("00000001", Path::new("a\nb\\")), b"\\00000001  a\\nb\\\\");
     }
 }

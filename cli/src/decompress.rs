@@ -32,7 +32,7 @@ struct Expanded {
 }
 
 pub(crate) async fn run(session: &Session<'_>, args: &Decompress) -> Result<Finding, Trouble> {
-    if args.output.as_os_str() == STANDARD && session.common.json {
+    if args.output.as_os_str() == STANDARD && session.common.json_on_stdout() {
         return Err(Trouble::TwoOutputs);
     }
     let mut input = Input::open(&args.input, &session.stop)?;

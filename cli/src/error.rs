@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use svala_engine::OpenError;
 use svala_idxd::configuration::ConfigurationError;
 
+use crate::delta::Flaw;
 use crate::exit::Exit;
 
 /// Why a command did not do what it was asked for.
@@ -38,6 +39,22 @@ pub(crate) enum Trouble {
     /// What is in a compressed file is broken.
     #[error("{}: {what}", path.display())]
     Stream { path: PathBuf, what: String },
+    /// What should be a delta is none, or is broken.
+    #[error("{}: at byte {offset}: {flaw}", path.display())]
+    Delta { path: PathBuf, offset: u64, flaw: Flaw },
+    /// A delta of another file.
+    #[error(
+        "{}: not the file the delta was made of: {len} bytes with CRC-32C {crc32c:08x}, wanted {wanted_len} bytes with \
+         {wanted_crc32c:08x}",
+        path.display()
+    )]
+    WrongOld { path: PathBuf, len: u64, crc32c: u32, wanted_len: u64, wanted_crc32c: u32 },
+    /// A file has to be whole blocks.
+    #[error("{}: {bytes} bytes are not whole blocks of {unit}", path.display())]
+    Blocks { path: PathBuf, bytes: u64, unit: u64 },
+    /// A data integrity field is not as it should be.
+    #[error("{}: at byte {offset}: field of block {block} does not match: {mismatch}", path.display())]
+    Field { path: PathBuf, offset: u64, block: u64, mismatch: svala::DifMismatch },
     /// Compressed data is not for people's eyes.
     #[error("standard output is a terminal: compressed data is not written to it")]
     Terminal,

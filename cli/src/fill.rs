@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::json;
 use svala_engine::Report;
 
-use crate::args::Fill;
+use crate::args::{Fill, Pattern, Pattern16};
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -20,15 +20,37 @@ const MODE: u32 = 0o666;
 
 pub(crate) async fn run(session: &Session<'_>, args: &Fill) -> Result<Finding, Trouble> {
     let bytes = args.size.bytes();
-    let mut output = Output::create(&args.destination, session.manner(MODE), None, &session.stop)?;
+    let mut output = Output::create(&args.destination, session.manner(MODE), &[], &session.stop)?;
     output.reserve(bytes)?;
-    let tally = fill(session, &output, bytes, args.pattern.word()).await?;
+    let tally = fill(session, &output, bytes, Repeated::of(args)).await?;
     let sync = output.finish()?;
     let fields = json!({ "destination": args.destination.to_string_lossy(), "bytes": bytes });
     Ok(Finding { exit: Exit::Success, tally, sync, fields })
 }
 
-async fn fill(session: &Session<'_>, output: &Output, bytes: u64, pattern: u64) -> Result<Tally, Trouble> {
+/// What is repeated.
+#[derive(Clone, Copy)]
+enum Repeated {
+    Short(Pattern),
+    Long(Pattern16),
+}
+
+impl Repeated {
+    fn of(args: &Fill) -> Self {
+        match (args.pattern, args.pattern16) {
+            (Some(pattern), _) => Self::Short(pattern),
+            (None, Some(pattern)) => Self::Long(pattern),
+            (None, None) => unreachable!("the command line has one of them"),
+        }
+    }
+}
+
+async fn fill(
+    session: &Session<'_>,
+    output: &Output,
+    bytes: u64,
+    pattern: Repeated,
+) -> Result<Tally, Trouble> {
     let mut tally = Tally::default();
     session.progress.begin(Some(bytes));
     // Windows begin at multiples of the pattern, so each begins with its first byte.
@@ -51,9 +73,14 @@ async fn fill_window(
     session: &Session<'_>,
     output: &Output,
     window: Range<u64>,
-    pattern: u64,
+    pattern: Repeated,
 ) -> Result<Report, Trouble> {
-    match session.engine.fill(output.map(&window)?, pattern).await {
+    let map = output.map(&window)?;
+    let outcome = match pattern {
+        Repeated::Short(pattern) => session.engine.fill(map, pattern.word()).await,
+        Repeated::Long(pattern) => session.engine.fill16(map, pattern.bytes()).await,
+    };
+    match outcome {
         Ok(done) => Ok(done.report),
         Err(failed) => Err(explain(failed.error, window.start, &[output.watched()])),
     }

@@ -51,6 +51,8 @@ mod configure;
 mod copy;
 mod crc;
 mod decompress;
+mod delta;
+mod dif;
 mod doctor;
 mod error;
 mod exit;

@@ -5,7 +5,7 @@
 //! anything is mapped: a write through a map to a full disk would be a `SIGBUS`, not an error.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ impl Output {
     pub(crate) fn create(
         path: &Path,
         manner: Manner,
-        reads: Option<(&Path, Identity)>,
+        reads: &[(&Path, Identity)],
         stop: &Stop,
     ) -> Result<Self, Trouble> {
         let trouble = |error| Trouble::doing("creating it: ", path, error);
@@ -144,8 +144,23 @@ impl Output {
     }
 }
 
+/// Writes a small file at once: a result that somebody asked for by its name. No signal stops it.
+pub(crate) fn write_document(path: &Path, force: bool, contents: &[u8]) -> Result<(), Trouble> {
+    let stop = Stop::unattended().map_err(Trouble::Signals)?;
+    let output = Output::create(path, Manner { force, sync: false, mode: 0o666 }, &[], &stop)?;
+    let mut file = output.file();
+    file.write_all(contents).map_err(|error| Trouble::doing("writing: ", path, error))?;
+    output.finish().map(drop)
+}
+
+/// That [`write_document`] may well succeed.
+pub(crate) fn check_document(path: &Path, force: bool) -> Result<(), Trouble> {
+    let stop = Stop::unattended().map_err(Trouble::Signals)?;
+    Output::create(path, Manner { force, sync: false, mode: 0o666 }, &[], &stop).map(drop)
+}
+
 /// Where the file will be, after a look at what is there now.
-fn destination(path: &Path, force: bool, reads: Option<(&Path, Identity)>) -> Result<PathBuf, Trouble> {
+fn destination(path: &Path, force: bool, reads: &[(&Path, Identity)]) -> Result<PathBuf, Trouble> {
     if path.as_os_str().as_bytes().ends_with(b"/") {
         return Err(Trouble::NotRegular { path: path.to_owned(), what: "names a directory" });
     }
@@ -161,10 +176,10 @@ fn destination(path: &Path, force: bool, reads: Option<(&Path, Identity)>) -> Re
         Err(_) if link.is_symlink() && !force => return Err(exists()),
         Err(error) => return Err(Trouble::doing("following the link: ", path, error)),
     };
-    if let Some((source, identity)) = reads
-        && identity == (metadata.dev(), metadata.ino())
-    {
-        return Err(Trouble::SameFile { read: source.to_owned(), destination: path.to_owned() });
+    let identity = (metadata.dev(), metadata.ino());
+    if let Some((source, _)) = reads.iter().find(|(_, read)| *read == identity) {
+        let read = PathBuf::from(source);
+        return Err(Trouble::SameFile { read, destination: path.to_owned() });
     }
     if !metadata.is_file() {
         return Err(Trouble::NotRegular { path: path.to_owned(), what: kind(metadata.file_type()) });

@@ -10,7 +10,7 @@ use svala_engine::{Device, Engine, Faults, Path};
 use crate::tally::Tally;
 
 /// What stands beside numbers of a device model.
-const EMULATED: &str = "emulated: no statement about hardware";
+pub(crate) const EMULATED: &str = "emulated: no statement about hardware";
 
 /// What one way did.
 #[derive(Debug, Serialize)]

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::report::Stats;
 use crate::stop::Stop;
 use crate::tally::Tally;
-use crate::{compare, compress, configure, copy, crc, decompress, doctor, fill, list};
+use crate::{compare, compress, configure, copy, crc, decompress, delta, dif, doctor, fill, list, output};
 
 /// What a command works with.
 pub(crate) struct Session<'a> {
@@ -60,10 +60,15 @@ pub(crate) struct Answer {
 
 /// As [`Session::say`], without one.
 pub(crate) fn say(common: &Common, line: &[u8]) -> Result<(), Trouble> {
-    if common.quiet || common.json {
+    if is_silent(common) {
         return Ok(());
     }
     print(line)
+}
+
+/// Whether nothing is printed for people.
+pub(crate) fn is_silent(common: &Common) -> bool {
+    common.quiet || common.json_on_stdout()
 }
 
 /// Runs the program.
@@ -98,6 +103,11 @@ fn trace(verbose: u8) {
 
 fn run(args: &Args) -> Result<Exit, Trouble> {
     let Args { command, common } = args;
+    if let Some(file) = &common.json
+        && !common.json_on_stdout()
+    {
+        output::check_document(file, common.force)?;
+    }
     match command {
         Command::Doctor(args) => return answer(command, common, doctor::run(common, args)?),
         Command::Configure(args) => return answer(command, common, configure::run(common, args)?),
@@ -106,17 +116,15 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
     let stop = Stop::install()?;
     let engine = Engine::builder().device(common.device.clone()).faults(common.faults);
     let engine = engine.sysfs(sysfs(&common.root)).open()?;
-    let session = Session { engine, stop, progress: Progress::new(!common.quiet && !common.json), common };
+    let session = Session { engine, stop, progress: Progress::new(!is_silent(common)), common };
     let start = Instant::now();
     let found = block_on(dispatch(&session, command));
     let taken = start.elapsed();
     session.progress.end();
     let finding = found?;
     let stats = Stats::new(&session.engine, &finding.tally, taken, finding.sync);
-    if common.json {
-        let result = json!({ "command": command.name(), "exit": finding.exit.code() });
-        print(merged([result, finding.fields, json!({ "stats": stats })]).to_string().as_bytes())?;
-    }
+    let result = json!({ "command": command.name(), "exit": finding.exit.code() });
+    put_result(common, || merged([result, finding.fields, json!({ "stats": stats })]))?;
     if common.stats {
         let _ = write!(io::stderr(), "{stats}");
     }
@@ -131,11 +139,18 @@ pub(crate) fn sysfs(root: &Path) -> Sysfs {
 /// Prints the result of a command without an engine.
 fn answer(command: &Command, common: &Common, answer: Answer) -> Result<Exit, Trouble> {
     let Answer { exit, fields } = answer;
-    if common.json {
-        let result = json!({ "command": command.name(), "exit": exit.code() });
-        print(merged([result, fields]).to_string().as_bytes())?;
-    }
+    let result = json!({ "command": command.name(), "exit": exit.code() });
+    put_result(common, || merged([result, fields]))?;
     Ok(exit)
+}
+
+/// The result for programs, where they want it.
+fn put_result(common: &Common, result: impl FnOnce() -> Value) -> Result<(), Trouble> {
+    match &common.json {
+        None => Ok(()),
+        Some(_) if common.json_on_stdout() => print(result().to_string().as_bytes()),
+        Some(file) => output::write_document(file, common.force, format!("{}\n", result()).as_bytes()),
+    }
 }
 
 async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, Trouble> {
@@ -146,6 +161,8 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Fill(args) => fill::run(session, args).await,
         Command::Compress(args) => compress::run(session, args).await,
         Command::Decompress(args) => decompress::run(session, args).await,
+        Command::Delta(args) => delta::run(session, args).await,
+        Command::Dif(args) => dif::run(session, args).await,
         Command::List => list::run(session),
         // Answered before there was an engine.
         Command::Doctor(_) | Command::Configure(_) => unreachable!("{} with an engine", command.name()),
@@ -171,11 +188,8 @@ fn complain(args: &Args, trouble: &Trouble) {
         return;
     }
     let _ = writeln!(io::stderr(), "svala: {trouble}");
-    if args.common.json {
-        let exit = trouble.exit().code();
-        let result = json!({ "command": args.command.name(), "exit": exit, "error": trouble.to_string() });
-        let _ = print(result.to_string().as_bytes());
-    }
+    let result = || json!({ "command": args.command.name(), "exit": trouble.exit().code(), "error": trouble.to_string() });
+    let _ = put_result(&args.common, result);
 }
 
 fn print(line: &[u8]) -> Result<(), Trouble> {

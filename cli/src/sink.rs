@@ -39,9 +39,10 @@ impl Sink {
         stop: &Stop,
     ) -> Result<Self, Trouble> {
         if path.as_os_str() != STANDARD {
-            let reads = input.identity().map(|identity| (input.path(), identity));
+            let reads: Vec<_> =
+                input.identity().map(|identity| (input.path(), identity)).into_iter().collect();
             let manner = Manner { mode: input.mode(), ..manner };
-            return Output::create(path, manner, reads, stop).map(Self::File);
+            return Output::create(path, manner, &reads, stop).map(Self::File);
         }
         let stdout = io::stdout();
         if stdout.is_terminal() && !for_people {

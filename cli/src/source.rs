@@ -83,6 +83,11 @@ impl Source {
         self.identity
     }
 
+    /// Which file it is, and what the user calls it.
+    pub(crate) fn named(&self) -> (&Path, Identity) {
+        (&self.path, self.identity)
+    }
+
     /// Bytes, when it was opened.
     pub(crate) fn len(&self) -> u64 {
         self.len

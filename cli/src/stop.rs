@@ -58,7 +58,8 @@ impl Stop {
         Ok(stop)
     }
 
-    fn unattended() -> io::Result<Self> {
+    /// One that no signal reaches.
+    pub(crate) fn unattended() -> io::Result<Self> {
         let (readable, bell) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         let signal = AtomicI32::new(0);
@@ -71,7 +72,6 @@ impl Stop {
         })))
     }
 
-    /// One that no signal reaches.
     #[cfg(test)]
     pub(crate) fn idle() -> Self {
         Self::unattended().expect("a socket pair")

@@ -5,6 +5,8 @@ mod support;
 
 mod compression;
 mod configure;
+mod delta;
+mod dif;
 mod doctor;
 mod endings;
 mod files;

@@ -1,0 +1,84 @@
+//! What `svala compress` and `svala decompress` are told.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, ValueEnum};
+use svala_engine::Format;
+
+/// Compress a file.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+#[command(
+    after_help = "Works in segments of 1 MiB, several at once; any gzip reads the result. An emulated IAA \
+    has one level.\n\n\
+    Examples:\n  \
+    svala compress log.txt -o log.txt.gz\n  \
+    tar c dir | svala compress - -o dir.tar.gz --level 9"
+)]
+pub struct Compress {
+    /// What to compress; '-' is standard input
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// Where the stream goes; must not exist, unless --force is given; '-' is standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// The frame around the stream
+    #[arg(long, value_enum, default_value = "gzip")]
+    pub format: OutputFormat,
+    /// 1 (fast) to 9 (small)
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub level: u8,
+}
+
+/// Expand a file.
+#[derive(Clone, Debug, PartialEq, Eq, Group)]
+#[command(
+    after_help = "Anything after the end of the stream that is not another gzip member is an error.\n\n\
+    Examples:\n  \
+    svala decompress log.txt.gz -o log.txt\n  \
+    svala decompress dir.tar.gz -o - | tar x"
+)]
+pub struct Decompress {
+    /// What to expand; '-' is standard input
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// Where the data goes; must not exist, unless --force is given; '-' is standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// The frame around the stream; auto tells gzip from zlib by its first bytes
+    #[arg(long, value_enum, default_value = "auto")]
+    pub format: InputFormat,
+}
+
+/// The frame to put around a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// As gzip does; CRC-32
+    Gzip,
+    /// As zlib does; Adler-32
+    Zlib,
+    /// No frame and no checksum
+    Raw,
+}
+
+impl From<OutputFormat> for Format {
+    fn from(format: OutputFormat) -> Self {
+        match format {
+            OutputFormat::Gzip => Self::Gzip,
+            OutputFormat::Zlib => Self::Zlib,
+            OutputFormat::Raw => Self::Raw,
+        }
+    }
+}
+
+/// The frame to expect around a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InputFormat {
+    /// gzip or zlib, whichever it is
+    Auto,
+    /// gzip, one or more members
+    Gzip,
+    /// zlib
+    Zlib,
+    /// A bare deflate stream
+    Raw,
+}
