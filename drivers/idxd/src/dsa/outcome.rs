@@ -241,22 +241,104 @@ pub(super) fn head(done: &Completion) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use idxd_spec::{DstAddr, FaultInfo, SrcAddr};
+    use idxd_spec::{DifStatus, FaultInfo};
+    use svala::{DifFormat, DifSource, Span};
 
     use super::*;
     use crate::dsa::part::Order;
 
+    const A: VirtAddr = VirtAddr::new(0x10_0000);
+    const B: VirtAddr = VirtAddr::new(0x20_0000);
+
+    /// A flight whose device has all of `job`.
+    fn flight(job: Job) -> DsaFlight {
+        let flight = DsaFlight::new(1, 2 << 20);
+        flight.job.set(job);
+        flight.progress.begin(Order::Forward, 1, false);
+        flight.lanes[0].begin_job(&job);
+        let (descriptor, at, len) = flight.part(&flight.lanes[0], &job, 0).expect("a DSA does it");
+        flight.list[0].set(descriptor);
+        flight.lanes[0].begin(at, len, false);
+        flight
+    }
+
+    fn failure(job: Job, done: Completion) -> Option<Failure> {
+        let flight = flight(job);
+        match flight.completed(&mut [], 0, &done.to_bytes()) {
+            Completed::Failed => flight.progress.failure.get(),
+            Completed::Part | Completed::Fault(_) => None,
+        }
+    }
+
     #[test]
     fn fault_before_the_first_byte_leaves_the_stretch_to_the_window() {
-        let flight = DsaFlight::new(1, 2 << 20);
-        flight.job.set(Job::Copy { src: VirtAddr::new(0x1000), dst: VirtAddr::new(0x9000), len: 8192 });
-        flight.progress.begin(Order::Forward, 1, false);
-        flight.list[0].set(Descriptor::memmove(SrcAddr(0x1000), DstAddr(0x9000), 8192));
-        flight.lanes[0].len.set(8192);
-        let done = Completion::new(Status::PAGE_FAULT).with_fault(0x1000, FaultInfo(0));
+        let flight = flight(Job::Copy { src: A, dst: B, len: 8192 });
+        let done = Completion::new(Status::PAGE_FAULT).with_fault(A.get(), FaultInfo(0));
         match flight.completed(&mut [], 0, &done.to_bytes()) {
             Completed::Fault(fault) => assert!(!fault.restarts && fault.done_bytes == 0, "{fault:?}"),
             _ => panic!("a fault at the first byte is a fault"),
         }
+    }
+
+    /// Each record is of the right form, and claims what its job cannot have come to.
+    #[test]
+    fn a_record_that_claims_what_was_not_asked_is_nonsense() {
+        let success = || Completion::new(Status::SUCCESS);
+        let fault = |bytes| Completion::new(Status::PAGE_FAULT).with_bytes_completed(bytes);
+        let compare = Job::Compare { a: A, b: B, len: 4096 };
+        let pattern = Job::ComparePattern { src: A, len: 4096, pattern: 0 };
+        let room = Span::new(VirtAddr::new(0x30_0000), 100);
+        let create = Job::CreateDelta { a: A, b: B, len: 4096, delta: room };
+        let apply = Job::ApplyDelta { delta: Span::new(A, 100), dst: B, len: 4096 };
+        let (format, source) = (DifFormat::default(), DifSource::default());
+        let check = Job::DifCheck { src: A, len: 5200, format, source };
+        let dif_error = |bytes: u32, status: u8| {
+            Completion::new(Status::DIF_ERROR).with_bytes_completed(bytes).with_result(status)
+        };
+        let guard = DifStatus::GUARD.bits();
+        let wrong = [
+            (compare, success().with_result(1).with_bytes_completed(4096)),
+            (compare, success().with_result(2)),
+            (compare, fault(4097)),
+            (compare, fault(10).with_result(1)),
+            (pattern, success().with_result(1).with_bytes_completed(5000)),
+            (create, success().with_result(1).with_delta_rec_size(110)),
+            (create, success().with_result(1).with_delta_rec_size(15)),
+            (create, success().with_result(1)),
+            (create, success().with_delta_rec_size(10)),
+            (create, success().with_result(3)),
+            (create, fault(16).with_result(1).with_delta_rec_size(30)),
+            (create, fault(12)),
+            (apply, fault(15)),
+            (apply, Completion::new(Status::DELTA_ORDER).with_bytes_completed(100)),
+            (apply, Completion::new(Status::DELTA_RANGE).with_bytes_completed(5)),
+            (check, dif_error(5200, guard)),
+            (check, dif_error(100, guard)),
+            (check, dif_error(520, 0)),
+            (check, dif_error(520, 0x20)),
+            (check, fault(521)),
+            (Job::Noop, fault(0)),
+            (compare, Completion::new(Status(0x3e))),
+        ];
+        for (at, (job, done)) in wrong.into_iter().enumerate() {
+            let failure = failure(job, done);
+            assert!(matches!(failure, Some(Failure::Nonsense { record: 1.., .. })), "{at}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn errors_of_blocks_and_entries_say_which() {
+        let (format, source) = (DifFormat::default(), DifSource::default());
+        let check = Job::DifCheck { src: A, len: 5200, format, source };
+        let done = Completion::new(Status::DIF_ERROR).with_bytes_completed(1560).with_result(5);
+        let mismatch = svala::DifMismatch::GUARD | svala::DifMismatch::REF_TAG;
+        assert_eq!(failure(check, done), Some(Failure::Dif { block: 3, mismatch }));
+        let apply = Job::ApplyDelta { delta: Span::new(A, 100), dst: B, len: 4096 };
+        let done = Completion::new(Status::DELTA_RANGE).with_bytes_completed(70);
+        assert_eq!(failure(apply, done), Some(Failure::Corrupt { offset: 70 }));
+        let delta = Span::new(VirtAddr::new(0x30_0000), 87);
+        let create = Job::CreateDelta { a: A, b: B, len: 4096, delta };
+        let done = Completion::new(Status::SUCCESS).with_result(2).with_delta_rec_size(80);
+        assert_eq!(failure(create, done), Some(Failure::OutputFull { bytes_max: 87 }));
     }
 }

@@ -97,6 +97,8 @@ pub(super) fn descriptor(
     let to = |addr: VirtAddr| DstAddr(addr.add(offset).get());
     Some(match *job {
         Job::Noop => Descriptor::noop(),
+        // Waits for the descriptors the device has. A job that waits with the rest of itself, for a page or for its next
+        // part's turn, is not among them: knowing those would cost every job an entry in a list.
         Job::Drain => Descriptor::drain(),
         Job::Copy { src, dst, .. } => Descriptor::memmove(from(src), to(dst), size),
         Job::Dualcast { src, dst, dst2, .. } => Descriptor::dualcast(from(src), to(dst), to(dst2), size),

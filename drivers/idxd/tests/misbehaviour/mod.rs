@@ -6,7 +6,7 @@ use idxd_emu::{FaultPlan, Nonsense, QueueConfig, Repeat, StopAt, Which};
 use pollster::block_on;
 use svala::{Access, DifDestination, DifFormat, DifSource, Error, IoBuf, Outcome};
 
-use crate::conformance::{checksum, control, delta, integrity, memory, patterns};
+use crate::conformance::{batch, checksum, control, delta, integrity, memory, patterns};
 use crate::support::{Emulation, Faults, PAGE, Pages, Setup, State, noise};
 
 fn setup(plan: FaultPlan) -> Setup {
@@ -50,7 +50,7 @@ fn stops_half_way_are_resumed() {
 }
 
 /// The bodies of every operation.
-const BODIES: [fn(&Setup); 20] = [
+const BODIES: [fn(&Setup); 22] = [
     control::noop,
     control::drain,
     control::cache_flush,
@@ -59,6 +59,8 @@ const BODIES: [fn(&Setup); 20] = [
     memory::fill,
     memory::compare,
     memory::crc32c,
+    batch::mixed,
+    batch::cold,
     patterns::dualcast,
     patterns::fill16,
     patterns::compare_pattern,
