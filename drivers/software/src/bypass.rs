@@ -5,7 +5,7 @@
 //! [`crc`](crate::crc): a byte with its bits in reverse stands for the one, a value with its bits in reverse and
 //! complemented for the other.
 
-use crate::crc::{copied, crc32c, crc32c_combine, crc64, crc64_combine};
+use crate::crc::{BLOCK_BYTES_32, BLOCK_BYTES_64, copied, crc32c, crc32c_combine, crc64, crc64_combine};
 
 /// Bytes reversed at a time.
 const BLOCK_BYTES: usize = 4 << 10;
@@ -36,7 +36,7 @@ impl Bypass {
     ///
     /// If the lengths differ.
     pub fn copy_crc32c(self, seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
-        copied(seed, src, dst, |seed, data| self.crc32c(seed, data))
+        copied::<u32, BLOCK_BYTES_32>(seed, src, dst, |seed, data| self.crc32c(seed, data))
     }
 
     /// As [`copy_crc64`](crate::copy_crc64), with these steps left out.
@@ -45,7 +45,7 @@ impl Bypass {
     ///
     /// If the lengths differ.
     pub fn copy_crc64(self, seed: u64, src: &[u8], dst: &mut [u8]) -> u64 {
-        copied(seed, src, dst, |seed, data| self.crc64(seed, data))
+        copied::<u64, BLOCK_BYTES_64>(seed, src, dst, |seed, data| self.crc64(seed, data))
     }
 
     /// The CRC-32C of nothing: the first seed of a chain.

@@ -47,7 +47,7 @@ pub fn adler32(seed: u32, data: &[u8]) -> u32 {
 ///
 /// If the lengths differ.
 pub fn copy_crc32c(seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
-    copied(seed, src, dst, crc32c)
+    copied::<u32, BLOCK_BYTES_32>(seed, src, dst, crc32c)
 }
 
 /// Copies `src` to `dst` and gives the CRC-64 as [`crc64`] does, reading `src` from memory once.
@@ -56,14 +56,21 @@ pub fn copy_crc32c(seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
 ///
 /// If the lengths differ.
 pub fn copy_crc64(seed: u64, src: &[u8], dst: &mut [u8]) -> u64 {
-    copied(seed, src, dst, crc64)
+    copied::<u64, BLOCK_BYTES_64>(seed, src, dst, crc64)
 }
 
 /// A block that is still in the first-level cache when its second reader comes.
-const BLOCK_BYTES: usize = 16 << 10;
+pub(crate) const BLOCK_BYTES_32: usize = 16 << 10;
+/// In the second-level cache: going on from a CRC-64 costs more than that.
+pub(crate) const BLOCK_BYTES_64: usize = 64 << 10;
 
 #[inline]
-pub(crate) fn copied<T>(seed: T, src: &[u8], dst: &mut [u8], crc: impl Fn(T, &[u8]) -> T) -> T {
+pub(crate) fn copied<T, const BLOCK_BYTES: usize>(
+    seed: T,
+    src: &[u8],
+    dst: &mut [u8],
+    crc: impl Fn(T, &[u8]) -> T,
+) -> T {
     assert_eq!(src.len(), dst.len(), "source and destination differ in length");
     if src.len() <= BLOCK_BYTES {
         dst.copy_from_slice(src);

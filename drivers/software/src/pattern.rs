@@ -41,6 +41,7 @@ impl Pattern {
     }
 
     /// The byte all of the pattern consists of, if it does.
+    #[inline]
     pub(crate) fn single_byte(&self) -> Option<u8> {
         const ONES: u128 = u128::MAX / 0xff;
         let first = self.bytes[0];

@@ -90,7 +90,7 @@ fn by_bits(crc: Crc, seed: u64, data: &[u8]) -> u64 {
         for bit in 0..8 {
             let bit = if crc.bypass.contains(CrcBypass::REFLECTION) { 7 - bit } else { bit };
             let carry = register >> (width - 1) & 1 ^ u64::from(byte >> bit & 1);
-            register = register << 1 & mask ^ polynomial * carry;
+            register = register << 1 & mask ^ (polynomial * carry);
         }
     }
     turned(register)

@@ -147,11 +147,10 @@ fn ticks_per_line(data: &[u8]) -> u64 {
             // Far from each other, so that nothing is fetched ahead.
             let line = &data[i * 977 % (data.len() / 64) * 64];
             let mut cpu = 0;
-            // SAFETY: the instructions read the clock and wait, and `cpu` is a place to write to.
-            let before = unsafe {
-                _mm_lfence();
-                __rdtscp(&raw mut cpu)
-            };
+            // SAFETY: waits for the loads before it.
+            unsafe { _mm_lfence() };
+            // SAFETY: reads the clock, and `cpu` is a place to write to.
+            let before = unsafe { __rdtscp(&raw mut cpu) };
             std::hint::black_box(*std::hint::black_box(line));
             // SAFETY: as above.
             let after = unsafe { __rdtscp(&raw mut cpu) };

@@ -89,8 +89,8 @@ fn first_byte_that_is_not_the_pattern_is_found() {
 fn record(a: &[u8], b: &[u8]) -> Vec<u8> {
     let mut record = Vec::new();
     for word in (0..a.len() / 8).filter(|word| a[word * 8..][..8] != b[word * 8..][..8]) {
-        record.push((word % 256) as u8);
-        record.push((word / 256) as u8);
+        record.push(u8::try_from(word % 256).unwrap());
+        record.push(u8::try_from(word / 256).unwrap());
         record.extend_from_slice(&b[word * 8..][..8]);
     }
     record
