@@ -1,0 +1,140 @@
+//! Is every operation of the CPU engine at least as fast as the best public crate that does the same?
+//!
+//! Each operation has a rival, named in [`PAIRS`], that works on the same warm buffers in the same run. Where no crate
+//! does the job (delta records) the rival is a floor: what has to be read, read by `memcmp`. Before anything is timed,
+//! both sides are run and their answers and outputs compared.
+//!
+//! Run with `cargo bench -p svala-benches --bench operations`. With `-- --table` it measures in turns instead, one round
+//! of the one and one of the other, takes the fastest round of each, and prints the ratios: on a machine that others use
+//! as well that is the figure to look at.
+
+#[path = "operations/pairs.rs"]
+mod pairs;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use pairs::{PAIRS, Pair, Room, THROUGH_THE_QUEUE};
+
+const SIZES: [usize; 3] = [4 << 10, 64 << 10, 16 << 20];
+
+/// How long a pair is measured at one size.
+const MEASURED: Duration = Duration::from_millis(600);
+/// How long a round should last: longer than the clock is coarse, shorter than others let it run.
+const ROUND: Duration = Duration::from_micros(100);
+
+fn main() {
+    check();
+    if std::env::args().any(|arg| arg == "--table") {
+        table();
+    } else {
+        divan::main();
+    }
+}
+
+/// Both sides give the same answer and write the same bytes.
+fn check() {
+    let mut room = Room::new();
+    for case in cases() {
+        let (ours, rival) =
+            (outcome(&mut room, &case, case.pair.ours), outcome(&mut room, &case, case.pair.rival));
+        assert!(ours == rival, "{case}: the two do not agree");
+    }
+}
+
+fn outcome(room: &mut Room, case: &Case, side: fn(&mut Room, usize) -> u64) -> (u64, Vec<u8>, Vec<u8>) {
+    room.wipe();
+    let answer = side(room, case.len);
+    (answer, room.first.clone(), room.second.clone())
+}
+
+/// A pair at a size.
+#[derive(Clone, Copy)]
+struct Case {
+    pair: &'static Pair,
+    len: usize,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} against {}, {} KiB", self.pair.name, self.pair.rival_name, self.len >> 10)
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    let pairs = PAIRS.iter().chain(&THROUGH_THE_QUEUE);
+    pairs.flat_map(|pair| SIZES.map(|len| Case { pair, len: len.min(pair.bytes_max) }))
+}
+
+#[divan::bench(args = cases())]
+fn ours(bencher: Bencher, case: Case) {
+    run(bencher, case, case.pair.ours);
+}
+
+#[divan::bench(args = cases())]
+fn rival(bencher: Bencher, case: Case) {
+    run(bencher, case, case.pair.rival);
+}
+
+fn run(bencher: Bencher, case: Case, side: fn(&mut Room, usize) -> u64) {
+    let mut room = Room::new();
+    bencher
+        .counter(BytesCount::new(case.len))
+        .bench_local(|| side(black_box(&mut room), black_box(case.len)));
+}
+
+/// One line a case: the fastest round of each side.
+fn table() {
+    let mut room = Room::new();
+    println!("| operation | rival | size | rival, GB/s | ours, GB/s | ratio |");
+    println!("|---|---|---|---|---|---|");
+    for case in cases() {
+        let (ours, rival) = fastest(&mut room, &case);
+        let rate = |seconds: f64| case.len as f64 / seconds / 1e9;
+        println!(
+            "| {} | {} | {} KiB | {:.1} | {:.1} | {:.2} |",
+            case.pair.name,
+            case.pair.rival_name,
+            case.len >> 10,
+            rate(rival),
+            rate(ours),
+            rival / ours,
+        );
+    }
+}
+
+/// Seconds of the fastest round of each side, for one call.
+fn fastest(room: &mut Room, case: &Case) -> (f64, f64) {
+    let calls = calls_in_a_round(room, case);
+    let mut best = (f64::INFINITY, f64::INFINITY);
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while begun.elapsed() < MEASURED || rounds < 20 {
+        best.0 = best.0.min(round(room, case, case.pair.ours, calls));
+        best.1 = best.1.min(round(room, case, case.pair.rival, calls));
+        rounds += 1;
+    }
+    best
+}
+
+fn calls_in_a_round(room: &mut Room, case: &Case) -> u32 {
+    let once = round(room, case, case.pair.rival, 10);
+    let calls = (ROUND.as_secs_f64() / once).clamp(1.0, 1e6);
+    calls.round() as u32
+}
+
+fn round(room: &mut Room, case: &Case, side: fn(&mut Room, usize) -> u64, calls: u32) -> f64 {
+    let begun = Instant::now();
+    for _ in 0..calls {
+        black_box(side(black_box(room), black_box(case.len)));
+    }
+    begun.elapsed().as_secs_f64() / f64::from(calls)
+}
