@@ -1,5 +1,6 @@
 //! What the command line says.
 
+mod bench;
 mod compression;
 mod configure;
 mod delta;
@@ -9,6 +10,7 @@ mod files;
 mod pattern;
 mod size;
 
+pub use bench::{Against, Bench, Operations};
 pub use compression::{Compress, Decompress, InputFormat, OutputFormat};
 pub use configure::{Configure, ConfigureAction, Load, Save};
 pub use delta::{Apply, Create, Delta, DeltaAction};
@@ -41,7 +43,8 @@ use svala_engine::{Device, FaultPolicy};
     svala dif check disk.img --block 512\n  \
     svala list\n  \
     svala doctor\n  \
-    svala configure load dsa.conf --enable\n\n\
+    svala configure load dsa.conf --enable\n  \
+    svala bench --quick\n\n\
     Exit status:\n  \
     0    done; compare: the files are equal; dif check: all fields match; doctor: a work queue can be used\n  \
     1    compare: the files differ; dif check: a field does not match; doctor: no work queue can be used\n  \
@@ -83,6 +86,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Save and load the configuration of DSA and IAA devices, in the files of accel-config
     Configure(Configure),
+    /// Measure operations on memory: sizes, depths, batches, queues; latencies and rates, the CPU beside them
+    Bench(Bench),
 }
 
 impl Command {
@@ -100,6 +105,7 @@ impl Command {
             Self::List => "list",
             Self::Doctor(_) => "doctor",
             Self::Configure(_) => "configure",
+            Self::Bench(_) => "bench",
         }
     }
 }
@@ -201,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_command_line_panics(words in prop::collection::vec("(copy|crc|fill|compress|list|doctor|configure|save|load|delta|create|dif|check|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
+        fn no_command_line_panics(words in prop::collection::vec("(copy|crc|fill|compress|list|doctor|configure|save|load|delta|create|dif|check|bench|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
             let _ = parse(std::iter::once("svala".to_owned()).chain(words));
         }
     }

@@ -55,6 +55,9 @@ pub(crate) enum Trouble {
     /// A data integrity field is not as it should be.
     #[error("{}: at byte {offset}: field of block {block} does not match: {mismatch}", path.display())]
     Field { path: PathBuf, offset: u64, block: u64, mismatch: svala::DifMismatch },
+    /// Nobody can measure that.
+    #[error("bench: {0}")]
+    Bench(String),
     /// Compressed data is not for people's eyes.
     #[error("standard output is a terminal: compressed data is not written to it")]
     Terminal,

@@ -17,23 +17,29 @@
 //!
 //! `copy` and `compare` map two windows of 32 MiB of two files at a time, `crc` and `fill` one or two of one file;
 //! `compress` has two segments of 1 MiB per CPU in flight (4 to 32), with room for their output; `decompress` works
-//! in half a mebibyte, or with twice what one job of the device takes.
+//! in half a mebibyte, or with twice what one job of the device takes. `delta` has eight stretches of half a mebibyte
+//! in flight, twice mapped and once read or made; `dif` maps a window of two files. `bench` takes at most half of the
+//! memory there is, and says so before it begins.
 //!
 //! # JSON
 //!
-//! With `--json`, one object on standard output. In each: `command`, `exit` (the status) and, after trouble, `error`
+//! With `--json`, one object on standard output; with `--json=FILE`, in a file. In each: `command`, `exit` (the status) and, after trouble, `error`
 //! alone; otherwise `stats` and what the command found:
 //!
 //! | command | fields |
 //! | --- | --- |
-//! | `copy` | `source`, `destination`, `bytes` |
-//! | `crc` | `files`: of each `name`, and `crc32c` (eight digits) with `bytes`, or `error` |
-//! | `compare` | `a`, `b`, `equal`, `difference_offset` (from 0, or null), `eof_on` (the shorter file, or null) |
+//! | `copy` | `source`, `destination`, `bytes`; with `--crc` also `crc32c` or `crc64` |
+//! | `crc` | `files`: of each `name`, and `crc32c` (eight digits) or `crc64` (sixteen) with `bytes`, or `error` |
+//! | `compare` | `a`, `b`, `equal`, `difference_offset` (from 0, or null), `eof_on` (the shorter file, or null); with `--pattern`: `a`, `pattern` (sixteen digits), `equal`, `difference_offset` |
 //! | `fill` | `destination`, `bytes` |
 //! | `compress` | `source`, `destination`, `bytes` (of input), `compressed_bytes` |
 //! | `decompress` | the same with `format` and `members`; `bytes` are those of output |
+//! | `delta create` | `action`, `old`, `new`, `delta`, `old_bytes`, `new_bytes`, `delta_bytes`, `old_crc32c`, `new_crc32c`, `stretches`, `stretches_whole` (stored as they are) |
+//! | `delta apply` | the same without the stretches |
+//! | `dif` | `action`, `file`, `bytes`, `blocks`, `block_bytes`; `insert` and `strip`: `output`; `check`: `ok`, `mismatch` (null, or `block`, `block_offset`, `field_offset`, `what`, `field`) |
 //! | `list` | `device`, `queues`, `emulated` (queues, or `emulated_error`), `devices` and `drivers` (of the idxd driver, with the kernel's names for attributes), `hardware` (`name`, `found`, `detail`), `resolver`, `resolver_reason`, `waiting` |
 //! | `doctor` | `usable` (queues), `accelerators` (their number), `summary`, `findings`: of each `id`, `group`, `subject`, `title`, `verdict` (`ok`, `wrong`, `unknown`, `not_needed`), `required`, `text`, `evidence` (`place`, `value` or `error`), `remedy`; no `stats` |
+//! | `bench` | `note`, `interrupted`, `machine`, `settings`, `rows` (of each `queue`, `operation`, `size_bytes`, `depth`, `batch`, `buffers`, `operations`, `seconds`, `ops_per_second`, `gb_per_second`, `latency_ns` with `p50`, `p99`, `p99.9`, `max`, `paths`, the counts of faults, `cpu` with the same figures or null, `ratio` or null), `skipped` (with `why`); no `stats` |
 //! | `configure save` | `action`, `file`, `devices` (names); no `stats` |
 //! | `configure load` | `action`, `file`, `dry_run`, `writes` (`path`, `value`), `notes` (`at`, `attribute`, `why`); no `stats` |
 //!
@@ -45,6 +51,7 @@
 
 pub mod args;
 
+mod bench;
 mod compare;
 mod compress;
 mod configure;

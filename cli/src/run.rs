@@ -17,7 +17,9 @@ use crate::progress::Progress;
 use crate::report::Stats;
 use crate::stop::Stop;
 use crate::tally::Tally;
-use crate::{compare, compress, configure, copy, crc, decompress, delta, dif, doctor, fill, list, output};
+use crate::{
+    bench, compare, compress, configure, copy, crc, decompress, delta, dif, doctor, fill, list, output,
+};
 
 /// What a command works with.
 pub(crate) struct Session<'a> {
@@ -111,6 +113,7 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
     match command {
         Command::Doctor(args) => return answer(command, common, doctor::run(common, args)?),
         Command::Configure(args) => return answer(command, common, configure::run(common, args)?),
+        Command::Bench(args) => return answer(command, common, bench::run(common, args)?),
         _ => {}
     }
     let stop = Stop::install()?;
@@ -165,7 +168,9 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Dif(args) => dif::run(session, args).await,
         Command::List => list::run(session),
         // Answered before there was an engine.
-        Command::Doctor(_) | Command::Configure(_) => unreachable!("{} with an engine", command.name()),
+        Command::Doctor(_) | Command::Configure(_) | Command::Bench(_) => {
+            unreachable!("{} with an engine", command.name())
+        }
     }
 }
 
