@@ -36,7 +36,8 @@ pub enum Lent<S, D> {
 #[derive(Debug)]
 pub struct MemberOutcome<S, D> {
     /// What it found; [`Value::None`](crate::Value::None) for copies and fills.
-    pub result: Result<Done, Error>,
+    // In a box: beside a whole error, a result is moved by the error's shape.
+    pub result: Result<Done, Box<Error>>,
     /// Its buffers.
     pub lent: Lent<S, D>,
 }

@@ -176,7 +176,7 @@ impl Channel {
     pub(crate) unsafe fn outliving(&self) -> &'static Self {
         // SAFETY: a channel is made behind an `Arc` that the runtime keeps, so it does not move, and as the caller
         // promises nobody uses the reference once the runtime is gone.
-        unsafe { &*(&raw const *self) }
+        unsafe { &*std::ptr::from_ref(self) }
     }
 
     pub(crate) fn capabilities(&self) -> &Capabilities {

@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::backend::Kind;
-use crate::batch::{Batch, Lent};
+use crate::batch::{Batch, Lent, MemberOutcome};
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::error::Error;
 use crate::job::Done;
@@ -48,7 +48,6 @@ impl Default for GroupOptions {
 #[derive(Debug)]
 pub struct Grouped<S, D> {
     /// What it found; [`Value::None`](crate::Value::None) for copies and fills.
-    // In a box: beside a whole error, a result is moved by the error's shape.
     pub result: Result<Done, Box<Error>>,
     /// Its buffers. None only after [`Error::NoAnswer`], when a device may still use them.
     pub lent: Option<Lent<S, D>>,
@@ -117,7 +116,7 @@ enum Turned {
 struct Ended {
     report: Report,
     /// For members without a result of their own.
-    error: Option<Error>,
+    error: Option<Box<Error>>,
     /// Results whose buffers stay with the runtime.
     lost: usize,
 }
@@ -191,13 +190,9 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
         loop {
             let Self { handing, ended: Ended { report, error, .. }, .. } = self;
             if let Some(handing) = handing
-                && let Some(grouped) = handing.take(error, |result, lent| Grouped {
-                    result,
-                    lent: Some(lent),
-                    path: report.path,
-                })
+                && let Some(MemberOutcome { result, lent }) = handing.take(error)
             {
-                return Poll::Ready(Some(grouped));
+                return Poll::Ready(Some(Grouped { result, lent: Some(lent), path: report.path }));
             }
             match self.next_list(cx) {
                 Turned::Over => {}
@@ -225,10 +220,10 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
         self.flush();
         self.drive(cx);
         let Some(oldest) = self.closed.front_mut() else { return Turned::End };
-        let Some((batch, report, outcome)) = oldest.take_ended() else { return Turned::Wait };
+        let Some((batch, report, error)) = oldest.take_ended() else { return Turned::Wait };
         let lost = if batch.is_some() { 0 } else { oldest.len() };
         self.closed.pop_front();
-        self.ended = Ended { report, error: outcome.err(), lost };
+        self.ended = Ended { report, error, lost };
         self.handing = batch;
         if lost != 0 {
             // The list stays with the slot: another takes its place.

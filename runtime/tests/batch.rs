@@ -95,7 +95,8 @@ fn a_failing_member_fails_alone() {
             batch.fill(vec![0; 8], i).expect("room");
         }
         let mut done = within(runtime.run_batch(batch)).expect("a batch");
-        let results: Vec<_> = done.buffers.drain().map(|member| member.result).collect();
+        let results: Vec<_> =
+            done.buffers.drain().map(|member| member.result.map_err(|error| *error)).collect();
         assert!(
             matches!(results[..], [Ok(_), Err(Error::Status { status: 0x10, .. }), Ok(_)]),
             "{results:?}"
@@ -125,9 +126,8 @@ fn an_unresolvable_member_fails_alone() {
         let mut holes = holes.into_iter();
         for (i, member) in (0..).zip(done.buffers.drain()) {
             if i % 7 == 3 {
-                let Err(Error::Fault { addr, access, .. }) = member.result else {
-                    panic!("member {i}: {:?}", member.result)
-                };
+                let error = *member.result.expect_err("a hole");
+                let Error::Fault { addr, access, .. } = error else { panic!("member {i}: {error}") };
                 assert_eq!((Some(addr), access), (holes.next(), Access::Write));
             } else {
                 assert_eq!(member.result.expect("a fill").bytes, 4 * PAGE as u64);
@@ -148,7 +148,7 @@ fn policy_fail_fails_cold_members_only() {
     batch.fill(Cold::new(PAGE), 1).expect("room");
     batch.fill(Cold::warm(&[1; PAGE]), 1).expect("room");
     let mut done = within(runtime.run_batch(batch)).expect("a batch");
-    let results: Vec<_> = done.buffers.drain().map(|member| member.result).collect();
+    let results: Vec<_> = done.buffers.drain().map(|member| member.result.map_err(|error| *error)).collect();
     assert!(matches!(results[..], [Err(Error::Fault { .. }), Ok(_)]), "{results:?}");
 }
 
@@ -166,7 +166,7 @@ fn a_refused_batch_can_run_again() {
     let failed = within(runtime.run_batch(batch)).expect_err("refused");
     assert!(matches!(failed.error, Error::Refused { tries: 3, .. }));
     let mut batch = failed.buffers.expect("it comes back");
-    let results: Vec<_> = batch.drain().map(|member| member.result).collect();
+    let results: Vec<_> = batch.drain().map(|member| member.result.map_err(|error| *error)).collect();
     assert!(matches!(results[..], [Err(Error::Closed { .. }), Ok(_)]), "never run, and empty: {results:?}");
     batch.fill(vec![0; 16], 1).expect("room");
     within(runtime.run_batch(batch)).expect("a batch");

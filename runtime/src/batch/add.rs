@@ -195,7 +195,10 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
                 None => unreachable!("a member whose buffers were not lent"),
             },
         };
-        *operations = operations.with(job.operation());
+        // A look costs less than a change: each change would wait for the one before.
+        if !operations.contains(job.operation()) {
+            *operations = operations.with(job.operation());
+        }
         // INVARIANT: the job was made from the buffers beside it.
         members.push(Member { job, result: None });
         if job.bytes() == 0

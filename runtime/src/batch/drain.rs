@@ -1,10 +1,10 @@
 //! Taking members out: each with its result and its buffers.
 
-use super::{Batch, Body, Lent, MemberOutcome};
+use super::{Batch, Body, MemberOutcome};
 use crate::backend::{Failure, Member};
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::error::Error;
-use crate::job::{Done, Operations};
+use crate::job::Operations;
 use crate::path::QueueName;
 
 impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
@@ -15,23 +15,10 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
         Drain(&mut self.0)
     }
 
-    /// Takes the next member out. `why`: what the batch ended with, for members without a result of their own. `give` is
-    /// called where the outcome is made, so that it need not be moved.
+    /// Takes the next member out. `why`: what the batch ended with, for members without a result of their own.
     #[inline(always)]
-    pub(crate) fn take<T>(
-        &mut self,
-        why: &Option<Error>,
-        give: impl FnOnce(Result<Done, Box<Error>>, Lent<S, D>) -> T,
-    ) -> Option<T> {
-        let loan = self.0.lent.take_first()?;
-        let Body { members, lent, second, queue, ran, .. } = &mut *self.0;
-        let at = lent.first() - 1;
-        let Some(member) = members.get(at) else { unreachable!("a loan without its member") };
-        let result = match member.result {
-            Some(Ok(done)) => Ok(done),
-            _ => Err(boxed(member, *queue, at < *ran, why)),
-        };
-        Some(give(result, loan.lent(&member.job, second)))
+    pub(crate) fn take(&mut self, why: &Option<Box<Error>>) -> Option<MemberOutcome<S, D>> {
+        self.0.take(why)
     }
 
     /// Makes room for new members, once all have been taken out.
@@ -41,21 +28,17 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
 }
 
 impl<S, D> Body<S, D> {
-    /// Takes the next member out and gives it to `give`: what went well apart from what did not, so that the former is not
-    /// moved by the latter's shape.
+    /// Takes the next member out.
     #[inline(always)]
-    fn take<T, U>(&mut self, with: T, mut give: impl FnMut(T, MemberOutcome<S, D>) -> U) -> Result<U, T> {
-        let Some(loan) = self.lent.take_first() else { return Err(with) };
+    fn take(&mut self, why: &Option<Box<Error>>) -> Option<MemberOutcome<S, D>> {
+        let loan = self.lent.take_first()?;
         let at = self.lent.first() - 1;
         let Some(member) = self.members.get(at) else { unreachable!("a loan without its member") };
-        let lent = loan.lent(&member.job, &mut self.second);
-        Ok(match member.result {
-            Some(Ok(done)) => give(with, MemberOutcome { result: Ok(done), lent }),
-            _ => {
-                let result = Err(why_not(member, self.queue, at < self.ran, &None));
-                give(with, MemberOutcome { result, lent })
-            }
-        })
+        let result = match member.result {
+            Some(Ok(done)) => Ok(done),
+            _ => Err(why_not(member, self.queue, at < self.ran, why)),
+        };
+        Some(MemberOutcome { result, lent: loan.lent(&member.job, &mut self.second) })
     }
 
     fn clear(&mut self) {
@@ -77,7 +60,7 @@ impl<S, D> Iterator for Drain<'_, S, D> {
 
     #[inline]
     fn next(&mut self) -> Option<MemberOutcome<S, D>> {
-        self.0.take((), |(), outcome| outcome).ok()
+        self.0.take(&None)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -89,12 +72,10 @@ impl<S, D> Iterator for Drain<'_, S, D> {
     #[inline]
     fn fold<T, F: FnMut(T, MemberOutcome<S, D>) -> T>(self, init: T, mut fold: F) -> T {
         let mut folded = init;
-        loop {
-            match self.0.take(folded, &mut fold) {
-                Ok(next) => folded = next,
-                Err(last) => return last,
-            }
+        while let Some(outcome) = self.0.take(&None) {
+            folded = fold(folded, outcome);
         }
+        folded
     }
 }
 
@@ -104,22 +85,16 @@ impl<S, D> Drop for Drain<'_, S, D> {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn boxed(member: &Member, queue: QueueName, unanswered: bool, why: &Option<Error>) -> Box<Error> {
-    Box::new(why_not(member, queue, unanswered, why))
-}
-
 // Never inlined: an error that is put together in the caller has the result moved by its fields, at odd places.
 #[cold]
 #[inline(never)]
-fn why_not(member: &Member, queue: QueueName, unanswered: bool, why: &Option<Error>) -> Error {
+fn why_not(member: &Member, queue: QueueName, unanswered: bool, why: &Option<Box<Error>>) -> Box<Error> {
     let operation = member.job.operation();
     let silence = Failure::Nonsense { what: "no answer in a batch that is done", record: 0 };
-    match (member.result, why) {
+    Box::new(match (member.result, why) {
         (Some(Err(failure)), _) => Error::from_failure(failure, queue, operation, member.job.bytes()),
         (_, Some(error)) => error.again(),
         _ if unanswered => Error::from_failure(silence, queue, operation, member.job.bytes()),
         _ => Error::Closed { operation },
-    }
+    })
 }

@@ -111,17 +111,22 @@ impl<S, D> Loans<S, D> {
         self.end += 1;
     }
 
-    /// Takes the first loan back.
+    /// Takes the first loan back. Field by field: as a whole it would be moved in other pieces than it is used in.
     #[inline(always)]
     pub(super) fn take_first(&mut self) -> Option<Loan<S, D>> {
         if self.first == self.end {
             return None;
         }
-        let place = self.places.get(self.first)?;
+        let loan = self.places.get(self.first)?.as_ptr();
         // INVARIANT: the place is left before the loan is used.
         self.first += 1;
-        // SAFETY: the place was in `first..end`, so it holds a loan (the invariant), which is read once.
-        Some(unsafe { place.assume_init_read() })
+        // SAFETY: the place was in `first..end`, so it holds a loan (the invariant), of which each field is read once.
+        let src = unsafe { (&raw const (*loan).src).read() };
+        // SAFETY: as above.
+        let src2 = unsafe { (&raw const (*loan).src2).read() };
+        // SAFETY: as above.
+        let dst = unsafe { (&raw const (*loan).dst).read() };
+        Some(Loan { src, src2, dst })
     }
 
     /// Takes the last loan back.

@@ -298,9 +298,10 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         let list = self.channel.handed.try_lock();
         let buffers = if self.stage == Stage::Own || list.is_some() {
             // SAFETY: in `Own` the contents are this future's; otherwise they belong to whoever has the list's lock, which
-            // is us, or, once the operation is done, to this future. There is no other thread, and it is dropped never:
-            // `start` put a `B` in and nobody has taken it.
-            Some(unsafe { (*self.contents()).held.take::<B>() })
+            // is us, or, once the operation is done, to this future. There is no other thread.
+            let contents = unsafe { &mut *self.contents() };
+            // SAFETY: `start` put a `B` in and nobody has taken it; the slot is never used again.
+            Some(unsafe { contents.held.take::<B>() })
         } else {
             None
         };

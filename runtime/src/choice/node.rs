@@ -58,7 +58,8 @@ impl Nodes {
 
 /// Asks the kernel.
 fn ask(addr: VirtAddr) -> Option<u16> {
-    let page = (addr.get() & !(PAGE_BYTES - 1)) as usize as *const libc::c_void;
+    let page = usize::try_from(addr.get() & !(PAGE_BYTES - 1)).ok()?;
+    let page = std::ptr::without_provenance::<libc::c_void>(page);
     let mut status: libc::c_int = -libc::ENOENT;
     // SAFETY: without target nodes nothing is moved; one address is read from `page` and one word written to `status`,
     // both alive; process 0 is this one.

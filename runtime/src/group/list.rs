@@ -41,7 +41,7 @@ enum Stage<S: IoBuf, D: IoBufMut> {
     /// In a slot.
     Flying(InFlight<'static, Batch<S, D>>),
     /// Over. Without the list: a device may still use it.
-    Ended(Option<Batch<S, D>>, Report, Result<(), Error>),
+    Ended(Option<Batch<S, D>>, Report, Option<Box<Error>>),
     /// Between two stages, and at the end.
     Gone,
 }
@@ -107,9 +107,9 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
 
     /// What came of it, once it has ended.
     #[expect(clippy::type_complexity, reason = "taken apart at once by the only caller")]
-    pub(super) fn take_ended(&mut self) -> Option<(Option<Batch<S, D>>, Report, Result<(), Error>)> {
+    pub(super) fn take_ended(&mut self) -> Option<(Option<Batch<S, D>>, Report, Option<Box<Error>>)> {
         match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Ended(batch, report, outcome) => Some((batch, report, outcome)),
+            Stage::Ended(batch, report, error) => Some((batch, report, error)),
             stage => {
                 self.stage = stage;
                 None
@@ -126,7 +126,7 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
     fn begin(&self, batch: Batch<S, D>, runtime: &Runtime, wait: bool) -> Stage<S, D> {
         if batch.is_answered() {
             let report = Report::new(Path::Software { reason: Reason::Empty });
-            return Stage::Ended(Some(batch), report, Ok(()));
+            return Stage::Ended(Some(batch), report, None);
         }
         let chosen = match batch.first_job().filter(|_| self.alone) {
             Some(job) => runtime.choose(&job),
@@ -134,7 +134,7 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
         };
         let Some((channel, path)) = chosen else {
             let error = runtime.nowhere(batch.first_operation());
-            return Stage::Ended(Some(batch), runtime.blank_report(), Err(error));
+            return Stage::Ended(Some(batch), runtime.blank_report(), Some(Box::new(error)));
         };
         // SAFETY: the group drops its lists before its runtime, and nothing else keeps the channel.
         let channel = unsafe { channel.outliving() };
@@ -163,7 +163,7 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
             }
             Poll::Ready(None) => {
                 let error = channel.unserved(batch.first_operation());
-                Stage::Ended(Some(batch), Report::new(path), Err(error))
+                Stage::Ended(Some(batch), Report::new(path), Some(Box::new(error)))
             }
         }
     }
@@ -201,7 +201,7 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
         if let Some(batch) = &mut buffers {
             self.settle(batch, &outcome);
         }
-        Stage::Ended(buffers, report, outcome.map(drop))
+        Stage::Ended(buffers, report, outcome.err().map(Box::new))
     }
 
     fn settle(&self, batch: &mut Batch<S, D>, outcome: &Result<Done, Error>) {

@@ -73,7 +73,7 @@ fn member_that_fails_leaves_the_others_alone() {
             batch.fill(vec![1_u8; size], 0).unwrap();
             file.set_len(0).unwrap();
             let mut batch = pollster::block_on(runtime.run_batch(batch)).unwrap().buffers;
-            let results: Vec<_> = batch.drain().map(|member| member.result).collect();
+            let results: Vec<_> = batch.drain().map(|member| member.result.map_err(|error| *error)).collect();
             assert_eq!(results[0].as_ref().unwrap().bytes, len);
             assert!(matches!(results[1], Err(Error::Vanished { .. })), "{:?}", results[1]);
             assert_eq!(results[2].as_ref().unwrap().bytes, len);
