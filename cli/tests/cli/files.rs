@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use crate::judges::{crc32c, same};
+use crate::judges::{crc32c, crc64, same};
 use crate::support::{DEVICES, Place, SIZES, contents};
 
 /// The file of each size, and the large one with holes.
@@ -169,4 +169,96 @@ fn a_fill_repeats_the_pattern_from_the_first_byte_on() {
             assert!(fs::read(place.at("dst")).unwrap() == expected, "{size} on {device}");
         }
     }
+}
+
+#[test]
+fn sixteen_bytes_are_repeated_too() {
+    let place = Place::new();
+    for device in DEVICES {
+        let pattern = "000102030405060708090a0b0c0d0e0f";
+        place.run(device, ["fill", "dst", "-f", "--size", "33000001", "--pattern16", pattern]);
+        let expected: Vec<u8> = (0..16).cycle().take(33_000_001).collect();
+        assert!(fs::read(place.at("dst")).unwrap() == expected, "on {device}");
+    }
+    for args in [&["--pattern", "00", "--pattern16", "00"][..], &[], &["--pattern16", "00"]] {
+        let output = place.svala("software").args(["fill", "x", "--size", "1"]).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn the_crc_of_64_bits_is_that_of_the_crc_crate() {
+    let place = Place::new();
+    for source in sources(&place) {
+        let data = fs::read(&source).unwrap();
+        let expected = format!("{:016x}  {}\n", crc64(&data), source.display());
+        for device in DEVICES {
+            let args = ["crc".as_ref(), "--kind".as_ref(), "crc64".as_ref(), source.as_os_str()];
+            assert_eq!(String::from_utf8_lossy(&place.run(device, args)), expected, "on {device}");
+        }
+    }
+    let output =
+        place.svala("software").args(["crc", "--kind", "crc64", "-"]).write_stdin("123456789").output();
+    assert_eq!(
+        String::from_utf8_lossy(&output.unwrap().stdout),
+        format!("{:016x}  -\n", crc64(b"123456789"))
+    );
+}
+
+#[test]
+fn a_copy_says_the_crc_of_what_it_copied() {
+    let place = Place::new();
+    for source in sources(&place) {
+        let data = fs::read(&source).unwrap();
+        let (short, long) =
+            (format!("{:08x}  copy\n", crc32c(&data)), format!("{:016x}  copy\n", crc64(&data)));
+        for device in DEVICES {
+            for (option, expected) in [("--crc", &short), ("--crc=crc32c", &short), ("--crc=crc64", &long)] {
+                let args =
+                    ["copy".as_ref(), "-f".as_ref(), source.as_os_str(), "copy".as_ref(), option.as_ref()];
+                assert_eq!(String::from_utf8_lossy(&place.run(device, args)), *expected, "on {device}");
+                same(&source, &place.at("copy"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_byte_that_is_not_the_pattern_is_found() {
+    let place = Place::new();
+    let pattern = [0xde, 0xad, 0xbe, 0xef];
+    let good: Vec<u8> = pattern.into_iter().cycle().take((33 << 20) + 3).collect();
+    place.file("good", &good);
+    place.file("empty", b"");
+    for device in DEVICES {
+        for name in ["good", "empty"] {
+            assert_eq!(place.run(device, ["compare", name, "--pattern", "deadbeef"]), b"");
+        }
+        for offset in [0, 1, 4097, 32 << 20, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[offset] ^= 0x10;
+            *bad.last_mut().unwrap() ^= 0x01;
+            place.file("bad", &bad);
+            let output =
+                place.svala(device).args(["compare", "bad", "--pattern", "0xdeadbeef"]).output().unwrap();
+            let (found, wanted) = (bad[offset], pattern[offset % 4]);
+            let expected =
+                format!("bad differs from the pattern: byte {}: {found:#04x}, {wanted:#04x}\n", offset + 1);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "on {device}");
+            assert_eq!(output.status.code(), Some(1));
+        }
+    }
+    let output = place.svala("software").args(["compare", "good"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_result_for_programs_goes_to_a_file_if_asked() {
+    let place = Place::new();
+    place.file("a", b"123456789");
+    assert_eq!(place.run("software", ["crc", "a", "--json=out"]), b"e3069283  a\n");
+    let result: serde_json::Value = serde_json::from_slice(&fs::read(place.at("out")).unwrap()).unwrap();
+    assert_eq!(result["files"][0]["crc32c"], "e3069283");
+    place.trouble("software", ["crc", "a", "--json=out"], "out: exists (--force");
+    place.run("software", ["crc", "a", "--json=out", "--force"]);
 }

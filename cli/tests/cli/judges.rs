@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crc::{CRC_32_ISCSI, Crc};
+use crc::{CRC_32_ISCSI, CRC_64_NVME, Crc};
 
 /// `cmp`: the files are equal.
 pub(crate) fn same(a: &Path, b: &Path) {
@@ -48,6 +48,11 @@ open(sys.argv[2], 'wb').write(data)
     let mut python = Command::new("python3");
     python.args(["-c", SCRIPT]).arg(original).arg(packed).arg(wbits.to_string());
     assert!(python.status().unwrap().success());
+}
+
+/// CRC-64 as NVMe has it, by the `crc` crate.
+pub(crate) fn crc64(bytes: &[u8]) -> u64 {
+    Crc::<u64>::new(&CRC_64_NVME).checksum(bytes)
 }
 
 /// CRC-32C by the `crc` crate.

@@ -3,6 +3,7 @@
 mod machine;
 mod support;
 
+mod bench;
 mod compression;
 mod configure;
 mod delta;

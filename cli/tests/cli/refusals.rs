@@ -237,8 +237,20 @@ fn help_says_what_the_exit_status_means() {
     for word in ["Exit status", "130", "Examples", "--device", "decompress"] {
         assert!(help.contains(word), "{word}");
     }
-    for command in ["copy", "crc", "compare", "fill", "compress", "decompress", "list", "doctor", "configure"]
-    {
+    for command in [
+        "copy",
+        "crc",
+        "compare",
+        "fill",
+        "compress",
+        "decompress",
+        "list",
+        "doctor",
+        "configure",
+        "delta",
+        "dif",
+        "bench",
+    ] {
         let help = String::from_utf8(place.run("software", [command, "--help"])).unwrap();
         assert!(help.contains("Example") && !help.contains("--root"), "{command}");
     }
