@@ -4,7 +4,7 @@ use super::{Batch, Body, MemberOutcome};
 use crate::backend::{Failure, Member};
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::error::Error;
-use crate::job::Operations;
+use crate::job::{Done, Operations, Value};
 use crate::path::QueueName;
 
 impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
@@ -31,14 +31,18 @@ impl<S, D> Body<S, D> {
     /// Takes the next member out.
     #[inline(always)]
     fn take(&mut self, why: &Option<Box<Error>>) -> Option<MemberOutcome<S, D>> {
-        let loan = self.lent.take_first()?;
-        let at = self.lent.first() - 1;
-        let Some(member) = self.members.get(at) else { unreachable!("a loan without its member") };
+        // All calls first: what was taken would have to be kept where a panic finds it.
+        let at = self.lent.first();
+        let member = self.members.get(at)?;
         let result = match member.result {
+            // What most find, without what lies beside it.
+            Some(Ok(Done { bytes, value: Value::None })) => Ok(Done { bytes, value: Value::None }),
             Some(Ok(done)) => Ok(done),
             _ => Err(why_not(member, self.queue, at < self.ran, why)),
         };
-        Some(MemberOutcome { result, lent: loan.lent(&member.job, &mut self.second) })
+        let second = self.second.of(&member.job);
+        let loan = self.lent.take_first()?;
+        Some(MemberOutcome { result, lent: loan.lent(second)? })
     }
 
     fn clear(&mut self) {

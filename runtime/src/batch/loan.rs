@@ -20,20 +20,19 @@ pub(super) struct Loan<S, D> {
 }
 
 impl<S, D> Loan<S, D> {
-    /// As the caller knows it: the buffers tell which operation they are for. `second` has the second destinations of
-    /// those operations that have two.
+    /// As the caller knows it: the buffers tell which operation they are for. None if there are none, which no loan is.
     #[inline(always)]
-    pub(super) fn lent(self, job: &Job, second: &mut Second<D>) -> Lent<S, D> {
-        match self {
-            Self { src: Some(src), dst: Some(dst), .. } => match second.of(job) {
+    pub(super) fn lent(self, second: Option<D>) -> Option<Lent<S, D>> {
+        Some(match (self.src, self.src2, self.dst) {
+            (Some(src), _, Some(dst)) => match second {
                 None => Lent::Copy(src, dst),
                 Some(dst2) => Lent::Dualcast(src, dst, dst2),
             },
-            Self { src: Some(a), src2: Some(b), .. } => Lent::Compare(a, b),
-            Self { src: Some(src), .. } => Lent::Read(src),
-            Self { dst: Some(dst), .. } => Lent::Fill(dst),
-            Self { .. } => unreachable!("a member without buffers"),
-        }
+            (Some(a), Some(b), None) => Lent::Compare(a, b),
+            (Some(src), None, None) => Lent::Read(src),
+            (None, _, Some(dst)) => Lent::Fill(dst),
+            (None, _, None) => return None,
+        })
     }
 }
 
@@ -57,9 +56,9 @@ impl<D> Second<D> {
         self.0.clear();
     }
 
-    /// That of the first member that has one and has not had it back.
+    /// That of a member, if its operation has one: members ask in their order.
     #[inline(always)]
-    fn of(&mut self, job: &Job) -> Option<D> {
+    pub(super) fn of(&mut self, job: &Job) -> Option<D> {
         if self.0.is_empty() { None } else { self.take(job) }
     }
 
