@@ -3,16 +3,15 @@
 //! There is no partial completion (IAA §7.1). So an operation reads its whole input, computes its whole output aside,
 //! makes sure of every page it is about to write, and only then writes.
 
-use idxd_spec::iaa::{
-    Completion, CompressAecs, CompressFlags, CrcFlags, DecompressFlags, Descriptor, ErrorCode,
-};
+mod decompress;
+mod stream;
+
+use idxd_spec::iaa::{Completion, CompressAecs, CompressFlags, CrcFlags, Descriptor, ErrorCode};
 use idxd_spec::{Flags, Opcode, Operand, Status};
 use svala_software::{crc32, crc32c};
 
 use crate::bus::Bus;
-use crate::iaa::{
-    self, BitBuffer, Code, EndProcessing, Histogram, InputBits, MatchOptions, Outcome, StopOn, Tables,
-};
+use crate::iaa::{self, BitBuffer, Code, EndProcessing, Histogram, MatchOptions, Tables};
 use crate::index::index;
 use crate::model::Model;
 use crate::walk::{Flow, Interrupted, Span, Stop, Walk};
@@ -64,32 +63,6 @@ impl<B: Bus> Analytics<'_, B> {
         Ok(Completion::new(Status::SUCCESS))
     }
 
-    fn decompress(&self) -> Result<Completion, Completion> {
-        let flags = self.descriptor.decompress_flags();
-        let input = self.read_src1()?;
-        let bits = InputBits::new(&input).ignore_end(usize::from(flags.ignore_end_bits()));
-        let selects_final = flags.contains(DecompressFlags::SELECT_BFINAL_EOB);
-        let stops_anywhere = flags.contains(DecompressFlags::STOP_ON_EOB) && !selects_final;
-        let stop = if stops_anywhere { StopOn::AnyBlock } else { StopOn::FinalBlock };
-        let mut output = vec![0; self.descriptor.dst_size_max() as usize];
-        let inflated = iaa::inflate(bits, stop, &mut output);
-        let output = &output[..inflated.output_size];
-        let status = match inflated.outcome {
-            Outcome::Error(code) => return Err(analytics_error(code.raw())),
-            Outcome::InputEnd { after_block } if flags.contains(DecompressFlags::CHECK_FOR_EOB) => {
-                if selects_final || !after_block {
-                    return Err(analytics_error(ErrorCode::BAD_END_OF_FILE.0));
-                }
-                Status::SUCCESS
-            }
-            Outcome::Overflow => Status::OUTPUT_OVERFLOW,
-            Outcome::StreamEnd | Outcome::BlockEnd | Outcome::InputEnd { .. } => Status::SUCCESS,
-        };
-        self.write_output(output)?;
-        let consumed = if status == Status::SUCCESS { 0 } else { inflated.consumed_bytes() };
-        Ok(self.checksummed(Completion::new(status), output, (0, 0)).with_bytes_completed(len(consumed)))
-    }
-
     fn compress(&self) -> Result<Completion, Completion> {
         let flags = self.descriptor.compress_flags();
         let input = self.read_src1()?;
@@ -123,7 +96,9 @@ impl<B: Bus> Analytics<'_, B> {
         aecs.set_xor_csum(completion.xor_csum());
         aecs.set_accumulator_bits(u16::try_from(accumulator.bits()).unwrap_or(u16::MAX));
         aecs.accumulator_mut().copy_from_slice(accumulator.bytes());
-        self.write_all(&output[..compressed.output_size], &aecs)?;
+        let writes = self.descriptor.flags().contains(Flags::WRITE_SRC2_AECS);
+        let aecs = &aecs.as_bytes()[..AECS_WRITTEN];
+        self.write_both(&output[..compressed.output_size], writes.then_some(aecs))?;
         Ok(completion)
     }
 
@@ -147,14 +122,18 @@ impl<B: Bus> Analytics<'_, B> {
 
     /// The checksums of the uncompressed data, and its size as the output's (IAA §3.6).
     fn checksummed(&self, completion: Completion, data: &[u8], (crc, xor): (u32, u16)) -> Completion {
-        let crc = if self.descriptor.flags().contains(Flags::CRC_RFC3720) {
-            crc32c(crc, data)
-        } else {
-            crc32(crc, data)
-        };
+        let crc = self.crc(crc, data);
         let word = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes.get(1).copied().unwrap_or(0)]);
         let xor = data.chunks(2).map(word).fold(xor, |xor, word| xor ^ word);
         completion.with_crc(crc).with_xor_csum(xor).with_output_size(len(data.len()))
+    }
+
+    fn crc(&self, seed: u32, data: &[u8]) -> u32 {
+        if self.descriptor.flags().contains(Flags::CRC_RFC3720) {
+            crc32c(seed, data)
+        } else {
+            crc32(seed, data)
+        }
     }
 
     fn read_src1(&self) -> Result<Vec<u8>, Completion> {
@@ -171,10 +150,15 @@ impl<B: Bus> Analytics<'_, B> {
 
     fn read_aecs(&self) -> Result<CompressAecs, Completion> {
         let mut bytes = [0; CompressAecs::SIZE];
-        let spans = [Span::read(Operand::SRC2, self.aecs_half(Flags::AECS_TOGGLE))];
-        let walk = Walk::new(self.model, &spans, CompressAecs::SIZE as u64, self.blocks());
-        read_whole(self.model, walk, spans[0], &mut bytes)?;
+        self.read_src2(&mut bytes)?;
         Ok(CompressAecs::from_bytes(bytes))
+    }
+
+    /// The half of source 2 that is read.
+    fn read_src2(&self, bytes: &mut [u8]) -> Result<(), Completion> {
+        let spans = [Span::read(Operand::SRC2, self.aecs_half(Flags::AECS_TOGGLE))];
+        let walk = Walk::new(self.model, &spans, bytes.len() as u64, self.blocks());
+        read_whole(self.model, walk, spans[0], bytes)
     }
 
     /// Source 2 is two areas of its size: the toggle says which is read, the other is written (IAA §3.2).
@@ -191,12 +175,9 @@ impl<B: Bus> Analytics<'_, B> {
         self.write_walked(walk, spans[0], output)
     }
 
-    /// Output and, if asked for, AECS: nothing of either is written before both are present.
-    fn write_all(&self, output: &[u8], aecs: &CompressAecs) -> Result<(), Completion> {
-        if !self.descriptor.flags().contains(Flags::WRITE_SRC2_AECS) {
-            return self.write_output(output);
-        }
-        let aecs = &aecs.as_bytes()[..AECS_WRITTEN];
+    /// Output and AECS, if that is written: nothing of either is written before both are present.
+    fn write_both(&self, output: &[u8], aecs: Option<&[u8]>) -> Result<(), Completion> {
+        let Some(aecs) = aecs else { return self.write_output(output) };
         let spans = [Span::write(Operand::SRC2, self.aecs_half(Flags::empty()))];
         let mut walk = Walk::new(self.model, &spans, aecs.len() as u64, self.blocks());
         walk.require_all().map_err(|stop| faulted(stop, 0))?;

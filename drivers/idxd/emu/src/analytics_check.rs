@@ -6,13 +6,16 @@
 use std::ops::Range;
 
 use idxd_spec::iaa::{
-    Completion, CompressAecs, CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, Descriptor,
+    Completion, CompressAecs, CompressFlags, CompressFlags2, CrcFlags, DecompressAecs, DecompressFlags,
+    Descriptor,
 };
 use idxd_spec::{Flags, Opcode, Status};
 
 use crate::check::ranges_overlap;
 use crate::rules::Rules;
 
+/// Bytes of an AECS at most (IAA §6.1.11).
+const AECS_SIZE_MAX: u32 = 64 << 10;
 const RESULT: Flags = Flags::COMPLETION_ADDR_VALID.union(Flags::REQUEST_COMPLETION);
 const ANY: Flags = RESULT.union(Flags::COMPLETION_TC);
 const SRC1: Flags = Flags::BLOCK_ON_FAULT.union(Flags::ADDR1_TC);
@@ -21,6 +24,9 @@ const DST: Flags =
     Flags::ADDR2_TC.union(Flags::CACHE_CONTROL_1).union(Flags::STRICT_ORDER).union(Flags::CACHE_CONTROL_2);
 const SRC2: Flags =
     Flags::ADDR3_TC.union(Flags::READ_SRC2_AECS).union(Flags::WRITE_SRC2_AECS).union(Flags::AECS_TOGGLE);
+
+const USES_SRC2: Flags =
+    Flags::READ_SRC2_AECS.union(Flags::WRITE_SRC2_AECS).union(Flags::WRITE_SRC2_ON_OVERFLOW);
 
 /// Checks all of it; the error is the record to write.
 pub(crate) fn check(descriptor: &Descriptor, rules: &Rules) -> Result<(), Completion> {
@@ -60,8 +66,7 @@ fn flags_of(descriptor: &Descriptor) -> Option<(Flags, Flags)> {
         Opcode::DRAIN => (drain_flags(flags), Flags::REQUEST_COMPLETION),
         Opcode::TRANSLATION_FETCH => (Flags::BLOCK_ON_FAULT | Flags::USE_STRIDE, Flags::empty()),
         Opcode::MEMMOVE => (SRC1 | DST, RESULT),
-        // Jobs of several descriptors, which the AECS of decompression is for, are not in the model.
-        Opcode::DECOMPRESS => (SRC1 | DST | Flags::CRC_RFC3720, RESULT),
+        Opcode::DECOMPRESS => (SRC1 | DST | stream_flags(flags) | Flags::CRC_RFC3720, RESULT),
         Opcode::COMPRESS if descriptor.compress_flags().contains(CompressFlags::STATS_MODE) => {
             (SRC1 | DST | Flags::CRC_RFC3720, RESULT)
         }
@@ -69,6 +74,16 @@ fn flags_of(descriptor: &Descriptor) -> Option<(Flags, Flags)> {
         Opcode::CRC64 => (SRC1, RESULT),
         _ => return None,
     })
+}
+
+/// Those of source 2 that a decompression may have: not the second input of a filter, and not both ways to write the
+/// AECS; and without source 2, nothing that says how to use it (IAA table 6-3).
+fn stream_flags(flags: Flags) -> Flags {
+    if !flags.intersects(USES_SRC2) {
+        return Flags::empty();
+    }
+    let both = Flags::WRITE_SRC2_AECS | Flags::WRITE_SRC2_ON_OVERFLOW;
+    if flags.contains(both) { SRC2 - both } else { SRC2 | Flags::WRITE_SRC2_ON_OVERFLOW }
 }
 
 fn drain_flags(flags: Flags) -> Flags {
@@ -141,6 +156,7 @@ fn has_reserved_bytes(descriptor: &Descriptor) -> bool {
             is_set(24..32) || is_set(38..48) || unless(Flags::USE_STRIDE, 48..52) || is_set(52..64)
         }
         Opcode::MEMMOVE => is_set(38..48) || is_set(52..64),
+        Opcode::DECOMPRESS if flags.intersects(USES_SRC2) => is_set(56..64),
         Opcode::DECOMPRESS => is_set(40..48) || is_set(52..64),
         Opcode::COMPRESS => {
             unless(Flags::READ_SRC2_AECS, 40..48) || unless(Flags::READ_SRC2_AECS, 52..56) || is_set(60..64)
@@ -174,31 +190,38 @@ fn fields(descriptor: &Descriptor, rules: &Rules) -> Status {
     if opcode != Opcode::CRC64 && ranges_overlap(src1, src1_size, dst, dst_size) {
         return Status::OVERLAPPING_BUFFERS;
     }
-    if opcode != Opcode::COMPRESS {
-        return Status::NONE;
+    match opcode {
+        Opcode::COMPRESS | Opcode::DECOMPRESS => aecs_fields(descriptor),
+        _ => Status::NONE,
     }
-    aecs_fields(descriptor)
 }
 
+/// Sizes and place of the AECS (IAA §6.1.11, table 4-7) and of the two halves of source 2 it lies in (§3.2).
 fn aecs_fields(descriptor: &Descriptor) -> Status {
-    if !descriptor.flags().contains(Flags::READ_SRC2_AECS) {
+    let flags = descriptor.flags();
+    if !flags.intersects(USES_SRC2) {
         return Status::NONE;
     }
     let (aecs, size) = (descriptor.src2_addr(), descriptor.src2_size());
-    let is_written = descriptor.flags().contains(Flags::WRITE_SRC2_AECS);
-    let src1 = (descriptor.src1_addr(), descriptor.src1_size());
-    let dst = (descriptor.dst_addr(), descriptor.dst_size_max());
-    if size as usize != CompressAecs::SIZE {
+    let is_whole = descriptor.opcode() != Opcode::COMPRESS || size as usize == CompressAecs::SIZE;
+    if size == 0 || size > AECS_SIZE_MAX || !is_whole {
         return Status::TRANSFER_SIZE;
     }
-    if !aecs.is_multiple_of(CompressAecs::ALIGN as u64) {
+    let align = DecompressAecs::ALIGN as u64;
+    if !aecs.is_multiple_of(align) || !u64::from(size).is_multiple_of(align) {
         return Status::ALIGNMENT;
     }
-    let area = if is_written { 2 * size } else { size };
-    let reads_second = !is_written && descriptor.flags().contains(Flags::AECS_TOGGLE);
-    let start = if reads_second { aecs.wrapping_add(size.into()) } else { aecs };
-    let overlaps = |(addr, len)| ranges_overlap(start, area, addr, len);
-    if overlaps(src1) || overlaps(dst) { Status::OVERLAPPING_BUFFERS } else { Status::NONE }
+    let src1 = (descriptor.src1_addr(), descriptor.src1_size());
+    let dst = (descriptor.dst_addr(), descriptor.dst_size_max());
+    let reads_second = flags.contains(Flags::AECS_TOGGLE);
+    let writes = flags.intersects(Flags::WRITE_SRC2_AECS | Flags::WRITE_SRC2_ON_OVERFLOW);
+    let reads = flags.contains(Flags::READ_SRC2_AECS);
+    let halves = [(reads, reads_second), (writes, !reads_second)];
+    let overlaps = halves.into_iter().filter(|(used, _)| *used).any(|(_, second)| {
+        let half = if second { aecs.wrapping_add(size.into()) } else { aecs };
+        [src1, dst].into_iter().any(|(addr, len)| ranges_overlap(half, size, addr, len))
+    });
+    if overlaps { Status::OVERLAPPING_BUFFERS } else { Status::NONE }
 }
 
 fn region_fields(descriptor: &Descriptor) -> Status {

@@ -6,12 +6,14 @@
 
 mod aecs;
 mod completion;
+mod decompress_aecs;
 mod descriptor;
 mod error_code;
 mod flags;
 
 pub use aecs::{Code, CompressAecs};
 pub use completion::Completion;
+pub use decompress_aecs::DecompressAecs;
 pub use descriptor::{Compress, Crc64, Decompress, Descriptor};
 pub use error_code::ErrorCode;
 pub use flags::{CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, FilterFlags};

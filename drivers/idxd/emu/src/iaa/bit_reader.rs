@@ -35,6 +35,22 @@ impl<'a> InputBits<'a> {
     pub const fn bits(self) -> usize {
         self.end - self.start
     }
+
+    /// Only the first `bits` of what is left.
+    #[must_use]
+    pub fn take(self, bits: usize) -> Self {
+        Self { end: self.start.saturating_add(bits).min(self.end), ..self }
+    }
+
+    /// What is left, in words that are full but for the last: the bits, first one lowest, and how many.
+    pub fn words(self) -> impl Iterator<Item = (u64, u8)> + 'a {
+        let bit = |at: usize| self.bytes[at / 8] >> (at % 8) & 1;
+        (self.start..self.end).step_by(64).map(move |first| {
+            let end = self.end.min(first + 64);
+            let word = (first..end).rev().fold(0, |word, at| word << 1 | u64::from(bit(at)));
+            (word, (end - first).to_le_bytes()[0])
+        })
+    }
 }
 
 /// Reads bits from the front. Cheap to copy, so a caller can look ahead with a copy and keep it or not.

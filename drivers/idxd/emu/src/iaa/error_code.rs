@@ -9,6 +9,8 @@ use std::fmt;
 pub struct ErrorCode(u8);
 
 impl ErrorCode {
+    /// A header that is cut off and does not fit the input accumulator of the AECS.
+    pub const HEADER_TOO_LARGE: Self = Self(0x01);
     /// A code length symbol that the header's code length code does not define.
     pub const UNDEFINED_CL_CODE: Self = Self(0x02);
     /// The first literal/length code length is "repeat the previous one".
@@ -37,6 +39,8 @@ impl ErrorCode {
     pub const BAD_DISTANCE: Self = Self(0x11);
     /// A distance that points before the start of the stream's output.
     pub const DISTANCE_BEFORE_START_OF_FILE: Self = Self(0x12);
+    /// State that no decompression can have left.
+    pub const AECS: Self = Self(0x16);
     /// The output buffer is too small, and the operation was not a decompression.
     pub const UNRECOVERABLE_OUTPUT_OVERFLOW: Self = Self(0x19);
     /// A compression met a symbol whose code has length 0.

@@ -6,12 +6,16 @@
 //! match and of a stored block, and an [`Inflater`] remembers how much of that is left.
 
 mod header;
+mod saved;
 
 use super::HISTORY_BYTES;
 use super::bit_reader::{BitReader, InputBits};
 use super::decode_table::{DecodeTable, Entry};
 use super::error_code::ErrorCode;
-use header::BlockHeader;
+use header::{BlockHeader, Codes};
+
+pub use header::CodeLengths;
+pub use saved::{Position, Saved};
 
 /// Bytes of output one step of the fast loop may write: the longest match, rounded up to whole copies.
 const STEP_OUTPUT_MAX: usize = 2 + 258 + COPY_BYTES;
@@ -79,27 +83,14 @@ pub fn inflate(input: InputBits<'_>, stop: StopOn, out: &mut [u8]) -> Inflated {
 /// A decompression that can go on after [`Outcome::InputEnd`], [`Outcome::BlockEnd`] and [`Outcome::Overflow`].
 #[derive(Clone)]
 pub struct Inflater {
-    state: State,
+    state: Position,
     /// Whether the block at hand is the stream's last.
     final_block: bool,
     /// What is left of a match that did not fit the output.
     pending: Option<Reference>,
-    literal_lengths: LiteralLengthTable,
-    distances: DistanceTable,
+    codes: Codes,
     /// The last output of the runs before, at most 4 KiB, oldest first.
     history: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Before a block header; whether a block came before it.
-    Header { after_block: bool },
-    /// In a stored block with this many bytes left.
-    Stored { left: usize },
-    /// In a block of codes.
-    Codes,
-    /// After the final block.
-    End,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,19 +110,19 @@ impl Inflater {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            state: State::Header { after_block: false },
+            state: Position::Header { after_block: false },
             final_block: false,
             pending: None,
-            literal_lengths: DecodeTable::new(),
-            distances: DecodeTable::new(),
+            codes: Codes::new(),
             history: Vec::new(),
         }
     }
 
     /// Goes on with `input`, which begins with the first bit not consumed yet, into a new output buffer.
     ///
-    /// Up to 15 bytes of `out` after the output may have been overwritten too. After [`Outcome::StreamEnd`] it consumes nothing and answers the same again. After an error the
-    /// decompression cannot go on, and what it then does is not specified.
+    /// Up to 15 bytes of `out` after the output may have been overwritten too. After [`Outcome::StreamEnd`] it consumes
+    /// nothing and answers the same again. After an error the decompression cannot go on, and what it then does is not
+    /// specified.
     pub fn run(&mut self, input: InputBits<'_>, stop: StopOn, out: &mut [u8]) -> Inflated {
         let mut run = Run { reader: BitReader::new(input), out: Output { history: &[], out, len: 0 } };
         let history = std::mem::take(&mut self.history);
@@ -154,28 +145,28 @@ impl Inflater {
             self.copy(run, pending)?;
         }
         match self.state {
-            State::Header { after_block } => return self.header(run, after_block),
-            State::Stored { left } => self.stored(run, left)?,
-            State::Codes => self.codes(run)?,
-            State::End => return Err(Outcome::StreamEnd),
+            Position::Header { after_block } => return self.header(run, after_block),
+            Position::Stored { left } => self.stored(run, left)?,
+            Position::Codes => self.codes(run)?,
+            Position::End => return Err(Outcome::StreamEnd),
         }
         if self.final_block {
-            self.state = State::End;
+            self.state = Position::End;
             return Err(Outcome::StreamEnd);
         }
-        self.state = State::Header { after_block: true };
+        self.state = Position::Header { after_block: true };
         if stop == StopOn::AnyBlock { Err(Outcome::BlockEnd) } else { Ok(()) }
     }
 
     fn header(&mut self, run: &mut Run<'_>, after_block: bool) -> Result<(), Outcome> {
         // A copy reads it, so that a header that is cut off is not consumed.
         let mut reader = run.reader;
-        let read = header::read(&mut reader, &mut self.literal_lengths, &mut self.distances);
+        let read = header::read(&mut reader, &mut self.codes);
         let header = read.map_err(|stop| stop.map_or(Outcome::InputEnd { after_block }, Outcome::Error))?;
         run.reader = reader;
         let (final_block, state) = match header {
-            BlockHeader::Stored { final_block, length } => (final_block, State::Stored { left: length }),
-            BlockHeader::Codes { final_block } => (final_block, State::Codes),
+            BlockHeader::Stored { final_block, length } => (final_block, Position::Stored { left: length }),
+            BlockHeader::Codes { final_block } => (final_block, Position::Codes),
         };
         self.final_block = final_block;
         self.state = state;
@@ -186,7 +177,7 @@ impl Inflater {
         let bytes = run.reader.take_bytes(left.min(run.out.room()));
         run.out.literals(bytes);
         let left = left - bytes.len();
-        self.state = State::Stored { left };
+        self.state = Position::Stored { left };
         if left == 0 {
             Ok(())
         } else if run.reader.has_byte() {
@@ -214,11 +205,11 @@ impl Inflater {
         while reader.has_word() && out.room() >= STEP_OUTPUT_MAX {
             reader.refill();
             // Of the 56 bits at least, two literals take 30 at most; a reference takes up to 48.
-            let mut entry = self.literal_lengths.lookup(reader.peek());
+            let mut entry = self.codes.literal_lengths.lookup(reader.peek());
             if entry.is_literal() {
                 reader.consume(entry.code_bits());
                 out.literal(entry);
-                entry = self.literal_lengths.lookup(reader.peek());
+                entry = self.codes.literal_lengths.lookup(reader.peek());
                 if entry.is_literal() {
                     reader.consume(entry.code_bits());
                     out.literal(entry);
@@ -244,7 +235,7 @@ impl Inflater {
     fn token(&self, run: &mut Run<'_>) -> Result<Token, Outcome> {
         let mut reader = run.reader;
         reader.refill();
-        let entry = self.literal_lengths.lookup(reader.peek());
+        let entry = self.codes.literal_lengths.lookup(reader.peek());
         if entry.code_bits() > reader.available() {
             return Err(Outcome::InputEnd { after_block: false });
         }
@@ -276,7 +267,7 @@ impl Inflater {
             return Err(CUT_OFF);
         }
         let length = take_base(reader, length);
-        let distance = self.distances.lookup(reader.peek());
+        let distance = self.codes.distances.lookup(reader.peek());
         if distance.code_bits() > reader.available() {
             return Err(CUT_OFF);
         }

@@ -30,7 +30,7 @@ pub use bit_reader::InputBits;
 pub use compress::{CompressError, Compressed, EndProcessing, compress};
 pub use error_code::ErrorCode;
 pub use histogram::Histogram;
-pub use inflate::{Inflated, Inflater, Outcome, StopOn, inflate};
+pub use inflate::{CodeLengths, Inflated, Inflater, Outcome, Position, Saved, StopOn, inflate};
 pub use matcher::MatchOptions;
 pub use tables::{Code, Tables};
 

@@ -49,7 +49,7 @@ impl Code {
 
 /// The AECS of the compress operation, without a dictionary: 1568 bytes, 32-byte aligned.
 ///
-/// That of decompression has another layout, mostly internal to the device; not reading one means the start state.
+/// That of decompression has another layout: [`DecompressAecs`](super::DecompressAecs).
 ///
 /// A descriptor that also writes it needs room for two of them, one behind the other, see
 /// [`Flags::AECS_TOGGLE`](crate::Flags::AECS_TOGGLE).

@@ -11,6 +11,46 @@ use super::{DistanceTable, LiteralLengthTable};
 /// The order in which a header has the lengths of the code length code (RFC 1951 §3.2.7).
 const CODE_LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
+/// The lengths of a block's codes in bits, 0 to 15, by symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeLengths {
+    /// Literals, end of block, lengths, and the two symbols that only take code space.
+    pub literal_length: [u8; 288],
+    /// Distances, and the two symbols that only take code space.
+    pub distance: [u8; 32],
+}
+
+/// The codes of a block, and the tables to read them with.
+#[derive(Clone)]
+pub(super) struct Codes {
+    pub(super) literal_lengths: LiteralLengthTable,
+    pub(super) distances: DistanceTable,
+    pub(super) lengths: CodeLengths,
+}
+
+impl Codes {
+    pub(super) fn new() -> Self {
+        Self {
+            literal_lengths: DecodeTable::new(),
+            distances: DecodeTable::new(),
+            lengths: CodeLengths { literal_length: [0; 288], distance: [0; 32] },
+        }
+    }
+
+    /// Makes these the codes of such lengths, of which none beyond the slices has any.
+    pub(super) fn set(&mut self, literal_length: &[u8], distance: &[u8]) -> Result<(), ErrorCode> {
+        let Self { literal_lengths, distances, lengths } = self;
+        for (to, from) in
+            [(&mut lengths.literal_length[..], literal_length), (&mut lengths.distance, distance)]
+        {
+            to.fill(0);
+            to[..from.len()].copy_from_slice(from);
+        }
+        set_literal_lengths(literal_lengths, literal_length)?;
+        set_distances(distances, distance)
+    }
+}
+
 /// A block, past its header.
 pub(super) enum BlockHeader {
     /// This many bytes follow as they are.
@@ -23,22 +63,17 @@ pub(super) enum BlockHeader {
 type Stop = Option<ErrorCode>;
 
 /// Reads a header and sets the tables of its block. On an error the tables are of no use.
-pub(super) fn read(
-    reader: &mut BitReader<'_>,
-    literal_lengths: &mut LiteralLengthTable,
-    distances: &mut DistanceTable,
-) -> Result<BlockHeader, Stop> {
+pub(super) fn read(reader: &mut BitReader<'_>, codes: &mut Codes) -> Result<BlockHeader, Stop> {
     let bits = reader.take(3).ok_or(None)?;
     let final_block = bits & 1 == 1;
     match bits >> 1 {
         0 => Ok(BlockHeader::Stored { final_block, length: stored_length(reader)? }),
         1 => {
-            set_literal_lengths(literal_lengths, &fixed_lengths())?;
-            set_distances(distances, &[5; 32])?;
+            codes.set(&fixed_lengths(), &[5; 32])?;
             Ok(BlockHeader::Codes { final_block })
         }
         2 => {
-            dynamic(reader, literal_lengths, distances)?;
+            dynamic(reader, codes)?;
             Ok(BlockHeader::Codes { final_block })
         }
         _ => Err(Some(ErrorCode::INVALID_BLOCK_TYPE)),
@@ -55,11 +90,7 @@ fn stored_length(reader: &mut BitReader<'_>) -> Result<usize, Stop> {
     Ok(length as usize)
 }
 
-fn dynamic(
-    reader: &mut BitReader<'_>,
-    literal_lengths: &mut LiteralLengthTable,
-    distances: &mut DistanceTable,
-) -> Result<(), Stop> {
+fn dynamic(reader: &mut BitReader<'_>, codes: &mut Codes) -> Result<(), Stop> {
     let counts = reader.take(14).ok_or(None)?;
     let literal_length_count = 257 + (counts & 0x1f) as usize;
     let distance_count = 1 + ((counts >> 5) & 0x1f) as usize;
@@ -81,8 +112,7 @@ fn dynamic(
     if literal_length[END_OF_BLOCK] == 0 {
         return Err(Some(ErrorCode::BAD_LL_CODE_LENGTHS));
     }
-    set_literal_lengths(literal_lengths, literal_length)?;
-    set_distances(distances, distance)
+    Ok(codes.set(literal_length, distance)?)
 }
 
 fn code_length_table(reader: &mut BitReader<'_>, count: usize) -> Result<DecodeTable<7>, Stop> {
@@ -130,7 +160,7 @@ fn read_lengths(reader: &mut BitReader<'_>, table: &DecodeTable<7>, lengths: &mu
     Ok(())
 }
 
-fn set_literal_lengths(table: &mut LiteralLengthTable, lengths: &[u8]) -> Result<(), Stop> {
+fn set_literal_lengths(table: &mut LiteralLengthTable, lengths: &[u8]) -> Result<(), ErrorCode> {
     let built = table.build(lengths, |symbol| match symbol {
         0..END_OF_BLOCK => Entry::literal(low_byte(symbol)),
         END_OF_BLOCK => Entry::END,
@@ -138,14 +168,14 @@ fn set_literal_lengths(table: &mut LiteralLengthTable, lengths: &[u8]) -> Result
             .get(symbol - FIRST_LENGTH)
             .map_or(Entry::INVALID, |span| Entry::base(span.base, span.extra_bits)),
     });
-    built.map_err(|_| Some(ErrorCode::BAD_LL_CODE_LENGTHS))
+    built.map_err(|_| ErrorCode::BAD_LL_CODE_LENGTHS)
 }
 
-fn set_distances(table: &mut DistanceTable, lengths: &[u8]) -> Result<(), Stop> {
+fn set_distances(table: &mut DistanceTable, lengths: &[u8]) -> Result<(), ErrorCode> {
     let built = table.build(lengths, |symbol| {
         DISTANCES.get(symbol).map_or(Entry::INVALID, |span| Entry::base(span.base, span.extra_bits))
     });
-    built.map_err(|_| Some(ErrorCode::BAD_DISTANCE_CODE_LENGTHS))
+    built.map_err(|_| ErrorCode::BAD_DISTANCE_CODE_LENGTHS)
 }
 
 fn fixed_lengths() -> [u8; 288] {

@@ -1,0 +1,124 @@
+//! Decompression: one descriptor of a job.
+//!
+//! The output goes out in words of 64 bits. So the device decodes up to seven bytes beyond the last whole word that fits,
+//! and keeps them in the AECS: a job whose output overflows goes on from there, as one does that has not flushed.
+
+use idxd_spec::Flags;
+use idxd_spec::Status;
+use idxd_spec::iaa::{Completion, DecompressAecs, DecompressFlags, ErrorCode};
+
+use super::stream::Stream;
+use super::{Analytics, analytics_error, len};
+use crate::bus::Bus;
+use crate::iaa::{InputBits, Outcome, StopOn};
+
+const WORD: usize = 8;
+
+impl<B: Bus> Analytics<'_, B> {
+    pub(super) fn decompress(&self) -> Result<Completion, Completion> {
+        let source = self.read_src1()?;
+        let mut stream = self.read_stream()?;
+        let taken = stream.input.len();
+        let input = [std::mem::take(&mut stream.input), source].concat();
+        let flags = self.descriptor.decompress_flags();
+        let bits = InputBits::new(&input).skip(stream.input_start);
+        let bits = bits.ignore_end(usize::from(flags.ignore_end_bits()));
+        let room = self.descriptor.dst_size_max() as usize;
+        let mut output = vec![0; (room / WORD * WORD + WORD - 1).saturating_sub(stream.output.len())];
+        let inflated = stream.inflater.run(bits, stop_on(flags), &mut output);
+        let ended = self.ended(inflated.outcome)?;
+        output.truncate(inflated.output_size);
+        self.account(&mut stream, &output, inflated.consumed_bits);
+
+        let mut written = [std::mem::take(&mut stream.output), output].concat();
+        let flushes = flags.contains(DecompressFlags::FLUSH_OUTPUT);
+        let overflows = !ended || (flushes && written.len() > room);
+        if overflows || !flushes {
+            stream.output = written.split_off(written.len().min(room) / WORD * WORD);
+        }
+        let status = if overflows { Status::OUTPUT_OVERFLOW } else { Status::SUCCESS };
+        let decoded = (stream.input_start + inflated.consumed_bits).div_ceil(8);
+        let takes_all = matches!(inflated.outcome, Outcome::InputEnd { .. });
+        let used = if takes_all { input.len() } else { decoded.max(taken) };
+        let rest = bits.skip(inflated.consumed_bits);
+        let rest = rest.take((used * 8).saturating_sub(stream.input_start + inflated.consumed_bits));
+        let aecs = self.next_stream(&stream, rest, inflated.outcome, overflows)?;
+        self.write_both(&written, aecs.as_ref().map(|aecs| &aecs.as_bytes()[..self.aecs_len()]))?;
+        let completed = if overflows { len(used - taken) } else { 0 };
+        let completion = Completion::new(status).with_bytes_completed(completed).with_crc(stream.crc);
+        Ok(completion.with_xor_csum(stream.xor_csum).with_output_size(len(written.len())))
+    }
+
+    /// Whether the input is done with; if not, the output has overflowed.
+    fn ended(&self, outcome: Outcome) -> Result<bool, Completion> {
+        let flags = self.descriptor.decompress_flags();
+        match outcome {
+            Outcome::Error(code) => Err(analytics_error(code.raw())),
+            Outcome::InputEnd { after_block } if flags.contains(DecompressFlags::CHECK_FOR_EOB) => {
+                if flags.contains(DecompressFlags::SELECT_BFINAL_EOB) || !after_block {
+                    return Err(analytics_error(ErrorCode::BAD_END_OF_FILE.0));
+                }
+                Ok(true)
+            }
+            Outcome::StreamEnd | Outcome::BlockEnd | Outcome::InputEnd { .. } => Ok(true),
+            Outcome::Overflow => Ok(false),
+        }
+    }
+
+    /// Checksums and positions after `output` and `bits` of input. The words of the exclusive or are those of the whole
+    /// output, wherever a descriptor ends.
+    fn account(&self, stream: &mut Stream, output: &[u8], bits: usize) {
+        stream.crc = self.crc(stream.crc, output);
+        let (second_half, words) = output.split_at(output.len().min(stream.position % 2));
+        let word = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes.get(1).copied().unwrap_or(0)]);
+        let half = second_half.first().map_or(0, |byte| u16::from(*byte) << 8);
+        stream.xor_csum ^= words.chunks(2).map(word).fold(half, |xor, word| xor ^ word);
+        stream.position = (stream.position + output.len()) % DecompressAecs::HISTORY_SIZE;
+        // Modulo 2^32, as the field is.
+        let [a, b, c, d, ..] = bits.to_le_bytes();
+        stream.bit_offset = stream.bit_offset.wrapping_add(u32::from_le_bytes([a, b, c, d]));
+    }
+
+    fn read_stream(&self) -> Result<Stream, Completion> {
+        if !self.descriptor.flags().contains(Flags::READ_SRC2_AECS) {
+            return Ok(Stream::start());
+        }
+        let size = self.descriptor.src2_size() as usize;
+        let mut bytes = vec![0; size];
+        self.read_src2(&mut bytes)?;
+        let mut aecs = DecompressAecs::new();
+        let used = size.min(DecompressAecs::SIZE);
+        aecs.as_bytes_mut()[..used].copy_from_slice(&bytes[..used]);
+        Stream::load(&aecs, used).map_err(|code| analytics_error(code.raw()))
+    }
+
+    /// The AECS to write, if one is (IAA table 6-3, Write Source 2).
+    fn next_stream(
+        &self,
+        stream: &Stream,
+        rest: InputBits<'_>,
+        outcome: Outcome,
+        overflows: bool,
+    ) -> Result<Option<DecompressAecs>, Completion> {
+        let flags = self.descriptor.flags();
+        let on_overflow = overflows && flags.contains(Flags::WRITE_SRC2_ON_OVERFLOW);
+        if !flags.contains(Flags::WRITE_SRC2_AECS) && !on_overflow {
+            return Ok(None);
+        }
+        let stops = matches!(outcome, Outcome::StreamEnd | Outcome::BlockEnd);
+        // What is behind the end is not of this stream.
+        let rest = if stops { rest.take(0) } else { rest };
+        stream.save(rest, stops).map(Some).map_err(|code| analytics_error(code.raw()))
+    }
+
+    /// The smaller of the nominal and the specified size (IAA §3.2).
+    fn aecs_len(&self) -> usize {
+        DecompressAecs::SIZE.min(self.descriptor.src2_size() as usize)
+    }
+}
+
+fn stop_on(flags: DecompressFlags) -> StopOn {
+    let stops = flags.contains(DecompressFlags::STOP_ON_EOB);
+    let only_final = flags.contains(DecompressFlags::SELECT_BFINAL_EOB);
+    if stops && !only_final { StopOn::AnyBlock } else { StopOn::FinalBlock }
+}
