@@ -118,7 +118,8 @@ fn now<F: Future>(future: F) -> F::Output {
 
 /// One copy after the other.
 fn awaited(runtime: &Runtime, stop: &AtomicBool) -> u64 {
-    let mut buffers: Option<(Box<[u8]>, Box<[u8]>)> = Some((vec![1; LEN].into(), vec![0; LEN].into()));
+    let (src, dst): (Box<[u8]>, Box<[u8]>) = (vec![1; LEN].into(), vec![0; LEN].into());
+    let mut buffers = Some((src, dst));
     let mut operations = 0;
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..ROUND {

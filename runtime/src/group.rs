@@ -173,6 +173,7 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
 
     /// The oldest result; none when nothing is queued or under way. Sends what is queued, if all that was sent before
     /// has been handed out or is under way.
+    #[expect(clippy::should_implement_trait, reason = "named as in a stream: what it gives is awaited")]
     pub fn next(&mut self) -> impl Future<Output = Option<Grouped<S, D>>> + Send {
         Next(self)
     }

@@ -116,15 +116,17 @@ impl<S, D> Loans<S, D> {
         if self.first == self.end {
             return None;
         }
-        let loan = self.places.get(self.first)?.as_ptr();
+        let loan = self.places.get(self.first)?;
         // INVARIANT: the place is left before the loan is used.
         self.first += 1;
-        // SAFETY: the place was in `first..end`, so it holds a loan (the invariant), of which each field is read once.
-        let src = unsafe { (&raw const (*loan).src).read() };
+        // SAFETY: the place was in `first..end`, so it holds a loan (the invariant).
+        let loan = unsafe { loan.assume_init_ref() };
+        // SAFETY: the field is alive, and read once: the place is left.
+        let src = unsafe { std::ptr::read(&raw const loan.src) };
         // SAFETY: as above.
-        let src2 = unsafe { (&raw const (*loan).src2).read() };
+        let src2 = unsafe { std::ptr::read(&raw const loan.src2) };
         // SAFETY: as above.
-        let dst = unsafe { (&raw const (*loan).dst).read() };
+        let dst = unsafe { std::ptr::read(&raw const loan.dst) };
         Some(Loan { src, src2, dst })
     }
 
