@@ -3,6 +3,8 @@
 //! Made where the buffers are when the operation starts, and not earlier: a future that has not begun is its buffers
 //! and little else.
 
+pub(crate) mod numeric;
+
 use crate::address::Span;
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::crc::Crc;

@@ -55,6 +55,26 @@ pub enum Error {
         /// Most there may be.
         bytes_max: u64,
     },
+    /// A block that does not lie inside its buffer.
+    #[error("{operation}: block {index} at byte {offset} ends behind {bytes} bytes")]
+    BlockOutside {
+        /// What was asked.
+        operation: Operation,
+        /// Which one, from 0.
+        index: u64,
+        /// Where it begins, in bytes.
+        offset: u64,
+        /// Bytes of the buffer.
+        bytes: u64,
+    },
+    /// A list of blocks that cannot be: too many, or blocks of nothing.
+    #[error("{blocks} blocks of {block_bytes} bytes are no list")]
+    Blocks {
+        /// How many.
+        blocks: u64,
+        /// Bytes of each.
+        block_bytes: u32,
+    },
     /// A data integrity field is not what it should be.
     #[error("{queue}: {operation}: block {block} does not match: {mismatch}")]
     Dif {
@@ -279,6 +299,10 @@ impl Error {
             Self::Length { operation, first, second } => Self::Length { operation, first, second },
             Self::Units { operation, bytes, unit } => Self::Units { operation, bytes, unit },
             Self::TooLong { operation, bytes, bytes_max } => Self::TooLong { operation, bytes, bytes_max },
+            Self::BlockOutside { operation, index, offset, bytes } => {
+                Self::BlockOutside { operation, index, offset, bytes }
+            }
+            Self::Blocks { blocks, block_bytes } => Self::Blocks { blocks, block_bytes },
             Self::BatchFull { members_max } => Self::BatchFull { members_max },
             Self::Os { what, ref source } => Self::Os { what, source: io::Error::from(source.kind()) },
         }

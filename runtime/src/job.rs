@@ -3,15 +3,18 @@
 //! A [`Job`] holds addresses and nothing that owns them; the slot that carries the job owns the memory. Drivers
 //! turn jobs into descriptors (or function calls) and may split them; nothing here knows a device.
 
+mod blocks;
 mod kind;
 mod value;
 
+pub use blocks::{BLOCK_ENTRY_BYTES, Blocks};
 pub use kind::{Operation, Operations};
 pub use value::{Done, Value};
 
 use crate::address::{Access, PAGE_BYTES, Span, VirtAddr};
 use crate::crc::{Crc, CrcKind};
 use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
+use crate::numeric::{Conversion, NumberExceptions, Reduction};
 
 /// Which checksum of the uncompressed bytes a deflate or inflate job computes on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -222,6 +225,75 @@ pub enum Job {
         /// Bytes.
         len: u64,
     },
+    /// Converts numbers.
+    Convert {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes read: whole elements.
+        len: u64,
+        /// From what to what.
+        conversion: Conversion,
+    },
+    /// Combines two vectors element by element.
+    Reduce {
+        /// First vector.
+        a: VirtAddr,
+        /// Second vector.
+        b: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes of each vector: whole elements.
+        len: u64,
+        /// Elements and how they are combined.
+        reduction: Reduction,
+    },
+    /// The same, to two places. An offset in a page of one is the same in the other.
+    ReduceDualcast {
+        /// First vector.
+        a: VirtAddr,
+        /// Second vector.
+        b: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// First byte written of the other result.
+        dst2: VirtAddr,
+        /// Bytes of each vector: whole elements.
+        len: u64,
+        /// Elements and how they are combined.
+        reduction: Reduction,
+    },
+    /// Combines blocks, which are vectors, one after the other, element by element.
+    GatherReduce {
+        /// The vectors: whole elements, and where elements of the range begin.
+        blocks: Blocks,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Elements and how they are combined.
+        reduction: Reduction,
+    },
+    /// Copies blocks, one behind the other.
+    GatherCopy {
+        /// What is read.
+        blocks: Blocks,
+        /// First byte written.
+        dst: VirtAddr,
+    },
+    /// Copies one range to blocks, which do not overlap.
+    ScatterCopy {
+        /// First byte read.
+        src: VirtAddr,
+        /// What is written.
+        blocks: Blocks,
+    },
+    /// Writes `pattern`, little-endian, again and again, anew from the first byte of each block.
+    ScatterFill {
+        /// What is written.
+        blocks: Blocks,
+        /// Eight bytes of pattern; the lowest byte goes first.
+        pattern: u64,
+    },
     /// Compresses `src` into a raw deflate segment (RFC 1951) that ends on a byte boundary, so that segments
     /// can be concatenated.
     Deflate {
@@ -259,6 +331,14 @@ pub struct Operand {
 impl Operand {
     const fn read(addr: VirtAddr, len: u64) -> Option<Self> {
         Some(Self { span: Span::new(addr, len), access: Access::Read })
+    }
+
+    const fn of(span: Span, access: Access) -> Option<Self> {
+        Some(Self { span, access })
+    }
+
+    const fn list(blocks: Blocks) -> Option<Self> {
+        Self::of(blocks.list_span(), Access::Read)
     }
 
     const fn write(addr: VirtAddr, len: u64) -> Option<Self> {
@@ -301,6 +381,13 @@ impl Job {
             Self::DixGenerate { .. } => Operation::DixGenerate,
             Self::CacheFlush { .. } => Operation::CacheFlush,
             Self::TranslationFetch { .. } => Operation::TranslationFetch,
+            Self::Convert { .. } => Operation::Convert,
+            Self::Reduce { .. } => Operation::Reduce,
+            Self::ReduceDualcast { .. } => Operation::ReduceDualcast,
+            Self::GatherReduce { .. } => Operation::GatherReduce,
+            Self::GatherCopy { .. } => Operation::GatherCopy,
+            Self::ScatterCopy { .. } => Operation::ScatterCopy,
+            Self::ScatterFill { .. } => Operation::ScatterFill,
             Self::Deflate { .. } => Operation::Deflate,
             Self::Inflate { .. } => Operation::Inflate,
         }
@@ -325,7 +412,14 @@ impl Job {
             | Self::DifUpdate { len, .. }
             | Self::DixGenerate { len, .. }
             | Self::CacheFlush { len, .. }
-            | Self::TranslationFetch { len, .. } => len,
+            | Self::TranslationFetch { len, .. }
+            | Self::Convert { len, .. }
+            | Self::Reduce { len, .. }
+            | Self::ReduceDualcast { len, .. } => len,
+            Self::GatherReduce { blocks, .. }
+            | Self::GatherCopy { blocks, .. }
+            | Self::ScatterCopy { blocks, .. }
+            | Self::ScatterFill { blocks, .. } => blocks.bytes(),
             Self::ApplyDelta { delta, .. } => delta.len,
             Self::Deflate { src, .. } | Self::Inflate { src, .. } => src.len,
             Self::Noop | Self::Drain => 0,
@@ -364,7 +458,14 @@ impl Job {
             | Self::Fill16 { .. }
             | Self::ApplyDelta { .. }
             | Self::CacheFlush { .. }
-            | Self::TranslationFetch { .. } => Some(Value::None),
+            | Self::TranslationFetch { .. }
+            | Self::GatherCopy { .. }
+            | Self::ScatterCopy { .. }
+            | Self::ScatterFill { .. } => Some(Value::None),
+            Self::Convert { .. }
+            | Self::Reduce { .. }
+            | Self::ReduceDualcast { .. }
+            | Self::GatherReduce { .. } => Some(Value::Exceptions(NumberExceptions::empty())),
             Self::Compare { .. } | Self::ComparePattern { .. } => Some(Value::Difference(None)),
             Self::CreateDelta { .. } => Some(Value::Delta { written: 0 }),
             Self::Crc { seed, .. } | Self::CopyCrc { seed, .. } => Some(Value::Crc(seed)),
@@ -397,7 +498,7 @@ impl Job {
 
     /// Whether addresses and sizes are what an accelerator takes. The CPU takes any.
     ///
-    /// Source: DSA §8.3.8, §8.3.9, §8.3.10, §8.3.18.
+    /// Source: DSA §8.3.8, §8.3.9, §8.3.10, §8.3.18 to §8.3.22.
     pub const fn has_device_shape(&self) -> bool {
         const WORD: u64 = 8;
         match *self {
@@ -407,6 +508,23 @@ impl Job {
             }
             Self::ApplyDelta { delta, dst, .. } => (delta.addr.get() | dst.get()) % WORD == 0,
             Self::DixGenerate { dst, .. } => dst.get() % WORD == 0,
+            Self::Convert { src, dst, conversion, .. } => {
+                conversion.is_of_devices() && is_aligned(conversion, src.get(), dst.get())
+            }
+            Self::Reduce { a, b, dst, reduction, .. } => {
+                let numbers = reduction.numbers();
+                numbers.is_of_devices() && is_aligned(numbers, a.get() | b.get(), dst.get())
+            }
+            Self::ReduceDualcast { a, b, dst, dst2, reduction, .. } => {
+                let numbers = reduction.numbers();
+                numbers.is_of_devices()
+                    && is_aligned(numbers, a.get() | b.get(), dst.get())
+                    && (dst.get() ^ dst2.get()) % PAGE_BYTES == 0
+            }
+            Self::GatherReduce { blocks, dst, reduction } => {
+                let numbers = reduction.numbers();
+                numbers.is_of_devices() && is_aligned(numbers, blocks.base.addr.get(), dst.get())
+            }
             _ => true,
         }
     }
@@ -414,6 +532,39 @@ impl Job {
     /// The ranges the job touches.
     pub const fn operands(&self) -> Operands {
         let (first, second, third) = match *self {
+            Self::ReduceDualcast { a, b, dst, dst2, len, reduction } => {
+                let written = reduction.numbers().output_bytes(len);
+                return [
+                    Operand::read(a, len),
+                    Operand::read(b, len),
+                    Operand::write(dst, written),
+                    Operand::write(dst2, written),
+                ];
+            }
+            Self::Convert { src, dst, len, conversion } => {
+                (Operand::read(src, len), Operand::write(dst, conversion.output_bytes(len)), None)
+            }
+            Self::Reduce { a, b, dst, len, reduction } => {
+                let written = reduction.numbers().output_bytes(len);
+                (Operand::read(a, len), Operand::read(b, len), Operand::write(dst, written))
+            }
+            Self::GatherReduce { blocks, dst, reduction } => {
+                let written = reduction.numbers().output_bytes(blocks.block_bytes as u64);
+                (Operand::of(blocks.base, Access::Read), Operand::list(blocks), Operand::write(dst, written))
+            }
+            Self::GatherCopy { blocks, dst } => (
+                Operand::of(blocks.base, Access::Read),
+                Operand::list(blocks),
+                Operand::write(dst, blocks.bytes()),
+            ),
+            Self::ScatterCopy { src, blocks } => (
+                Operand::read(src, blocks.bytes()),
+                Operand::list(blocks),
+                Operand::of(blocks.base, Access::Write),
+            ),
+            Self::ScatterFill { blocks, .. } => {
+                (Operand::list(blocks), Operand::of(blocks.base, Access::Write), None)
+            }
             Self::Noop | Self::Drain => (None, None, None),
             Self::Copy { src, dst, len } | Self::CopyCrc { src, dst, len, .. } => {
                 (Operand::read(src, len), Operand::write(dst, len), None)
@@ -459,6 +610,14 @@ impl Job {
         [first, second, third, None]
     }
 }
+
+/// Whether what is read and what is written are aligned to their elements.
+const fn is_aligned(numbers: Conversion, read: u64, written: u64) -> bool {
+    read % numbers.input().bytes() == 0 && written % numbers.output().bytes() == 0
+}
+
+// A job is moved on the shortest way there is: a variant that makes it longer costs every operation.
+const _: () = assert!(size_of::<Job>() <= 64);
 
 /// Most bytes of a range a delta record can be made of: a record counts words in 16 bits.
 pub const DELTA_RANGE_BYTES_MAX: u64 = 512 << 10;

@@ -37,12 +37,14 @@ mod fork;
 mod group;
 mod health;
 mod job;
+mod numeric;
 mod operation;
 mod path;
 mod probe;
 mod reactor;
 mod report;
 mod runtime;
+mod scatter;
 mod scope;
 mod slot;
 mod sync;
@@ -62,13 +64,15 @@ pub use fault::{FaultPolicy, ResolverChoice};
 pub use group::{Group, GroupOptions, Grouped};
 pub use health::{QueueFault, QueueState};
 pub use job::{
-    Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX, Operand, Operands, Operation,
-    Operations, Value,
+    BLOCK_ENTRY_BYTES, Blocks, Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX,
+    Operand, Operands, Operation, Operations, Value,
 };
+pub use numeric::{Compute, Conversion, NumberExceptions, NumberFlags, NumberType, Reduction, Rounding};
 pub use operation::{Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Inflated, Outcome};
 pub use path::{Path, QueueName, Reason};
 pub use report::{Faults, QueueSnapshot, Report, Snapshot};
 pub use runtime::{Builder, Drained, Runtime};
+pub use scatter::{BLOCKS_MAX, BlockList};
 pub use scope::{Scope, Scoped};
 
 /// Runs a future to its end on this thread: all a program without an executor needs.

@@ -16,6 +16,7 @@
 mod control;
 mod delta;
 mod integrity;
+mod numeric;
 mod running;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ use crate::channel::{Channel, Ended, InFlight};
 use crate::dif::DifTags;
 use crate::error::{Error, Failed};
 use crate::job::{Check, Done, Job, Value};
+use crate::numeric::NumberExceptions;
 use crate::path::{Path, Reason};
 use crate::report::Report;
 use crate::runtime::Runtime;
@@ -159,6 +161,12 @@ impl Extract for DifNext {
     fn extract(value: Value) -> Option<Self> {
         let Value::Tags { source, destination } = value else { return None };
         Some(Self { source, destination })
+    }
+}
+
+impl Extract for NumberExceptions {
+    fn extract(value: Value) -> Option<Self> {
+        if let Value::Exceptions(exceptions) = value { Some(exceptions) } else { None }
     }
 }
 

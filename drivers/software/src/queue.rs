@@ -17,6 +17,7 @@ mod cost;
 mod integrity;
 mod line;
 mod memory;
+mod numbers;
 mod stream;
 mod ticket;
 mod unit;
@@ -44,7 +45,7 @@ use ticket::Ticket;
 use workers::Shared;
 
 /// What the queue does on every machine. Besides, where the processor can, [`Operation::CacheFlush`].
-const DONE: [Operation; 22] = [
+const DONE: [Operation; 29] = [
     Operation::Noop,
     Operation::Drain,
     Operation::Copy,
@@ -65,6 +66,13 @@ const DONE: [Operation; 22] = [
     Operation::DifUpdate,
     Operation::DixGenerate,
     Operation::TranslationFetch,
+    Operation::Convert,
+    Operation::Reduce,
+    Operation::ReduceDualcast,
+    Operation::GatherReduce,
+    Operation::GatherCopy,
+    Operation::ScatterCopy,
+    Operation::ScatterFill,
     Operation::Deflate,
     Operation::Inflate,
 ];

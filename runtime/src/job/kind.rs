@@ -50,6 +50,20 @@ pub enum Operation {
     CacheFlush,
     /// Have the addresses of a range translated ahead of use.
     TranslationFetch,
+    /// Convert numbers from one type to another.
+    Convert,
+    /// Combine two vectors of numbers to one.
+    Reduce,
+    /// Combine two vectors of numbers to one, written to two places.
+    ReduceDualcast,
+    /// Combine vectors that lie anywhere in a range to one.
+    GatherReduce,
+    /// Copy blocks that lie anywhere in a range to one place.
+    GatherCopy,
+    /// Copy one range to blocks that lie anywhere in another.
+    ScatterCopy,
+    /// Write a repeated 8-byte pattern to blocks that lie anywhere in a range.
+    ScatterFill,
     /// Make a raw deflate segment.
     Deflate,
     /// Expand a raw deflate stream.
@@ -58,7 +72,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every kind there is.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 30] = [
         Self::Noop,
         Self::Drain,
         Self::Copy,
@@ -80,6 +94,13 @@ impl Operation {
         Self::DixGenerate,
         Self::CacheFlush,
         Self::TranslationFetch,
+        Self::Convert,
+        Self::Reduce,
+        Self::ReduceDualcast,
+        Self::GatherReduce,
+        Self::GatherCopy,
+        Self::ScatterCopy,
+        Self::ScatterFill,
         Self::Deflate,
         Self::Inflate,
     ];
@@ -108,6 +129,13 @@ impl Operation {
             Self::DixGenerate => "dix_generate",
             Self::CacheFlush => "cache_flush",
             Self::TranslationFetch => "translation_fetch",
+            Self::Convert => "convert",
+            Self::Reduce => "reduce",
+            Self::ReduceDualcast => "reduce_dualcast",
+            Self::GatherReduce => "gather_reduce",
+            Self::GatherCopy => "gather_copy",
+            Self::ScatterCopy => "scatter_copy",
+            Self::ScatterFill => "scatter_fill",
             Self::Deflate => "deflate",
             Self::Inflate => "inflate",
         }

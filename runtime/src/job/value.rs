@@ -1,6 +1,7 @@
 //! What a job answers.
 
 use crate::dif::DifTags;
+use crate::numeric::NumberExceptions;
 
 /// What a finished job found.
 // The tag a whole word: moved in words, an answer that was just written costs loads; at odd places, stalls.
@@ -27,6 +28,8 @@ pub enum Value {
         /// In the destination.
         destination: DifTags,
     },
+    /// What happened to at least one number.
+    Exceptions(NumberExceptions),
     /// A deflate segment.
     Deflate {
         /// Bytes of output.

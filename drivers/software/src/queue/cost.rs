@@ -14,6 +14,8 @@ const TWICE: u64 = 2;
 const BLOCKS: u64 = 4;
 /// Reversing its bits first.
 const REVERSED: u64 = 4;
+/// Computing with it.
+const NUMBERS: u64 = 8;
 /// Writing it back from the caches.
 const FLUSH: u64 = 16;
 /// Making it present, where it may be absent: a fault less for the CPU, but the same work for the kernel.
@@ -35,6 +37,9 @@ pub(super) fn cost(job: &Job) -> u64 {
         | Job::DifStrip { .. }
         | Job::DifUpdate { .. }
         | Job::DixGenerate { .. } => BLOCKS,
+        Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } | Job::GatherReduce { .. } => {
+            NUMBERS
+        }
         Job::CacheFlush { .. } => FLUSH,
         Job::TranslationFetch { .. } => POPULATE,
         _ => 1,

@@ -12,7 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use svala::backend::Failure;
 use svala::{
-    Access, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX, Operands, Span, VirtAddr,
+    Access, BLOCK_ENTRY_BYTES, Blocks, Conversion, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job,
+    OPERANDS_MAX, Operands, Span, VirtAddr,
 };
 
 use super::stream::Stream;
@@ -152,7 +153,37 @@ fn check_sizes(job: &Job) -> Result<(), Failure> {
             Ok(_) if !len.is_multiple_of(unit_bytes(job)) => Err(misshapen("not whole blocks")),
             Ok(_) => Ok(()),
         },
+        Job::GatherReduce { blocks, .. }
+        | Job::GatherCopy { blocks, .. }
+        | Job::ScatterCopy { blocks, .. }
+        | Job::ScatterFill { blocks, .. } => check_blocks(&blocks),
+        Job::Convert { src, len, conversion, .. } => check_elements(src, len, conversion),
+        Job::Reduce { a, len, reduction, .. } | Job::ReduceDualcast { a, len, reduction, .. } => {
+            check_elements(a, len, reduction.numbers())
+        }
         _ => Ok(()),
+    }
+}
+
+/// That a list can be read, and that all blocks together are no more than memory can be. Where each is, is looked at
+/// when it is reached.
+fn check_blocks(blocks: &Blocks) -> Result<(), Failure> {
+    // At most eight bytes come of one.
+    if blocks.bytes() > (1 << 60) || isize::try_from(blocks.base.len).is_err() {
+        return Err(bad(Access::Read, blocks.base.addr));
+    }
+    if !blocks.list.get().is_multiple_of(BLOCK_ENTRY_BYTES) {
+        return Err(misshapen("a list at an odd address"));
+    }
+    Ok(())
+}
+
+/// That as many bytes can be read and written, and that they are whole elements.
+fn check_elements(src: VirtAddr, len: u64, numbers: Conversion) -> Result<(), Failure> {
+    match len > (1 << 59) {
+        true => Err(bad(Access::Read, src)),
+        false if !len.is_multiple_of(numbers.input().bytes()) => Err(misshapen("not whole elements")),
+        false => Ok(()),
     }
 }
 

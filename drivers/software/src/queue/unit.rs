@@ -13,7 +13,7 @@
 mod part;
 
 use svala::backend::Failure;
-use svala::{Check, Done, Job, Value};
+use svala::{Check, Done, Job, NumberExceptions, Value};
 
 pub(super) use part::unit_bytes;
 
@@ -55,6 +55,8 @@ struct Found {
     check: u32,
     /// The tags behind the last piece.
     tags: Value,
+    /// What happened to the numbers of any piece.
+    exceptions: NumberExceptions,
     /// The answer of a job that is a single piece.
     whole: Option<Done>,
 }
@@ -141,6 +143,7 @@ impl Unit {
                 found.crc = crc_with(crc, found.crc, value, behind);
             }
             (tags @ Value::Tags { .. }, _) if behind == 0 => found.tags = tags,
+            (Value::Exceptions(exceptions), _) => found.exceptions |= exceptions,
             (Value::Deflate { written, check: sum }, Job::Deflate { check, .. }) => {
                 found.written += written;
                 found.check = match check {
@@ -170,7 +173,7 @@ impl Unit {
 
     /// What all pieces together say. All have come back.
     pub(super) fn outcome(&self) -> Result<Done, Failure> {
-        let Found { failure, difference, crc, written, check, tags, whole } = self.found;
+        let Found { failure, difference, crc, written, check, tags, exceptions, whole } = self.found;
         if let Some((offset, failure)) = failure {
             // What comes after a difference does not matter to a comparison.
             if difference.is_none_or(|at| offset < at) {
@@ -184,6 +187,9 @@ impl Unit {
             Job::Compare { .. } | Job::ComparePattern { .. } => Value::Difference(difference),
             Job::Crc { .. } | Job::CopyCrc { .. } => Value::Crc(crc),
             Job::Deflate { .. } => Value::Deflate { written, check },
+            Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } => {
+                Value::Exceptions(exceptions)
+            }
             _ => tags,
         };
         Ok(Done { bytes: difference.unwrap_or(self.job.bytes()), value })
@@ -201,7 +207,16 @@ impl Found {
             Job::Deflate { check, .. } => check_of(check, &[]),
             _ => 0,
         };
-        Self { failure: None, difference: None, crc, written: 0, check, tags: Value::None, whole: None }
+        Self {
+            failure: None,
+            difference: None,
+            crc,
+            written: 0,
+            check,
+            tags: Value::None,
+            exceptions: NumberExceptions::empty(),
+            whole: None,
+        }
     }
 }
 

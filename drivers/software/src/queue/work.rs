@@ -5,10 +5,11 @@
 
 use nix::errno::Errno;
 use svala::backend::Failure;
-use svala::{Access, Check, Crc, CrcBypass, CrcKind, Done, Job, Span, Value, VirtAddr};
+use svala::{Access, Blocks, Check, Crc, CrcBypass, CrcKind, Done, Job, Span, Value, VirtAddr};
 
 use super::integrity;
 use super::memory::{Contexts, len_of, pointer, readable, size_of_range, writable};
+use super::numbers;
 use super::stream::failure_of;
 use crate::bypass::Bypass;
 use crate::cache::CacheLines;
@@ -71,6 +72,17 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
         | Job::DixGenerate { .. } => {
             // SAFETY: the caller's contract.
             unsafe { work_on_blocks(job) }.map(done)
+        }
+        Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } => {
+            // SAFETY: the caller's contract.
+            unsafe { work_on_numbers(job) }.map(done)
+        }
+        Job::GatherReduce { .. }
+        | Job::GatherCopy { .. }
+        | Job::ScatterCopy { .. }
+        | Job::ScatterFill { .. } => {
+            // SAFETY: the caller's contract.
+            unsafe { work_on_list(job) }.map(done)
         }
         // A drain is the queue's own business, and none in a batch.
         _ => Err(Failure::Unsupported),
@@ -238,6 +250,93 @@ unsafe fn work_on_blocks(job: &Job) -> Result<Value, Failure> {
         }
         _ => Err(Failure::Unsupported),
     }
+}
+
+/// Converts or combines vectors.
+///
+/// # Safety
+///
+/// As [`work`].
+unsafe fn work_on_numbers(job: &Job) -> Result<Value, Failure> {
+    match *job {
+        Job::Convert { src, dst, len, conversion } => {
+            let dst = Span::new(dst, conversion.output_bytes(len));
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(Span::new(src, len), dst) };
+            numbers::convert(conversion, src, dst)
+        }
+        Job::Reduce { a, b, dst, len, reduction } | Job::ReduceDualcast { a, b, dst, len, reduction, .. } => {
+            // SAFETY: the caller's contract: nobody writes it meanwhile.
+            let a = unsafe { readable(Span::new(a, len)) };
+            let dst = Span::new(dst, reduction.numbers().output_bytes(len));
+            // SAFETY: the caller's contract.
+            let (b, dst) = unsafe { both(Span::new(b, len), dst) };
+            let value = numbers::reduce(reduction, a, b, dst)?;
+            if let Job::ReduceDualcast { dst2, .. } = *job {
+                // SAFETY: the caller's contract: it is none of the others.
+                unsafe { writable(Span::new(dst2, len_of(dst.len()))) }.copy_from_slice(dst);
+            }
+            Ok(value)
+        }
+        _ => Err(Failure::Unsupported),
+    }
+}
+
+/// Works on blocks that lie anywhere in a range. One that is not inside it is refused when it is reached.
+///
+/// # Safety
+///
+/// As [`work`].
+unsafe fn work_on_list(job: &Job) -> Result<Value, Failure> {
+    let (blocks, other) = match *job {
+        Job::GatherReduce { blocks, dst, reduction } => {
+            (blocks, Span::new(dst, reduction.numbers().output_bytes(blocks.block_bytes.into())))
+        }
+        Job::GatherCopy { blocks, dst } => (blocks, Span::new(dst, blocks.bytes())),
+        Job::ScatterCopy { src, blocks } => (blocks, Span::new(src, blocks.bytes())),
+        Job::ScatterFill { blocks, .. } => (blocks, Span::default()),
+        _ => return Err(Failure::Unsupported),
+    };
+    let block = size_of_range(blocks.block_bytes.into());
+    // SAFETY: the caller's contract: nobody writes the list meanwhile.
+    let offsets = unsafe { entries(&blocks) };
+    match *job {
+        Job::GatherReduce { reduction, .. } => {
+            // SAFETY: the caller's contract.
+            let (base, dst) = unsafe { both(blocks.base, other) };
+            numbers::gather_reduce(reduction, base, offsets, block, dst)
+        }
+        Job::GatherCopy { .. } => {
+            // SAFETY: the caller's contract.
+            let (base, dst) = unsafe { both(blocks.base, other) };
+            numbers::gather(base, offsets, dst)
+        }
+        Job::ScatterCopy { .. } => {
+            // SAFETY: the caller's contract.
+            let (src, base) = unsafe { both(other, blocks.base) };
+            numbers::scatter(src, offsets, base)
+        }
+        Job::ScatterFill { pattern, .. } => {
+            // SAFETY: the caller's contract: nobody else uses it meanwhile.
+            let base = unsafe { writable(blocks.base) };
+            numbers::scatter_fill(pattern, offsets, block, base)
+        }
+        _ => Err(Failure::Unsupported),
+    }
+}
+
+/// The entries of a list.
+///
+/// # Safety
+///
+/// The list is readable and aligned, and nobody writes it while the slice lives.
+unsafe fn entries<'a>(blocks: &Blocks) -> &'a [usize] {
+    if blocks.count == 0 {
+        return &[];
+    }
+    let list = pointer(blocks.list).cast_const().cast::<usize>();
+    // SAFETY: the caller's contract; entries have the eight bytes of a `usize`.
+    unsafe { std::slice::from_raw_parts(list, size_of_range(blocks.count.into())) }
 }
 
 /// Flushes lines, or has pages made present.

@@ -8,6 +8,7 @@ mod checksums;
 mod control;
 mod integrity;
 mod lifecycle;
+mod numbers;
 mod operations;
 mod patterns;
 mod pressure;

@@ -46,7 +46,10 @@ impl Order {
             | Job::DifUpdate { .. }
             | Job::DixGenerate { .. }
             | Job::CacheFlush { .. }
-            | Job::TranslationFetch { .. } => Self::Any,
+            | Job::TranslationFetch { .. }
+            | Job::Convert { .. }
+            | Job::Reduce { .. }
+            | Job::ReduceDualcast { .. } => Self::Any,
             // A delta record is of 512 KiB at most, half a piece; an inflate knows its end only when it is there.
             _ => Self::Whole,
         }
@@ -80,6 +83,9 @@ pub(super) fn part(job: &Job, offset: u64, len: u64, written: u64) -> Job {
         Job::CacheFlush { addr, drop, .. } => Job::CacheFlush { addr: at(addr), len, drop },
         Job::TranslationFetch { addr, .. } => Job::TranslationFetch { addr: at(addr), len },
         Job::Crc { .. } | Job::CopyCrc { .. } => part_of_crc(job, offset, len),
+        Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } => {
+            part_of_numbers(job, offset, len)
+        }
         Job::Deflate { src, dst, level, last, check } => Job::Deflate {
             src: src.part(offset, len),
             dst: dst.part(written, u64::MAX),
@@ -102,6 +108,27 @@ fn part_of_crc(job: &Job, offset: u64, len: u64) -> Job {
         Job::CopyCrc { src, dst, crc, seed, .. } => {
             let seed = if offset == 0 { seed } else { empty_crc(crc) };
             Job::CopyCrc { src: at(src), dst: at(dst), len, crc, seed }
+        }
+        job => job,
+    }
+}
+
+/// A vector of elements goes on from piece to piece, at its own pace where they are written.
+fn part_of_numbers(job: &Job, offset: u64, len: u64) -> Job {
+    let at = |addr: VirtAddr| addr.add(offset);
+    match *job {
+        Job::Convert { src, dst, conversion, .. } => {
+            let written = conversion.output_bytes(offset);
+            Job::Convert { src: at(src), dst: dst.add(written), len, conversion }
+        }
+        Job::Reduce { a, b, dst, reduction, .. } => {
+            let written = reduction.numbers().output_bytes(offset);
+            Job::Reduce { a: at(a), b: at(b), dst: dst.add(written), len, reduction }
+        }
+        Job::ReduceDualcast { a, b, dst, dst2, reduction, .. } => {
+            let written = reduction.numbers().output_bytes(offset);
+            let (dst, dst2) = (dst.add(written), dst2.add(written));
+            Job::ReduceDualcast { a: at(a), b: at(b), dst, dst2, len, reduction }
         }
         job => job,
     }
