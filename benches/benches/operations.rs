@@ -127,8 +127,9 @@ fn fastest(room: &mut Room, case: &Case) -> (f64, f64) {
 
 fn calls_in_a_round(room: &mut Room, case: &Case) -> u32 {
     let once = round(room, case, case.pair.rival, 10);
-    let calls = (ROUND.as_secs_f64() / once).clamp(1.0, 1e6);
-    calls.round() as u32
+    #[expect(clippy::cast_possible_truncation, reason = "between 1 and a million")]
+    let calls = (ROUND.as_secs_f64() / once).clamp(1.0, 1e6).round() as u32;
+    calls
 }
 
 fn round(room: &mut Room, case: &Case, side: fn(&mut Room, usize) -> u64, calls: u32) -> f64 {
