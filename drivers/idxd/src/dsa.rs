@@ -12,11 +12,13 @@ mod config;
 mod delta;
 mod dif;
 mod flight;
+mod list;
 mod memory;
+mod numeric;
 mod outcome;
 mod part;
 
-pub use config::{DsaQueueConfig, dsa_operations};
+pub use config::{DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
 pub use flight::DsaFlight;
 
 use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
@@ -39,6 +41,7 @@ pub struct DsaQueue<P> {
     capabilities: Capabilities,
     /// Bytes of a part: the queue's maximum, in whole words so that a fill's parts begin at its first byte.
     part_bytes: u64,
+    lists: Lists,
     lanes_per_job: u16,
     submit_tries_max: u32,
     credits: Credits,
@@ -69,6 +72,7 @@ impl<P: Portal> DsaQueue<P> {
             portal,
             capabilities,
             part_bytes: u64::from(config.transfer_bytes_max).max(8) & !7,
+            lists: config.lists,
             lanes_per_job: config.lanes_per_job.max(1),
             submit_tries_max: config.submit_tries_max,
             credits: config.dedicated_size.map_or(Credits::shared(), Credits::dedicated),
@@ -287,7 +291,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
 
     fn flight(&self) -> DsaFlight {
         let lanes = if self.capabilities.batch_max > 1 { self.capabilities.batch_max } else { 1 };
-        DsaFlight::new(u16::try_from(lanes).unwrap_or(1).max(self.lanes_per_job), self.part_bytes)
+        DsaFlight::new(u16::try_from(lanes).unwrap_or(1).max(self.lanes_per_job), self.part_bytes, self.lists)
     }
 
     fn attach(&self, notifier: Notifier) {
@@ -304,7 +308,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         if submission.block_on_fault && !self.capabilities.block_on_fault {
             return Err(Refused::Failed(Failure::Unsupported));
         }
-        let (order, lanes) = match job.bytes() > self.part_bytes {
+        let (order, lanes) = match job.bytes() > self.part_bytes || list::blocks(job).is_some() {
             true => self.split(job),
             false => (Order::Forward, 1),
         };

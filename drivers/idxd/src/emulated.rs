@@ -9,7 +9,7 @@ use idxd_spec::Descriptor;
 use parking_lot::Mutex;
 use svala::backend::{Completion, Kind, Notifier};
 
-use crate::dsa::{DsaQueue, DsaQueueConfig, dsa_operations};
+use crate::dsa::{DsaQueue, DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
 use crate::iaa::{IaaQueue, IaaQueueConfig};
 use crate::portal::{Accepted, Portal};
 
@@ -76,7 +76,10 @@ impl Emulated {
         let op_cap = config.queue.operations.unwrap_or(capabilities.op_cap);
         let queue = DsaQueueConfig {
             name: config.name.clone(),
-            operations: dsa_operations(op_cap, capabilities.gen_cap),
+            operations: dsa_list_operations(op_cap, capabilities.dsa_cap)
+                .iter()
+                .fold(dsa_operations(op_cap, capabilities.gen_cap), |set, operation| set.with(operation)),
+            lists: Lists::of(capabilities.dsa_cap.0),
             depth: config.depth,
             transfer_bytes_max: config.queue.transfer_bytes_max,
             batch_max: config.batch_max.min(config.queue.batch_max),

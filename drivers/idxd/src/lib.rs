@@ -24,7 +24,7 @@ mod work_queue;
 
 pub use cpu::{Enqcmd, Movdir64b};
 pub use device::{Device, DeviceState, DeviceType, Engine, Group};
-pub use dsa::{DsaFlight, DsaQueue, DsaQueueConfig, dsa_operations};
+pub use dsa::{DsaFlight, DsaQueue, DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
 pub use emulated::{Emulated, EmulatedConfig, EmulatedError, EmulatedPortal};
 pub use hardware::{HardwareOptions, HardwareQueue, OpenError};
 pub use iaa::{IaaFlight, IaaQueue, IaaQueueConfig};

@@ -6,7 +6,7 @@ mod conformance;
 mod misbehaviour;
 mod support;
 
-use conformance::{batch, checksum, compression, control, delta, integrity, memory, patterns};
+use conformance::{batch, checksum, compression, control, delta, integrity, memory, numeric, patterns};
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, Setup};
 
@@ -152,4 +152,34 @@ on_devices! {
     checked_fields_are_right_or_say_which_block = integrity::check;
     stripped_fields_are_right_or_say_which_block = integrity::strip;
     updated_fields_are_right_or_say_which_block = integrity::update;
+}
+
+/// A DSA 3, with each policy that can end well, small transfers and large.
+fn on_dsa_3(body: fn(&Setup)) {
+    for faults in [Faults::Resolve, Faults::Prefetch, Faults::BlockOnFault] {
+        for bytes in [64 << 10, 1 << 20] {
+            let device = Emulation::new(QueueConfig::shared(16), faults).transfer_bytes_max(bytes);
+            body(&Emulation { version: Version::V3, ..device }.setup(|_| {}));
+        }
+    }
+}
+
+#[test]
+fn converted_numbers_are_those_of_a_loop() {
+    on_dsa_3(numeric::convert);
+}
+
+#[test]
+fn sums_are_those_of_a_loop() {
+    on_dsa_3(numeric::reduce);
+}
+
+#[test]
+fn gathered_sums_are_those_of_a_loop() {
+    on_dsa_3(numeric::gather_reduce);
+}
+
+#[test]
+fn blocks_are_copied_and_filled_where_the_list_says() {
+    on_dsa_3(numeric::blocks);
 }

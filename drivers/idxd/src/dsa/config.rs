@@ -1,7 +1,29 @@
 //! What the driver has to know of a work queue, and which operations follow from what a device can do.
 
-use idxd_spec::{GenCap, OpCap, Opcode};
+use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2};
+use idxd_spec::{GenCap, OpCap, Opcode, SglFormat};
 use svala::{Operation, Operations};
+
+use super::numeric;
+
+/// What lists of blocks may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// Entries of one; 0 without such operations.
+    pub entries_max: u32,
+    /// Bytes of a block of a gather reduce, read or written.
+    pub gather_reduce_block_max: u32,
+}
+
+impl Lists {
+    /// What DSACAP0 says of a device of version 3 (DSA §9.2.30).
+    #[must_use]
+    pub const fn of(cap: DsaCap0) -> Self {
+        // A descriptor has 16 bits for the entries.
+        let entries_max = if cap.sgl_entries_max_log2() < 16 { cap.sgl_entries_max() } else { 0xffff };
+        Self { entries_max, gather_reduce_block_max: cap.gather_reduce_block_max() }
+    }
+}
 
 /// What the driver has to know of a work queue.
 #[derive(Clone, Debug)]
@@ -22,6 +44,8 @@ pub struct DsaQueueConfig {
     pub dedicated_size: Option<u32>,
     /// Parts of one job under way at once.
     pub lanes_per_job: u16,
+    /// What lists of blocks may be.
+    pub lists: Lists,
     /// Times a part may be refused.
     pub submit_tries_max: u32,
 }
@@ -40,6 +64,7 @@ impl Default for DsaQueueConfig {
             block_on_fault: false,
             dedicated_size: None,
             lanes_per_job: 1,
+            lists: Lists::default(),
             submit_tries_max: 20_000,
         }
     }
@@ -89,6 +114,29 @@ pub fn dsa_operations(op_cap: OpCap, gen_cap: GenCap) -> Operations {
         .fold(Operations::NONE, |set, (operation, ..)| set.with(*operation))
 }
 
+/// The operations of the runtime on numbers and on lists of blocks that a device with these capabilities does, which is of
+/// version 3 at least. Lists are of offsets; of numbers, a device has to do all.
+///
+/// Source: DSA §9.2.6, §9.2.30 to §9.2.32.
+#[must_use]
+pub fn dsa_list_operations(op_cap: OpCap, caps: (DsaCap0, DsaCap1, DsaCap2)) -> Operations {
+    let (lists, types, treatments) = caps;
+    let numbers = numeric::are_complete(types, treatments);
+    let listed = lists.reads_lists(SglFormat::Offset64);
+    [
+        (Operation::Convert, Opcode::TYPE_CONVERSION, numbers),
+        (Operation::Reduce, Opcode::REDUCE, numbers),
+        (Operation::ReduceDualcast, Opcode::REDUCE_DUALCAST, numbers),
+        (Operation::GatherReduce, Opcode::GATHER_REDUCE, numbers && listed),
+        (Operation::GatherCopy, Opcode::GATHER_COPY, listed),
+        (Operation::ScatterCopy, Opcode::SCATTER_COPY, listed),
+        (Operation::ScatterFill, Opcode::SCATTER_FILL, listed),
+    ]
+    .into_iter()
+    .filter(|(_, opcode, is_done)| *is_done && op_cap.contains(*opcode))
+    .fold(Operations::NONE, |set, (operation, ..)| set.with(operation))
+}
+
 #[cfg(test)]
 mod tests {
     use idxd_emu::{Capabilities, DeviceKind, Version};
@@ -114,6 +162,20 @@ mod tests {
         ];
         assert_eq!(added, expected);
         assert_eq!(DsaQueueConfig::default().operations, first);
+    }
+
+    #[test]
+    fn numbers_and_lists_are_those_of_the_third_version() {
+        let offered = |version| {
+            let capabilities = Capabilities::of(DeviceKind::Dsa, version);
+            dsa_list_operations(capabilities.op_cap, capabilities.dsa_cap).iter().count()
+        };
+        assert_eq!([Version::V1, Version::V2, Version::V3].map(offered), [0, 0, 7]);
+        let (lists, types, treatments) = Capabilities::of(DeviceKind::Dsa, Version::V3).dsa_cap;
+        let op_cap = Capabilities::of(DeviceKind::Dsa, Version::V3).op_cap;
+        let partial = dsa_list_operations(op_cap, (lists, types, treatments.with_saturation(false)));
+        let expected = [Operation::GatherCopy, Operation::ScatterCopy, Operation::ScatterFill];
+        assert!(partial.iter().eq(expected));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use svala::{Access, Done, Job, Value, VirtAddr};
 
 use super::delta::Scratch;
 use super::part::Order;
-use super::{delta, dif, part};
+use super::{Lists, delta, dif, list, part};
 use crate::record::Records;
 
 /// Where a lane stands.
@@ -137,10 +137,12 @@ pub struct DsaFlight {
     pub(super) scratch: Scratch,
     /// Bytes of a part at most.
     pub(super) part_bytes: u64,
+    /// What lists may be.
+    pub(super) lists: Lists,
 }
 
 impl DsaFlight {
-    pub(super) fn new(lanes: u16, part_bytes: u64) -> Self {
+    pub(super) fn new(lanes: u16, part_bytes: u64, lists: Lists) -> Self {
         let lane = |_| Lane {
             record: Records::default(),
             state: Cell::new(LaneState::Idle),
@@ -162,6 +164,7 @@ impl DsaFlight {
             progress: Progress::new(),
             scratch: Scratch::new(part_bytes),
             part_bytes,
+            lists,
         }
     }
 
@@ -202,7 +205,10 @@ impl DsaFlight {
                 Ok((made, offset, len))
             }
             _ => {
-                let len = job.bytes().saturating_sub(offset).min(part::len_max(job, self.part_bytes));
+                let len = match list::part_len(job, offset, self.part_bytes, self.lists) {
+                    Some(len) => len,
+                    None => job.bytes().saturating_sub(offset).min(part::len_max(job, self.part_bytes)),
+                };
                 let at = match self.progress.order.get() {
                     Order::Backward => job.bytes() - offset - len,
                     Order::Parallel | Order::Forward => offset,

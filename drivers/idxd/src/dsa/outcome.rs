@@ -5,11 +5,11 @@
 
 use idxd_spec::{Completion, Descriptor, Reason, Resume, Status, resume};
 use svala::backend::{Failure, LaneFault, Member};
-use svala::{Access, CrcKind, DELTA_ENTRY_BYTES, Done, Job, Value, VirtAddr};
+use svala::{Access, CrcKind, DELTA_ENTRY_BYTES, Done, Job, NumberExceptions, Value, VirtAddr};
 
 use super::flight::{DsaFlight, Lane};
 use super::part::{low_half, rest_of, size_of};
-use super::{delta, dif};
+use super::{delta, dif, list, numeric};
 
 /// What a written record means for its lane.
 pub(super) enum Completed {
@@ -68,6 +68,7 @@ impl DsaFlight {
                 place.len.set(to.offset - place.offset.get());
                 self.progress.next.set(to.offset);
             }
+            job if numeric::conversion(job).is_some() => place.note_exceptions(done),
             job if dif::blocks(job).is_some() => place.tags.set(dif::next_tags(job, done)),
             _ => {}
         }
@@ -105,6 +106,9 @@ impl DsaFlight {
             Resume::Finished => return Err(nonsense("fault after the last byte", done)),
             Resume::Impossible(_) => return Err(nonsense("partial completion that cannot be", done)),
         };
+        if numeric::conversion(job).is_some() {
+            place.note_exceptions(done);
+        }
         let kept = size_of(job, &descriptor) - size_of(job, &rest);
         place.kept.set(place.kept.get() + kept);
         // The device that goes on does not know the entry before.
@@ -178,10 +182,20 @@ impl DsaFlight {
             addr: VirtAddr::new(done.fault_addr()),
             done_bytes: self.progress.done.get(),
             status: status.0,
-            rest: rest_of(job, &self.list[usize::from(lane)].get()),
+            rest: if list::blocks(job).is_some() {
+                list::needs(
+                    job,
+                    &self.list[usize::from(lane)].get(),
+                    access,
+                    VirtAddr::new(done.fault_addr()),
+                )
+            } else {
+                rest_of(job, &self.list[usize::from(lane)].get())
+            },
             // A flush reads its range as far as the job is concerned; a device may want it to be writable. Populating
             // along the job's operands would never satisfy it, populating along this rest does.
-            restarts: access == Access::Write && matches!(job, Job::CacheFlush { .. }),
+            restarts: access == Access::Write && matches!(job, Job::CacheFlush { .. })
+                || list::starts_again(job),
         }
     }
 
@@ -199,6 +213,11 @@ impl DsaFlight {
 }
 
 impl Lane {
+    /// What happened to any number of the job: each part says it of its own.
+    fn note_exceptions(&self, done: &Completion) {
+        self.so_far.set(self.so_far.get() | u64::from(done.exceptions().bits()));
+    }
+
     /// Where a comparison that is done found a difference, as an offset in the job.
     fn difference(&self, done: &Completion) -> Result<Option<u64>, Failure> {
         let into = u64::from(done.bytes_completed());
@@ -219,6 +238,11 @@ fn value(job: &Job, difference: Option<u64>, lane: &Lane) -> Done {
         Job::Compare { .. } | Job::ComparePattern { .. } => Value::Difference(difference),
         Job::Crc { .. } | Job::CopyCrc { .. } => Value::Crc(lane.so_far.get()),
         Job::CreateDelta { .. } => Value::Delta { written: lane.so_far.get() },
+        job if numeric::conversion(job).is_some() => {
+            // Bits above those there are mean nothing yet.
+            let bits = lane.so_far.get().to_le_bytes()[0];
+            Value::Exceptions(NumberExceptions::from_bits_truncate(bits))
+        }
         job if dif::blocks(job).is_some() => {
             let (source, destination) = lane.tags.get();
             Value::Tags { source: dif::tags(source), destination: dif::tags(destination) }
@@ -252,7 +276,7 @@ mod tests {
 
     /// A flight whose device has all of `job`.
     fn flight(job: Job) -> DsaFlight {
-        let flight = DsaFlight::new(1, 2 << 20);
+        let flight = DsaFlight::new(1, 2 << 20, crate::dsa::Lists::default());
         flight.job.set(job);
         flight.progress.begin(Order::Forward, 1, false);
         flight.lanes[0].begin_job(&job);

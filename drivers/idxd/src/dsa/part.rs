@@ -7,7 +7,7 @@ use svala::{
     Access, Crc, CrcBypass, CrcKind, DELTA_ENTRY_BYTES, Job, OPERANDS_MAX, Operand, Operands, Span, VirtAddr,
 };
 
-use super::dif;
+use super::{dif, list, numeric};
 
 /// In which order the parts of a job may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,8 @@ impl Order {
             | Job::Compare { .. }
             | Job::ComparePattern { .. }
             | Job::CacheFlush { .. }
-            | Job::TranslationFetch { .. } => Self::Parallel,
+            | Job::TranslationFetch { .. }
+            | Job::GatherCopy { .. } => Self::Parallel,
             _ => Self::Forward,
         }
     }
@@ -58,6 +59,9 @@ const fn unit(job: &Job) -> u64 {
 
 /// Bytes of a part at most, where a descriptor may have `part_bytes`. 0: not one unit fits.
 pub(super) const fn len_max(job: &Job, part_bytes: u64) -> u64 {
+    if let Some(numbers) = numeric::conversion(job) {
+        return numeric::len_max(numbers, part_bytes);
+    }
     part_bytes - part_bytes % unit(job)
 }
 
@@ -74,6 +78,9 @@ pub(super) const fn finds_nothing(job: &Job) -> bool {
             | Job::ApplyDelta { .. }
             | Job::CacheFlush { .. }
             | Job::TranslationFetch { .. }
+            | Job::GatherCopy { .. }
+            | Job::ScatterCopy { .. }
+            | Job::ScatterFill { .. }
     )
 }
 
@@ -123,6 +130,12 @@ pub(super) fn descriptor(
         // the flush, which writes back as well. So both jobs are the same descriptor.
         Job::CacheFlush { addr, .. } => Descriptor::cache_flush(to(addr), size),
         Job::TranslationFetch { addr, .. } => Descriptor::translation_fetch(from(addr), size),
+        Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } | Job::GatherReduce { .. } => {
+            numeric::descriptor(job, offset, len)?
+        }
+        Job::GatherCopy { .. } | Job::ScatterCopy { .. } | Job::ScatterFill { .. } => {
+            list::descriptor(job, offset, len)?
+        }
         _ => return dif::descriptor(job, block_addrs(job, offset)?, size, tags),
     })
 }
@@ -171,7 +184,11 @@ pub(super) fn size_of(job: &Job, descriptor: &Descriptor) -> u64 {
     match job {
         Job::ApplyDelta { .. } => descriptor.delta_size().into(),
         Job::Noop | Job::Drain => 0,
-        _ => descriptor.xfer_size().into(),
+        Job::GatherReduce { .. } => descriptor.block_size().unwrap_or(0) * u64::from(descriptor.sgl_size()),
+        _ => match numeric::conversion(job) {
+            Some(numbers) => u64::from(descriptor.element_count()) * numbers.input().bytes(),
+            None => descriptor.xfer_size().into(),
+        },
     }
 }
 
@@ -194,6 +211,22 @@ pub(super) fn rest_of(job: &Job, rest: &Descriptor) -> Operands {
         // The device names the range it flushes a destination.
         Job::Fill { .. } | Job::Fill16 { .. } | Job::CacheFlush { .. } => set(&[write(dst, len)]),
         Job::Compare { .. } => set(&[read(src, len), read(dst, len)]),
+        Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } => {
+            let len = size_of(job, rest);
+            let written = numeric::conversion(job).map_or(0, |numbers| numbers.output_bytes(len));
+            match job {
+                Job::Convert { .. } => set(&[read(src, len), write(dst, written)]),
+                Job::Reduce { .. } => {
+                    set(&[read(src, len), read(dst, len), write(rest.reduce_dst_addr(), written)]);
+                }
+                _ => set(&[
+                    read(src, len),
+                    read(dst, len),
+                    write(rest.reduce_dst_addr(), written),
+                    write(rest.reduce_dst2_addr(), written),
+                ]),
+            }
+        }
         Job::CreateDelta { .. } => {
             let room = write(rest.delta_addr(), rest.delta_size_max().into());
             set(&[read(src, len), read(dst, len), room]);

@@ -7,5 +7,6 @@ pub(crate) mod control;
 pub(crate) mod delta;
 pub(crate) mod integrity;
 pub(crate) mod memory;
+pub(crate) mod numeric;
 pub(crate) mod patterns;
 mod shapes;

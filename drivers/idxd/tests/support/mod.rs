@@ -74,7 +74,11 @@ impl Emulation {
             batch_max: 32,
             plan: plan.clone(),
         };
-        let name = if version == Version::V1 { "dsa1" } else { "dsa2" };
+        let name = match version {
+            Version::V1 => "dsa1",
+            Version::V2 => "dsa2",
+            _ => "dsa3",
+        };
         let runtime = Runtime::builder()
             .queue(Emulated::dsa(device(name, engines)).expect("starts"))
             .queue(Emulated::iaa(device("iaa", 1)).expect("starts"))
