@@ -490,10 +490,10 @@ impl Job {
         }
     }
 
-    /// Whether a driver can do the job piece by piece. An inflate cannot be: where a piece ends, only the stream
-    /// knows.
+    /// Whether a driver can do the job piece by piece. Every one can be: an inflate too, in a decoder that can stop
+    /// anywhere.
     pub const fn can_split(&self) -> bool {
-        !matches!(self, Self::Inflate { .. })
+        true
     }
 
     /// Whether addresses and sizes are what an accelerator takes. The CPU takes any.

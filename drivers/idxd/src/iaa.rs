@@ -2,21 +2,24 @@
 //!
 //! A deflate job runs in parts of at most half the queue's `transfer_bytes_max`, so that a part's output fits a
 //! descriptor even where nothing compresses; each part is one block with the fixed Huffman codes and ends on a
-//! byte boundary, the CRC goes on from part to part through the AECS. An inflate job is one descriptor: carrying
-//! the decoder's state from one to the next is not done yet, so streams or outputs beyond `transfer_bytes_max`,
-//! and windows beyond the device's 4 KiB, are left to the CPU engine, and the result says so.
+//! byte boundary, the CRC goes on from part to part through the AECS. An inflate job is as many descriptors as input and
+//! output need, of any size: the decoder's state goes from one to the next in the AECS, which lies in the flight. Windows
+//! beyond the device's 4 KiB are left to the CPU engine, and the result says so.
 //!
 //! An IAA keeps nothing of a partial run: a fault starts the part again once all of its memory is there.
 //!
 //! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
 #![expect(unsafe_code, reason = "implements an unsafe trait; no unsafe operation in here")]
 
+mod inflate;
+mod workspace;
+
 use std::cell::Cell;
 
+use idxd_spec::iaa::Descriptor as IaaDescriptor;
 use idxd_spec::iaa::{
-    Completion as IaaCompletion, Compress, CompressAecs, CompressFlags, Decompress, ErrorCode,
+    Completion as IaaCompletion, Compress, CompressAecs, CompressFlags, DecompressAecs, ErrorCode,
 };
-use idxd_spec::iaa::{DecompressFlags, Descriptor as IaaDescriptor};
 use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
 use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, LaneFault, Member, Notifier, Polled, Queue, Refused,
@@ -28,6 +31,8 @@ use svala::{
 
 use crate::portal::{Accepted, Credits, Portal};
 use crate::record::{Records, Trust};
+use inflate::{Inflating, Next, Ranges};
+use workspace::Workspace;
 
 /// What the driver has to know of a work queue.
 #[derive(Clone, Debug)]
@@ -100,9 +105,20 @@ pub struct IaaFlight {
     record: Records,
     /// Where the device reads the tables of a compression. Only written between descriptors.
     aecs: Cell<CompressAecs>,
+    /// What an inflate keeps between descriptors.
+    workspace: Box<Workspace>,
+    inflating: Cell<Inflating>,
     descriptor: Cell<IaaDescriptor>,
     job: Cell<Job>,
     progress: Cell<Progress>,
+}
+
+/// What a queue does with transfers of at most so many bytes: the AECS is a transfer too (IAA §6.1.11).
+fn operations(transfer_bytes_max: u64) -> Operations {
+    let needs =
+        [(Operation::Deflate, CompressAecs::SIZE as u64), (Operation::Inflate, DecompressAecs::SIZE as u64)];
+    let offered = needs.into_iter().filter(|(_, bytes)| *bytes <= transfer_bytes_max);
+    offered.fold(Operations::NONE, |operations, (operation, _)| operations.with(operation))
 }
 
 impl<P: Portal> IaaQueue<P> {
@@ -113,7 +129,7 @@ impl<P: Portal> IaaQueue<P> {
         let capabilities = Capabilities {
             name: QueueName::new(&config.name),
             kind: portal.kind(),
-            operations: Operations::NONE.with(Operation::Deflate).with(Operation::Inflate),
+            operations: operations(transfer_bytes_max),
             address_mode: AddressMode::Sva,
             completion: portal.completion(),
             depth: config.depth.max(1),
@@ -182,17 +198,10 @@ impl<P: Portal> IaaQueue<P> {
                 })
             }
             Job::Inflate { src, dst, .. } => {
-                progress.part = src.len;
-                IaaDescriptor::decompress(Decompress {
-                    src: SrcAddr(src.addr.get()),
-                    src_size: size(src.len)?,
-                    dst: DstAddr(dst.addr.get()),
-                    dst_size_max: size(dst.len.min(self.transfer_bytes_max))?,
-                    flags: DecompressFlags::FLUSH_OUTPUT
-                        | DecompressFlags::STOP_ON_EOB
-                        | DecompressFlags::CHECK_FOR_EOB
-                        | DecompressFlags::SELECT_BFINAL_EOB,
-                })
+                let mut inflating = flight.inflating.get();
+                let descriptor = inflating.load(self.ranges(src, dst), &flight.workspace)?;
+                flight.inflating.set(inflating);
+                descriptor
             }
             _ => return Err(Failure::Unsupported),
         };
@@ -204,6 +213,10 @@ impl<P: Portal> IaaQueue<P> {
         progress.state = State::ToSubmit;
         flight.progress.set(progress);
         Ok(())
+    }
+
+    const fn ranges(&self, src: Span, dst: Span) -> Ranges {
+        Ranges { src, dst, transfer_bytes_max: self.transfer_bytes_max }
     }
 
     fn write(&self, flight: &IaaFlight) -> bool {
@@ -224,6 +237,11 @@ impl<P: Portal> IaaQueue<P> {
         let done = IaaCompletion::from_bytes(record);
         let status = done.status();
         match status.without_write() {
+            Status::SUCCESS | Status::OUTPUT_OVERFLOW | Status::ANALYTICS_ERROR
+                if flight.inflates().is_some() =>
+            {
+                self.inflated(flight, &done)
+            }
             Status::SUCCESS => self.part_done(flight, &done),
             Status::PAGE_FAULT | Status::PAGE_REQUEST_INVALID => {
                 flight.set_state(State::Faulted);
@@ -233,6 +251,35 @@ impl<P: Portal> IaaQueue<P> {
                 flight.set_state(State::Idle);
                 Polled::Done(Err(self.failure(flight, &done, record)))
             }
+        }
+    }
+
+    /// A descriptor of an inflate job is over.
+    fn inflated(&self, flight: &IaaFlight, done: &IaaCompletion) -> Polled {
+        flight.set_state(State::Idle);
+        let Some((src, dst, check)) = flight.inflates() else { return Polled::Pending };
+        let mut inflating = flight.inflating.get();
+        let room = flight.descriptor.get().dst_size_max().into();
+        let ranges = self.ranges(src, dst);
+        let next = match done.status().without_write() {
+            Status::ANALYTICS_ERROR => inflating.failed(done.error_code(), ranges),
+            _ => inflating.done(done, room, ranges, &flight.workspace),
+        };
+        flight.inflating.set(inflating);
+        let mut progress = flight.progress.get();
+        progress.read = inflating.taken();
+        flight.progress.set(progress);
+        match next {
+            Next::Descriptor => match self.load(flight) {
+                Ok(()) => self.advance(flight),
+                Err(failure) => Polled::Done(Err(failure)),
+            },
+            Next::End(read) => {
+                let check = if check == Check::None { 0 } else { inflating.crc };
+                let value = Value::Inflate { read, written: inflating.written, check };
+                Polled::Done(Ok(Done { bytes: read, value }))
+            }
+            Next::Failed(failure) => Polled::Done(Err(failure)),
         }
     }
 
@@ -262,14 +309,6 @@ impl<P: Portal> IaaQueue<P> {
                 let value = Value::Deflate { written: progress.written, check };
                 Polled::Done(Ok(Done { bytes: progress.read, value }))
             }
-            Job::Inflate { src, check, .. } => {
-                // The record does not say where the stream ended; the caller's framing finds out what follows.
-                let read = u64::from(done.bytes_completed()).min(src.len);
-                let read = if read == 0 { src.len } else { read };
-                let check = if check == Check::None { 0 } else { progress.check };
-                let value = Value::Inflate { read, written: progress.written, check };
-                Polled::Done(Ok(Done { bytes: read, value }))
-            }
             _ => Polled::Done(Err(Failure::Unsupported)),
         }
     }
@@ -284,11 +323,6 @@ impl<P: Portal> IaaQueue<P> {
             {
                 Failure::OutputFull { bytes_max: dst.len }
             }
-            (Status::OUTPUT_OVERFLOW, Job::Inflate { dst, .. }) if dst.len <= self.transfer_bytes_max => {
-                Failure::OutputFull { bytes_max: dst.len }
-            }
-            // Either broken, or beyond the device's window or transfer size: a decoder without those limits tells.
-            (Status::OUTPUT_OVERFLOW | Status::ANALYTICS_ERROR, Job::Inflate { .. }) => Failure::Stream,
             _ => match status.name() {
                 Some(name) => Failure::Status { status: status.0, name, done_bytes: progress.read },
                 None => {
@@ -324,29 +358,36 @@ impl IaaFlight {
     /// Room the part under way had.
     fn room(&self, progress: &Progress, transfer_bytes_max: u64) -> u64 {
         match self.job.get() {
-            Job::Deflate { dst, .. } | Job::Inflate { dst, .. } => {
-                dst.part(progress.written, transfer_bytes_max).len
-            }
+            Job::Deflate { dst, .. } => dst.part(progress.written, transfer_bytes_max).len,
             _ => 0,
         }
     }
 
-    /// All the part needs: nothing of it is kept. The AECS lives in the flight, whose pages are there because they
-    /// have just been written.
+    /// The ranges of an inflate job.
+    fn inflates(&self) -> Option<(Span, Span, Check)> {
+        match self.job.get() {
+            Job::Inflate { src, dst, check } => Some((src, dst, check)),
+            _ => None,
+        }
+    }
+
+    /// All the part needs, the AECS in the flight too: nothing of it is kept.
     fn fault(&self, done: &IaaCompletion) -> LaneFault {
         let descriptor = self.descriptor.get();
         let status = done.status();
-        let span = |addr: u64, bytes: u32| Span::new(VirtAddr::new(addr), u64::from(bytes));
+        let operand = |addr: u64, bytes: u64, access| {
+            let span = Span::new(VirtAddr::new(addr), bytes);
+            (bytes != 0).then_some(Operand { span, access })
+        };
+        // Source 2 is two areas of its size, of which a decompression writes one.
+        let aecs = match self.inflates() {
+            Some(_) => operand(descriptor.src2_addr(), self.workspace.aecs().len, Access::Write),
+            None => operand(descriptor.src2_addr(), descriptor.src2_size().into(), Access::Read),
+        };
         let rest: Operands = [
-            Some(Operand {
-                span: span(descriptor.src1_addr(), descriptor.src1_size()),
-                access: Access::Read,
-            }),
-            Some(Operand {
-                span: span(descriptor.dst_addr(), descriptor.dst_size_max()),
-                access: Access::Write,
-            }),
-            None,
+            operand(descriptor.src1_addr(), descriptor.src1_size().into(), Access::Read),
+            operand(descriptor.dst_addr(), descriptor.dst_size_max().into(), Access::Write),
+            aecs,
             None,
         ];
         LaneFault {
@@ -375,6 +416,8 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         IaaFlight {
             record: Records::default(),
             aecs: Cell::new(CompressAecs::new()),
+            workspace: Workspace::new(),
+            inflating: Cell::new(Inflating::default()),
             descriptor: Cell::new(IaaDescriptor::noop()),
             job: Cell::new(Job::Inflate { src: nothing, dst: nothing, check: Check::None }),
             progress: Cell::new(Progress {
@@ -404,6 +447,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
             return Err(Refused::Failed(Failure::Unsupported));
         }
         flight.job.set(*job);
+        flight.inflating.set(Inflating::default());
         flight.progress.set(Progress {
             state: State::Idle,
             block_on_fault: submission.block_on_fault,

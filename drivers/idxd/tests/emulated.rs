@@ -6,7 +6,9 @@ mod conformance;
 mod misbehaviour;
 mod support;
 
-use conformance::{batch, checksum, compression, control, delta, integrity, memory, numeric, patterns};
+use conformance::{
+    batch, checksum, compression, control, delta, integrity, memory, numeric, patterns, streams,
+};
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, Setup};
 
@@ -152,6 +154,12 @@ on_devices! {
     checked_fields_are_right_or_say_which_block = integrity::check;
     stripped_fields_are_right_or_say_which_block = integrity::strip;
     updated_fields_are_right_or_say_which_block = integrity::update;
+    streams_longer_than_a_transfer_are_inflated_whole = streams::long_inflate;
+    streams_of_sampled_lengths_are_right_both_ways = streams::lengths;
+    other_programs_read_and_write_the_same_streams = streams::other_programs;
+    a_room_too_small_is_an_error_and_one_that_fits_is_not = streams::rooms;
+    streams_in_cold_memory_are_right = streams::cold;
+    streams_the_device_cannot_decode_are_left_alone = streams::broken;
 }
 
 /// A DSA 3, with each policy that can end well, small transfers and large.

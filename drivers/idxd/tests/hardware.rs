@@ -8,7 +8,7 @@ mod conformance;
 #[expect(dead_code, reason = "what only emulated devices are told to do")]
 mod support;
 
-use conformance::{batch, checksum, compression, control, delta, integrity, memory, patterns};
+use conformance::{batch, checksum, compression, control, delta, integrity, memory, patterns, streams};
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
 use svala::{FaultPolicy, Runtime};
@@ -131,4 +131,10 @@ on_hardware! {
     inflate_reads_small_windows_and_leaves_large_ones = compression::inflate;
     compression_of_cold_memory_is_right = compression::cold;
     output_that_does_not_fit_is_an_error_with_the_buffers = compression::output_full;
+    streams_longer_than_a_transfer_are_inflated_whole = streams::long_inflate;
+    streams_of_sampled_lengths_are_right_both_ways = streams::lengths;
+    other_programs_read_and_write_the_same_streams = streams::other_programs;
+    a_room_too_small_is_an_error_and_one_that_fits_is_not = streams::rooms;
+    streams_in_cold_memory_are_right = streams::cold;
+    streams_the_device_cannot_decode_are_left_alone = streams::broken;
 }

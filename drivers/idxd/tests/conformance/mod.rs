@@ -10,3 +10,4 @@ pub(crate) mod memory;
 pub(crate) mod numeric;
 pub(crate) mod patterns;
 mod shapes;
+pub(crate) mod streams;
