@@ -1,6 +1,6 @@
 //! Two destinations, patterns and delta records, against straight loops.
 
-use svala::{DELTA_RANGE_BYTES_MAX, Error, Runtime};
+use svala::{Error, Runtime};
 
 use super::{INLINE_BYTES, never_inline, noise, runtime, runtime_with};
 
@@ -96,7 +96,7 @@ fn record(a: &[u8], b: &[u8]) -> Vec<u8> {
     record
 }
 
-const DELTA_MAX: usize = DELTA_RANGE_BYTES_MAX as usize;
+const DELTA_MAX: usize = 512 << 10;
 
 /// `a` and a `b` in which every `every`th word is another, the last one included.
 fn ranges(len: usize, every: usize) -> (Vec<u8>, Vec<u8>) {
