@@ -245,14 +245,9 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
     #[inline(never)]
     fn close(&mut self, alone: bool) {
         let Some(batch) = self.open.take() else { return };
-        let waiting = self.closed.len();
-        self.closed.push_back(List::new(batch, alone, self.runtime.config().detours_max));
         // In order: a list that waits for a slot is not overtaken.
-        if self.closed.iter().take(waiting).all(List::has_begun)
-            && let Some(list) = self.closed.back_mut()
-        {
-            list.try_start(&self.runtime);
-        }
+        let at_once = self.closed.iter().all(List::has_begun);
+        self.closed.push_back(List::new(batch, alone, &self.runtime, at_once));
         self.reopen();
     }
 

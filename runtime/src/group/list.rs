@@ -47,8 +47,12 @@ enum Stage<S: IoBuf, D: IoBufMut> {
 }
 
 impl<S: IoBuf, D: IoBufMut> List<S, D> {
-    pub(super) fn new(batch: Batch<S, D>, alone: bool, detours: u8) -> Self {
-        Self { len: batch.len(), stage: Stage::New(batch), alone, detours }
+    /// Started, if `at_once` and there is a slot.
+    pub(super) fn new(batch: Batch<S, D>, alone: bool, runtime: &Runtime, at_once: bool) -> Self {
+        let mut list =
+            Self { len: batch.len(), stage: Stage::Gone, alone, detours: runtime.config().detours_max };
+        list.stage = if at_once { list.begin(batch, runtime, false) } else { Stage::New(batch) };
+        list
     }
 
     /// Jobs on it.
@@ -61,16 +65,11 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
         matches!(self.stage, Stage::Flying(_) | Stage::Ended(..))
     }
 
-    /// Starts it, if there is a slot.
-    pub(super) fn try_start(&mut self, runtime: &Runtime) {
-        self.step(|list, stage| match stage {
-            Stage::New(batch) => list.begin(batch, runtime, false),
-            stage => stage,
-        });
-    }
-
     /// Takes it as far as it goes, and leaves a waker where it waits.
     pub(super) fn drive(&mut self, runtime: &Runtime, cx: &mut Context<'_>) {
+        if matches!(self.stage, Stage::Ended(..)) {
+            return;
+        }
         self.step(|list, stage| match stage {
             Stage::New(batch) => match list.begin(batch, runtime, true) {
                 Stage::Waiting { batch, channel, path, acquire } => {
@@ -108,13 +107,11 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
     /// What came of it, once it has ended.
     #[expect(clippy::type_complexity, reason = "taken apart at once by the only caller")]
     pub(super) fn take_ended(&mut self) -> Option<(Option<Batch<S, D>>, Report, Option<Box<Error>>)> {
-        match std::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Ended(batch, report, error) => Some((batch, report, error)),
-            stage => {
-                self.stage = stage;
-                None
-            }
-        }
+        // In place: a list is not moved when that can be helped.
+        let Stage::Ended(batch, report, error) = &mut self.stage else { return None };
+        let ended = (batch.take(), *report, error.take());
+        self.stage = Stage::Gone;
+        Some(ended)
     }
 
     fn step(&mut self, step: impl FnOnce(&Self, Stage<S, D>) -> Stage<S, D>) {
