@@ -613,7 +613,7 @@ impl Job {
 
 /// Whether what is read and what is written are aligned to their elements.
 const fn is_aligned(numbers: Conversion, read: u64, written: u64) -> bool {
-    read % numbers.input().bytes() == 0 && written % numbers.output().bytes() == 0
+    read.is_multiple_of(numbers.input().bytes()) && written.is_multiple_of(numbers.output().bytes())
 }
 
 // A job is moved on the shortest way there is: a variant that makes it longer costs every operation.
