@@ -112,7 +112,8 @@ fn a_child_gets_errors_and_the_parent_goes_on() {
             new_operations(&runtime)?;
             let failed = at_once(&mut flying).ok_or(20)?.err().ok_or(21)?;
             check(22, matches!(failed.error, Error::Forked { .. }))?;
-            check(23, failed.buffers == Some(vec![6; 8]))?;
+            // Kept when the completion thread was about to look at it in the very moment of the fork.
+            check(23, failed.buffers.is_none_or(|buffer| buffer == [6; 8]))?;
             let failed = at_once(&mut in_line).ok_or(24)?.err().ok_or(25)?;
             check(26, matches!(failed.error, Error::Forked { .. }) && failed.buffers == Some(vec![8; 8]))?;
             // A runtime of the child's own works.
