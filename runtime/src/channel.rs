@@ -546,6 +546,7 @@ impl Channel {
             faults: Faults::NONE,
             state,
             outs,
+            load: self.load(),
             numa_node: capabilities.numa_node,
         };
         for slot in &self.slots {

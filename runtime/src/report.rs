@@ -61,6 +61,8 @@ pub struct QueueSnapshot {
     pub state: QueueState,
     /// Times it was taken out.
     pub outs: u64,
+    /// Bytes under way, and 4 KiB more for each job, where several devices are chosen from by it; otherwise 0.
+    pub load: u64,
     /// The memory node it is at, where that is known.
     pub numa_node: Option<u16>,
     /// Jobs it can hold.

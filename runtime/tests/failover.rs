@@ -249,6 +249,61 @@ fn those_in_line_for_a_queue_that_is_taken_out_go_elsewhere() {
     devices[0].release_all();
 }
 
+/// What would take the bound on waiting once more takes the time the queue has left.
+#[test]
+fn those_in_line_do_not_wait_longer_than_the_queue_is_in_use() {
+    let silent = Options::all(Completion::Notified, Plan::done(When::Held)).depth(1);
+    let (runtime, devices) = runtime(vec![silent, well(Completion::Notified)], |config| {
+        quick(config);
+        config.answer_within = Duration::from_secs(2);
+    });
+    let mut first = None;
+    until("the silent queue has a job", || {
+        let runtime = runtime.clone();
+        let mut task = Task::new(async move { runtime.fill(vec![0; 8], 1).await });
+        let has_begun = std::thread::spawn(move || {
+            let _ = task.poll();
+            task
+        });
+        let task = has_begun.join().expect("no panic");
+        if devices[0].stats().accepted == 0 {
+            return false;
+        }
+        first = Some(task);
+        true
+    });
+    std::thread::sleep(Duration::from_millis(1200));
+    let begun = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for i in 0..8 {
+            let runtime = &runtime;
+            scope.spawn(move || within(runtime.fill(vec![0; 8], i)).expect("the other queue"));
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_millis(1700), "{:?}", begun.elapsed());
+    devices[0].release_all();
+    drop(first);
+}
+
+/// A queue that says it is dead, until it is not: only a probe finds out.
+#[test]
+fn a_halted_device_comes_back_by_a_probe_alone() {
+    let halted = Arc::new(AtomicBool::new(true));
+    let told = Arc::clone(&halted);
+    let options = Options::new(Completion::Polled, move |_, _| {
+        let fail = told.load(Ordering::SeqCst).then_some(Failure::Queue(QueueFault::Halted));
+        Plan { fail, ..Plan::done(When::Thread) }
+    });
+    let (runtime, devices) = runtime(vec![options], quick);
+    let failed = within(runtime.fill(vec![0; 8], 1)).expect_err("halted");
+    assert!(matches!(failed.error, Error::QueueOut { why: QueueFault::Halted, .. }), "{failed:?}");
+    until("it is probed in vain", || matches!(state(&runtime, 0), QueueState::Out { probes: 2.., .. }));
+    halted.store(false, Ordering::SeqCst);
+    until("it is back", || state(&runtime, 0) == QueueState::Up);
+    assert_eq!(devices[0].stats().accepted, 1, "a probe");
+    within(runtime.fill(vec![0; 8], 1)).expect("it works again");
+}
+
 #[test]
 fn threads_share_the_queues_between_them() {
     let (runtime, devices) = runtime((0..4).map(|_| well(Completion::Notified)).collect(), |_| {});
@@ -270,7 +325,8 @@ fn one_thread_uses_other_queues_when_its_own_has_much_to_do() {
         device.release_all();
     }
     tasks.into_iter().for_each(|task| drop(task.finish()));
-    // What was counted is counted off: this thread's own queue has its next job again.
+    assert!(runtime.snapshot().queues.iter().all(|queue| queue.load == 0), "what was counted is counted off");
+    // This thread's own queue has its next job again.
     let done = (0..4).map(|_| {
         let task = Task::new(runtime.fill(vec![0; 8], 1));
         let mut task = task;

@@ -628,6 +628,7 @@ fn every_result_is_right_and_nothing_is_left() {
         println!("{}", serde_json::to_string(queue).expect("plain numbers"));
     }
     assert_eq!(runtime.shutdown().unanswered, 0);
+    assert!(runtime.snapshot().queues.iter().all(|queue| queue.load == 0), "load is left");
     drop(runtime);
     drop((steady, fickle));
     let deadline = Instant::now() + Duration::from_secs(5);
