@@ -8,6 +8,7 @@ mod check;
 mod lane;
 mod measure;
 mod memory;
+mod numbers;
 mod plan;
 mod plot;
 mod result;

@@ -37,7 +37,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    const WORDS: usize = 14;
+    /// Room for the four buffers of the largest operation, if they are `BytesMut`.
+    const WORDS: usize = 16;
 
     /// Nothing held.
     pub(crate) const fn empty() -> Self {

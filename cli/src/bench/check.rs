@@ -11,6 +11,7 @@ use svala_engine::{Engine, Operation};
 
 use super::lane::perform;
 use super::memory::Arena;
+use super::numbers;
 use super::setup::{self, Buffers, PATTERN, PATTERN16, Setup};
 
 /// Bytes that an operation is checked on: whole blocks and words.
@@ -48,6 +49,9 @@ pub(super) async fn check(engine: &Engine, operation: Operation) -> Result<(), U
 
 fn is_right(operation: Operation, setup: &Setup, after: &Buffers, value: Value) -> bool {
     let data = setup::data(BYTES);
+    if numbers::is_numeric(operation) {
+        return numbers::is_right(operation, &data, after);
+    }
     let crc32c = || Value::Crc(Crc::<u32>::new(&CRC_32_ISCSI).checksum(&data).into());
     let crc64 = || Value::Crc(Crc::<u64>::new(&CRC_64_NVME).checksum(&data));
     let repeated = |pattern: &[u8]| after.b.chunks(pattern.len()).all(|chunk| chunk == pattern);

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use svala::{Batch, Check, Crc, DeflateOptions, Done, Lent, Value};
 use svala_engine::{Completed, Engine, Error, Failed, Operation, Report};
 
+use super::numbers;
 use super::setup::{Buffers, COMPARED, DESTINATION, FORMAT, PATTERN, PATTERN16, SOURCE};
 
 /// What is submitted at once.
@@ -35,9 +36,9 @@ pub(super) async fn run(engine: &Engine, operation: Operation, work: Work) -> Re
 }
 
 /// What an operation was lent as buffers again.
-type Performed = Result<(Buffers, Value, Report), Error>;
+pub(super) type Performed = Result<(Buffers, Value, Report), Error>;
 
-fn performed<V, B>(
+pub(super) fn performed<V, B>(
     outcome: Result<Completed<V, B>, Failed<B>>,
     value: impl FnOnce(V) -> Value,
     back: impl FnOnce(B) -> Buffers,
@@ -48,12 +49,15 @@ fn performed<V, B>(
 
 /// Does one operation; says what it found.
 pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buffers) -> Performed {
-    let Buffers { a, b, c } = buffers;
+    if numbers::is_numeric(operation) {
+        return numbers::perform(engine, operation, buffers).await;
+    }
+    let Buffers { a, b, c, .. } = buffers;
     let nothing = |()| Value::None;
     let source = |a| Buffers { a, ..Buffers::default() };
     let target = |b| Buffers { b, ..Buffers::default() };
     let pair = |(a, b)| Buffers { a, b, ..Buffers::default() };
-    let three = |(a, b, c)| Buffers { a, b, c };
+    let three = |(a, b, c)| Buffers { a, b, c, ..Buffers::default() };
     let tags = |next: svala::DifNext| Value::Tags { source: next.source, destination: next.destination };
     match operation {
         Operation::Noop => performed(engine.noop().await, nothing, |()| Buffers::default()),
@@ -119,7 +123,7 @@ async fn run_batch(
         buffers.push(match member.lent {
             Lent::Copy(a, b) => Buffers { a, b, ..Buffers::default() },
             Lent::Compare(a, b) => Buffers { a, b, ..Buffers::default() },
-            Lent::Dualcast(a, b, c) => Buffers { a, b, c },
+            Lent::Dualcast(a, b, c) => Buffers { a, b, c, ..Buffers::default() },
             Lent::Fill(b) => Buffers { b, ..Buffers::default() },
             Lent::Read(a) => Buffers { a, ..Buffers::default() },
         });
@@ -129,7 +133,7 @@ async fn run_batch(
 
 /// Adds a member.
 fn add(batch: &mut Batch<BytesMut, BytesMut>, operation: Operation, member: Buffers) -> Result<(), Error> {
-    let Buffers { a, b, c } = member;
+    let Buffers { a, b, c, .. } = member;
     match operation {
         Operation::Copy => Ok(batch.copy(a, b)?),
         Operation::Dualcast => Ok(batch.dualcast(a, b, c)?),

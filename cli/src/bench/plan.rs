@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use svala::{DELTA_RANGE_BYTES_MAX, DifBlock};
 use svala_engine::{Device, Operation};
 
-use super::memory;
+use super::{memory, numbers};
 use crate::args::{Against, Bench, Operations, Size};
 use crate::error::Trouble;
 use crate::report::device_name;
@@ -47,7 +47,9 @@ impl Point {
             Operation::Crc32c | Operation::Crc64 => 1,
             Operation::CacheFlush | Operation::TranslationFetch | Operation::DifCheck => 1,
             Operation::Dualcast | Operation::CreateDelta | Operation::ApplyDelta | Operation::Deflate => 3,
-            Operation::Inflate => 3,
+            Operation::Inflate | Operation::Convert | Operation::Reduce => 3,
+            Operation::GatherReduce | Operation::GatherCopy | Operation::ScatterCopy => 3,
+            Operation::ReduceDualcast => 4,
             _ => 2,
         };
         buffers * ((self.size as u64).next_multiple_of(4096) * 17 / 16 + 8192)
@@ -189,6 +191,9 @@ pub(super) fn unfit(point: &Point) -> Option<String> {
             if !size.is_multiple_of(block) =>
         {
             Some(format!("not whole blocks of {block} bytes"))
+        }
+        operation if numbers::is_numeric(operation) && !point.size.is_multiple_of(numbers::BLOCK_BYTES) => {
+            Some(format!("not whole blocks of {} bytes", numbers::BLOCK_BYTES))
         }
         operation if point.batch > 1 && !batches(operation) => Some("not in batches".into()),
         _ => None,

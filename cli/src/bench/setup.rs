@@ -6,12 +6,13 @@
 use bytes::BytesMut;
 use crc::{CRC_16_T10_DIF, Crc};
 use svala::{
-    DIF_BYTES, DeflateOptions, DifBlock, DifChecks, DifDestination, DifFields, DifFormat, DifGuard,
-    DifSource, DifTags,
+    BlockList, DIF_BYTES, DeflateOptions, DifBlock, DifChecks, DifDestination, DifFields, DifFormat,
+    DifGuard, DifSource, DifTags,
 };
 use svala_engine::{Engine, Operation, compressed_bytes_max};
 
 use super::memory::{self, Arena};
+use super::numbers;
 
 /// What is filled with, and compared with where there is data.
 pub(super) const PATTERN: u64 = 0x0123_4567_89ab_cdef;
@@ -36,6 +37,8 @@ pub(super) struct Buffers {
     pub(super) a: BytesMut,
     pub(super) b: BytesMut,
     pub(super) c: BytesMut,
+    pub(super) d: BytesMut,
+    pub(super) list: Option<BlockList>,
 }
 
 /// What the buffers of an operation are made from.
@@ -43,6 +46,8 @@ pub(super) struct Setup {
     pub(super) a: Contents,
     pub(super) b: Contents,
     pub(super) c: Contents,
+    d: Contents,
+    list: Option<BlockList>,
 }
 
 /// What a buffer holds at first.
@@ -55,7 +60,7 @@ pub(super) enum Contents {
 
 const NONE: Contents = Contents::Zeros(0);
 
-fn bytes(bytes: Vec<u8>) -> Contents {
+pub(super) fn bytes(bytes: Vec<u8>) -> Contents {
     Contents::Bytes { bytes, needed: false }
 }
 
@@ -89,6 +94,10 @@ impl Setup {
     /// For operations on `size` bytes. A stream to expand is made by the queue itself, so that it can read it.
     pub(super) async fn new(engine: &Engine, operation: Operation, size: usize) -> Result<Self, String> {
         let data = data(size);
+        if numbers::is_numeric(operation) {
+            let ([a, b, c, d], list) = numbers::contents(operation, data);
+            return Ok(Self { a, b, c, d, list });
+        }
         let blocks = size / 512;
         let (a, b, c) = match operation {
             Operation::Noop | Operation::Drain => (NONE, NONE, NONE),
@@ -120,13 +129,14 @@ impl Setup {
             // CRCs, and what only reads.
             _ => (bytes(data), NONE, NONE),
         };
-        Ok(Self { a, b, c })
+        Ok(Self { a, b, c, d: NONE, list: None })
     }
 
     /// Buffers of it; none if there is no room.
     pub(super) fn buffers(&self, arena: &mut Arena, cold: bool) -> Option<Buffers> {
         let (a, b) = (self.a.cut(arena, cold)?, self.b.cut(arena, cold)?);
-        Some(Buffers { a, b, c: self.c.cut(arena, cold)? })
+        let (c, d) = (self.c.cut(arena, cold)?, self.d.cut(arena, cold)?);
+        Some(Buffers { a, b, c, d, list: self.list.clone() })
     }
 }
 
