@@ -14,6 +14,7 @@ use super::env::{Env, Event, Lock, OutOfMemory};
 use super::error::Error;
 use super::handle::{AttachHandle, Detaching, HandleRef, Inner, NewHandle, Sva};
 use super::iopf::{Enabled, Iopf, Shared};
+use super::latency::LatencyHistogram;
 use super::pasid::{Busy, Holder, Pasid, PasidNumber};
 use super::platform::{Hardware, Identity, Platform, SharedOf, SlotsOf};
 use super::stats::BondStats;
@@ -179,6 +180,13 @@ impl<P: Platform> Bond<P> {
     #[must_use]
     pub fn stats(&self) -> BondStats {
         self.inner.counters.snapshot()
+    }
+
+    /// How long the answers to its groups took, from the last request of a group. Empty without a clock
+    /// ([`Env::now_ns`](super::env::Env::now_ns)).
+    #[must_use]
+    pub fn latency(&self) -> LatencyHistogram {
+        self.inner.counters.latency.snapshot()
     }
 
     /// Ends the bond. If it was the last one of its address space on this device: faults are refused from now on, the

@@ -42,6 +42,12 @@ pub trait Env: Sized + 'static {
     /// [`OutOfMemory`]; the value is dropped.
     fn share<T>(value: T) -> Result<Self::Shared<T>, OutOfMemory>;
 
+    /// Nanoseconds that have passed since some moment, from a clock that does not go back. `None` where there is no
+    /// clock: latencies are then not counted.
+    fn now_ns() -> Option<u64> {
+        None
+    }
+
     /// Makes `len` slots, each filled by `fill` with its index.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use super::env::{Counter, Event, Lock};
+use super::env::{Counter, Env, Event, Lock};
 use super::handle::{AnyRef, HandleRef, Sva};
 use super::iopf::Shared;
 use super::partial::Chain;
@@ -21,6 +21,7 @@ pub(crate) struct Owed<P: Platform> {
     iopf: SharedOf<P, Shared<P>>,
     key: GroupKey,
     last: Option<PageRequest>,
+    since_ns: Option<u64>,
     /// `None` once answered.
     chain: Option<Chain>,
     handle: Option<AnyRef<P>>,
@@ -28,8 +29,8 @@ pub(crate) struct Owed<P: Platform> {
 
 impl<P: Platform> Owed<P> {
     pub(crate) fn new(iopf: SharedOf<P, Shared<P>>, ticket: Ticket, handle: Option<AnyRef<P>>) -> Self {
-        let Ticket { key, chain, last } = ticket;
-        Self { iopf, key, last, chain: Some(chain), handle }
+        let Ticket { key, chain, last, since_ns } = ticket;
+        Self { iopf, key, last, since_ns, chain: Some(chain), handle }
     }
 
     pub(crate) fn count_overflow(&self) {
@@ -45,7 +46,11 @@ impl<P: Platform> Owed<P> {
         self.iopf.device.respond(PageResponse { pasid: self.key.pasid, index: self.key.index, code });
         self.iopf.counters.answers.count(code);
         if let Some(handle) = self.handle.take() {
-            handle.counters().answers.count(code);
+            let counters = handle.counters();
+            counters.answers.count(code);
+            if let (Some(since), Some(now)) = (self.since_ns, P::Env::now_ns()) {
+                counters.latency.count(now.saturating_sub(since));
+            }
             drop(handle);
         }
         if self.iopf.state.with(|state| state.settle(chain)) {

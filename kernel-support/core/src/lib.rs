@@ -102,10 +102,12 @@ pub mod env;
 
 mod bond;
 mod error;
+mod fault_around;
 mod gate;
 mod group;
 mod handle;
 mod iopf;
+mod latency;
 mod partial;
 mod pasid;
 mod platform;
@@ -118,11 +120,13 @@ mod window;
 
 pub use bond::{Bond, PasidChoice};
 pub use error::Error;
+pub use fault_around::{FaultAround, FaultAroundStats};
 pub use group::{handle, FaultGroup, FaultHandler, Queue, Requests, Unresolved};
 pub use handle::{AnyRef, AttachHandle, Detaching, HandleRef, Kind, NewHandle, Paging, Sva, User};
 pub use iopf::{
     Discard, Drained, Enabled, Held, Iopf, Limits, Quiesced, Reason, Refused, Removal, Reported, Reporter,
 };
+pub use latency::{LatencyHistogram, LATENCY_BUCKETS};
 pub use pasid::{Busy, Holder, Pasid, PasidNumber, PasidTable, Reservation};
 pub use platform::{Hardware, HardwareError, Identity, Platform, Responder};
 pub use request::{Access, Code, GroupIndex, PageRequest, PageResponse};

@@ -32,6 +32,8 @@ pub(crate) struct Ticket {
     pub(crate) chain: Chain,
     /// `None` for a group that was discarded before its last request came.
     pub(crate) last: Option<PageRequest>,
+    /// When the last request came, if there is a clock.
+    pub(crate) since_ns: Option<u64>,
 }
 
 impl Ticket {
@@ -106,10 +108,12 @@ impl<P: Platform> State<P> {
             return Verdict::Closed { _handle: handle.ok() };
         }
         let key = last.key();
+        let since_ns = P::Env::now_ns();
         let full = self.outstanding >= self.groups_max;
         let open = self.partials.take(|open| *open == key);
         let lost = open.as_ref().is_some_and(|open| open.lost);
         let ticket = self.owe(key, open.map_or(Chain::EMPTY, |open| open.chain), Some(last));
+        let ticket = Ticket { since_ns, ..ticket };
         if let Ok(handle) = &handle {
             ticket.count(handle);
         }
@@ -132,7 +136,7 @@ impl<P: Platform> State<P> {
     fn owe(&mut self, key: GroupKey, chain: Chain, last: Option<PageRequest>) -> Ticket {
         self.outstanding += 1;
         self.groups += 1;
-        Ticket { key, chain, last }
+        Ticket { key, chain, last, since_ns: None }
     }
 
     pub(crate) fn groups(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Counters. They only grow, are read without locks, and reconcile once nothing is in flight.
 
 use super::env::{Counter, Env};
+use super::latency::Latency;
 use super::request::Code;
 
 /// What happened on one bond (one attach handle).
@@ -73,6 +74,7 @@ pub(crate) struct BondCounters<E: Env> {
     pub(crate) groups: E::Counter,
     pub(crate) answers: Answers<E>,
     pub(crate) overflows: E::Counter,
+    pub(crate) latency: Latency<E>,
 }
 
 impl<E: Env> BondCounters<E> {
@@ -82,6 +84,7 @@ impl<E: Env> BondCounters<E> {
             groups: E::Counter::new(),
             answers: Answers::new(),
             overflows: E::Counter::new(),
+            latency: Latency::new(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::boxed::Box;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 use std::vec::Vec;
 
 use super::env::{Env, Event, Lock, OutOfMemory};
@@ -21,6 +22,11 @@ impl Env for Std {
 
     fn share<T>(value: T) -> Result<Arc<T>, OutOfMemory> {
         Ok(Arc::new(value))
+    }
+
+    fn now_ns() -> Option<u64> {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        u64::try_from(BEGAN.get_or_init(Instant::now).elapsed().as_nanos()).ok()
     }
 
     fn slots<T>(len: usize, fill: impl FnMut(usize) -> T) -> Result<Box<[T]>, OutOfMemory> {

@@ -16,6 +16,16 @@ enum Direction {
     Down,
 }
 
+/// What a fault was given, and what it says about its walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) given: Range<u64>,
+    /// It went on where the last window ended.
+    pub(crate) continues: bool,
+    /// Pages given ahead before that the walk has gone past.
+    pub(crate) passed: u64,
+}
+
 /// The fault-around window of one walk through memory.
 #[derive(Clone, Debug)]
 pub struct Window {
@@ -37,7 +47,17 @@ impl Window {
     /// mapping, or the rest of the transfer). Always contains `page`, even if `limit` does not: the fault itself is the
     /// caller's to judge.
     pub fn fault(&mut self, page: u64, limit: Range<u64>) -> Range<u64> {
+        self.decide(page, limit).given
+    }
+
+    fn decide(&mut self, page: u64, limit: Range<u64>) -> Decision {
         let direction = self.continues(page);
+        // The walk has come to the end of what it was given: of that, only the first page had been asked for.
+        let passed = if direction.is_some() {
+            self.last.end.saturating_sub(self.last.start).saturating_sub(1)
+        } else {
+            0
+        };
         self.ahead = match direction {
             Some(_) => self.ahead.saturating_mul(2).min(self.pages_max),
             None if self.last.contains(&page) => self.ahead,
@@ -54,7 +74,12 @@ impl Window {
         if direction.is_some() || !self.last.contains(&page) {
             self.last = given.clone();
         }
-        given
+        Decision { given, continues: direction.is_some(), passed }
+    }
+
+    /// Of what was given last, only `done` was made present.
+    fn trim(&mut self, done: Range<u64>) {
+        self.last = if done.is_empty() { 0..0 } else { done };
     }
 
     /// Whether a fault on `page` goes on where the last window ended.
@@ -98,13 +123,25 @@ impl<const N: usize> Windows<N> {
 
     /// As [`Window::fault`], for the walk the fault belongs to.
     pub fn fault(&mut self, page: u64, limit: Range<u64>) -> Range<u64> {
+        self.decide(page, limit).given
+    }
+
+    /// As [`fault`](Self::fault), with what the fault says about the walk.
+    pub(crate) fn decide(&mut self, page: u64, limit: Range<u64>) -> Decision {
         let at = self.walks.iter().position(|walk| walk.follows(page)).unwrap_or(N.saturating_sub(1));
         if let Some(recent) = self.walks.get_mut(..=at) {
             recent.rotate_right(1);
         }
         match self.walks.first_mut() {
-            Some(walk) => walk.fault(page, limit),
-            None => page..page.saturating_add(1),
+            Some(walk) => walk.decide(page, limit),
+            None => Decision { given: page..page.saturating_add(1), continues: false, passed: 0 },
+        }
+    }
+
+    /// Of `given`, only `done` was made present: the walk that was given it goes on from there.
+    pub(crate) fn trim(&mut self, given: &Range<u64>, done: Range<u64>) {
+        if let Some(walk) = self.walks.iter_mut().find(|walk| walk.last == *given) {
+            walk.trim(done);
         }
     }
 }
