@@ -201,7 +201,7 @@ fn as_stream(
     if more {
         return Err(trailing(&path, done.read));
     }
-    let report = Report { path: Path::Software { reason }, bytes: done.read, faults: Faults::default() };
+    let report = Report { bytes: done.read, ..Report::new(Path::Software { reason }) };
     Ok(Expanded { read: done.read, written: done.written, members: done.members, report })
 }
 

@@ -131,11 +131,7 @@ impl Engine {
     /// The failure of an operation that never reached a queue.
     pub(crate) fn refuse<B>(&self, error: svala::Error, buffers: B) -> svala::Failed<B> {
         let path = Path::Software { reason: Reason::Empty };
-        svala::Failed {
-            error,
-            buffers: Some(buffers),
-            report: Report { path, bytes: 0, faults: Faults::default() },
-        }
+        svala::Failed { error, buffers: Some(buffers), report: Report::new(path) }
     }
 
     /// What was asked for.

@@ -25,11 +25,11 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submitted};
+use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submission, Submitted};
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::fault::Resolver;
+use crate::fault::{Auto, Circumstances, FaultPolicy, Resolver, WindowBounds};
 use crate::fork::Lineage;
 use crate::health::{Health, ProbeBounds, QueueFault};
 use crate::job::{Done, Operation, Operations};
@@ -88,6 +88,8 @@ pub(crate) struct Channel {
     load: AtomicU64,
     counts_load: bool,
     resolver: Arc<Resolver>,
+    /// Chooses a policy for each operation.
+    auto: Option<Arc<Auto>>,
     doorbell: Arc<Doorbell>,
     config: Config,
 }
@@ -96,6 +98,7 @@ pub(crate) struct Channel {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) resolver: Arc<Resolver>,
+    pub(crate) auto: Option<Arc<Auto>>,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) lineage: Arc<Lineage>,
     /// There are several devices to choose from.
@@ -135,7 +138,7 @@ pub(crate) struct Reaped {
 
 impl Channel {
     pub(crate) fn new(index: u16, driver: Box<dyn Driver>, shared: Shared, config: Config) -> Self {
-        let Shared { resolver, doorbell, lineage, is_choice } = shared;
+        let Shared { resolver, auto, doorbell, lineage, is_choice } = shared;
         let capabilities = driver.capabilities().clone();
         let depth = capabilities.depth;
         let path = capabilities.path(config.software_reason);
@@ -163,6 +166,7 @@ impl Channel {
             closed: AtomicBool::new(false),
             driver,
             resolver,
+            auto,
             doorbell,
             config,
         }
@@ -239,6 +243,53 @@ impl Channel {
         if self.line.is_waited_in() {
             self.line.serve(|| self.take_slot());
         }
+    }
+
+    /// What to do about the faults of work that is about to be submitted.
+    #[inline]
+    fn policy(&self, offer: Offer<'_>) -> FaultPolicy {
+        match &self.auto {
+            None => self.config.faults,
+            Some(auto) => self.policy_of(auto, offer),
+        }
+    }
+
+    fn policy_of(&self, auto: &Auto, offer: Offer<'_>) -> FaultPolicy {
+        // The CPU's faults are the kernel's business.
+        if self.capabilities.kind == Kind::Software {
+            return FaultPolicy::Resolve;
+        }
+        let how = Circumstances { can_block: self.capabilities.block_on_fault, window: self.window_bounds() };
+        match offer {
+            Offer::One(job) => auto.choose([*job].into_iter(), how),
+            Offer::Many(work) => auto.choose(work.jobs(), how),
+        }
+    }
+
+    /// The policy of operations that are over at once.
+    #[inline]
+    pub(crate) fn usual_policy(&self) -> FaultPolicy {
+        if self.auto.is_some() { FaultPolicy::Resolve } else { self.config.faults }
+    }
+
+    /// A submission as `policy` wants it.
+    fn blocking(&self, submission: Submission, policy: FaultPolicy) -> Submission {
+        let block_on_fault = policy == FaultPolicy::BlockOnFault && self.capabilities.block_on_fault;
+        Submission { block_on_fault, ..submission }
+    }
+
+    /// An operation was over at once.
+    #[inline]
+    fn note_warm(&self, policy: FaultPolicy) {
+        if let Some(auto) = &self.auto
+            && policy == FaultPolicy::Resolve
+        {
+            auto.note(false);
+        }
+    }
+
+    fn window_bounds(&self) -> WindowBounds {
+        WindowBounds { min: self.config.window_bytes_min, max: self.config.window_bytes_max }
     }
 
     /// No new operations; waiting ones end.
@@ -526,6 +577,11 @@ impl Channel {
             _ => {}
         }
         self.slots[slot as usize].tally.count(&outcome, &contents.faults);
+        if let Some(auto) = &self.auto
+            && contents.policy == FaultPolicy::Resolve
+        {
+            auto.note(contents.faults.faults != 0);
+        }
         contents.outcome = Some(outcome);
         Step::Over
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fault::{FaultPolicy, ResolverChoice};
+use crate::fault::{CostModel, FaultPolicy, ResolverChoice, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
 use crate::path::Reason;
 
 /// Settings of a [`Runtime`](crate::Runtime).
@@ -11,6 +11,8 @@ use crate::path::Reason;
 pub struct Config {
     /// What to do about device page faults.
     pub faults: FaultPolicy,
+    /// What `Auto` chooses by. None: measured when the runtime starts.
+    pub costs: Option<CostModel>,
     /// Who populates memory.
     pub resolver: ResolverChoice,
     /// Faults in a row without a byte done in between, for each lane of the device, before an operation ends with
@@ -43,10 +45,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             faults: FaultPolicy::Resolve,
+            costs: None,
             resolver: ResolverChoice::Auto,
             fault_retries_max: 8,
-            window_bytes_min: 64 << 10,
-            window_bytes_max: 8 << 20,
+            window_bytes_min: WINDOW_BYTES_MIN,
+            window_bytes_max: WINDOW_BYTES_MAX,
             submit_tries_max: 20_000,
             answer_within: Duration::from_secs(30),
             probe_after_min: Duration::from_millis(100),

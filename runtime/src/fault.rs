@@ -1,11 +1,19 @@
 //! What happens when a device meets a page that is not there: how far to populate, and who does it.
 
+mod auto;
+mod calibrate;
+mod cost;
 mod policy;
+mod residency;
 mod resolver;
 mod threads;
 mod uring;
 mod window;
 
+pub use auto::AutoSnapshot;
+pub(crate) use auto::{Auto, Circumstances};
+pub use cost::{CostModel, Estimate, Situation};
+pub(crate) use cost::{PREFETCH_BYTES, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
 pub use policy::{FaultPolicy, ResolverChoice};
 pub(crate) use resolver::{Answer, Request, Resolver};
 pub(crate) use window::{Window, WindowBounds};

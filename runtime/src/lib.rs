@@ -60,7 +60,7 @@ pub use dif::{
     DifTags,
 };
 pub use error::{Error, Failed};
-pub use fault::{FaultPolicy, ResolverChoice};
+pub use fault::{AutoSnapshot, CostModel, Estimate, FaultPolicy, ResolverChoice, Situation};
 pub use group::{Group, GroupOptions, Grouped};
 pub use health::{QueueFault, QueueState};
 pub use job::{

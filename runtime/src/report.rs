@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::fault::{AutoSnapshot, FaultPolicy};
 use crate::health::QueueState;
 use crate::path::{Path, QueueName};
 
@@ -12,14 +13,18 @@ pub struct Report {
     pub path: Path,
     /// Input bytes worked on.
     pub bytes: u64,
+    /// What was done about its faults, or would have been: under `Auto`, what that chose. The CPU's are the kernel's
+    /// business.
+    pub policy: FaultPolicy,
     /// Faults and what they cost.
     #[serde(flatten)]
     pub faults: Faults,
 }
 
 impl Report {
-    pub(crate) const fn new(path: Path) -> Self {
-        Self { path, bytes: 0, faults: Faults::NONE }
+    /// Nothing happened yet on `path`.
+    pub const fn new(path: Path) -> Self {
+        Self { path, bytes: 0, policy: FaultPolicy::Resolve, faults: Faults::NONE }
     }
 }
 
@@ -91,6 +96,8 @@ pub struct Snapshot {
     pub resolver: &'static str,
     /// Why io_uring is not used, if it is not.
     pub resolver_reason: Option<String>,
+    /// What `Auto` knows and has chosen, where it is the policy.
+    pub auto: Option<AutoSnapshot>,
     /// How the completion thread waits: `umwait` or `sleep`.
     pub waiting: &'static str,
 }

@@ -14,7 +14,7 @@ use crate::choice::{Choice, Peer, QUEUES_MAX, Turn};
 use crate::config::Config;
 use crate::driver::{Bound, Driver};
 use crate::error::Error;
-use crate::fault::{FaultPolicy, Resolver};
+use crate::fault::{Auto, AutoSnapshot, FaultPolicy, Resolver};
 use crate::fork::Lineage;
 use crate::job::{Check, Job, Operation};
 use crate::path::{Path, QueueName, Reason};
@@ -56,8 +56,10 @@ impl Builder {
         let lineage = Arc::new(Lineage::new().map_err(os("madvise(MADV_WIPEONFORK)"))?);
         let choice = Choice::new(peers(&self.drivers));
         let (doorbells, lineages) = (Arc::clone(&doorbell), Arc::clone(&lineage));
+        let auto = (self.config.faults == FaultPolicy::Auto).then(|| Arc::new(Auto::new(self.config.costs)));
         let shared = Shared {
             resolver: Arc::clone(&resolver),
+            auto: auto.clone(),
             doorbell: doorbells,
             lineage: lineages,
             is_choice: choice.is_some(),
@@ -95,6 +97,7 @@ impl Builder {
             inner: Arc::new(Inner {
                 channels,
                 resolver,
+                auto,
                 doorbell,
                 closing,
                 lineage,
@@ -131,6 +134,7 @@ pub struct Runtime {
 struct Inner {
     channels: Arc<[Arc<Channel>]>,
     resolver: Arc<Resolver>,
+    auto: Option<Arc<Auto>>,
     doorbell: Arc<Doorbell>,
     closing: Arc<AtomicBool>,
     lineage: Arc<Lineage>,
@@ -174,8 +178,14 @@ impl Runtime {
             queues: self.inner.channels.iter().map(|channel| channel.snapshot()).collect(),
             resolver: self.inner.resolver.name(),
             resolver_reason: self.inner.resolver.reason(),
+            auto: self.fault_choices(),
             waiting: if self.inner.waitpkg.is_some() { "umwait" } else { "sleep" },
         }
+    }
+
+    /// What [`FaultPolicy::Auto`] knows and has chosen; none under another policy.
+    pub fn fault_choices(&self) -> Option<AutoSnapshot> {
+        self.inner.auto.as_ref().map(|auto| auto.snapshot())
     }
 
     /// Takes no new operations and waits until those under way have ended, at most `drain_within`.
@@ -343,7 +353,8 @@ impl Runtime {
     }
 
     pub(crate) fn submission(&self) -> Submission {
-        Submission { block_on_fault: self.inner.config.faults == FaultPolicy::BlockOnFault, unchecked: false }
+        // Whether the device is to block, the policy says when the slot is taken.
+        Submission { block_on_fault: false, unchecked: false }
     }
 
     /// The name of the first queue, for messages.

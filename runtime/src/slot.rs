@@ -20,7 +20,7 @@ use std::mem::{MaybeUninit, align_of, size_of};
 use std::time::Instant;
 
 use crate::backend::{Failure, LaneFault, Member, Submission};
-use crate::fault::Window;
+use crate::fault::{FaultPolicy, Window};
 use crate::job::{Done, Job, Operands};
 use crate::path::Path;
 use crate::report::Faults;
@@ -110,6 +110,20 @@ pub(crate) enum Work {
     },
 }
 
+impl Work {
+    /// Its jobs.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = Job> + Clone + '_ {
+        let (one, members): (Option<Job>, &[Member]) = match *self {
+            Self::One(job) => (Some(job), &[]),
+            // SAFETY: the members are alive as long as the work is, and nobody changes them before it is submitted,
+            // which is when this is asked.
+            Self::Many { members, len } => (None, unsafe { std::slice::from_raw_parts(members, len) }),
+        };
+        let unanswered = members.iter().filter(|member| member.result.is_none());
+        one.into_iter().chain(unanswered.map(|member| member.job))
+    }
+}
+
 /// How far a slot has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
@@ -135,6 +149,8 @@ pub(crate) struct Resolution {
     pub(crate) pending: u32,
     /// First error among them.
     pub(crate) error: Option<io::Error>,
+    /// When it began, and of how many pages: for those who learn from it.
+    pub(crate) measured: Option<(Instant, u64)>,
     /// Only the page of the fault, no window.
     pub(crate) single: bool,
     /// What was populated last, to answer faults of other lanes in the same range.
@@ -147,6 +163,8 @@ pub(crate) struct Contents {
     pub(crate) held: Held,
     pub(crate) submission: Submission,
     pub(crate) path: Path,
+    /// What is done about faults.
+    pub(crate) policy: FaultPolicy,
     pub(crate) phase: Phase,
     /// Outcome, once there is one.
     pub(crate) outcome: Option<Result<Done, Failure>>,
@@ -257,6 +275,7 @@ impl Slot {
                 held: Held::empty(),
                 submission: Submission::default(),
                 path,
+                policy: FaultPolicy::Resolve,
                 phase: Phase::ToSubmit,
                 outcome: None,
                 fault: None,

@@ -15,7 +15,9 @@ use support::{Emulation, Faults, Setup};
 /// Runs a body on each kind of work queue and with each policy that can end well.
 fn everywhere(body: fn(&Setup)) {
     for queue in [QueueConfig::shared(16), QueueConfig::dedicated(16)] {
-        for faults in [Faults::Resolve, Faults::ResolveByThreads, Faults::Prefetch, Faults::BlockOnFault] {
+        for faults in
+            [Faults::Resolve, Faults::ResolveByThreads, Faults::Prefetch, Faults::BlockOnFault, Faults::Auto]
+        {
             body(&Setup::new(queue.clone(), faults));
         }
     }
@@ -113,7 +115,8 @@ fn on_devices(body: fn(&Setup)) {
     let devices = [
         new(shared.clone(), Faults::Resolve),
         new(dedicated.clone(), Faults::ResolveByThreads),
-        new(dedicated, Faults::Prefetch),
+        new(dedicated.clone(), Faults::Prefetch),
+        new(dedicated, Faults::Auto),
         new(shared.clone(), Faults::BlockOnFault),
         new(shared.clone(), Faults::Resolve).transfer_bytes_max(1 << 20),
         Emulation { version: Version::V1, engines: 1, ..new(shared, Faults::Resolve) },

@@ -12,7 +12,7 @@ use crate::error::{Error, Failed};
 use crate::job::Done;
 use crate::operation::{Completed, Outcome};
 use crate::path::{Path, Reason};
-use crate::report::{Faults, Report};
+use crate::report::Report;
 use crate::runtime::Runtime;
 
 /// What starting came to: over, with the buffers, or under way.
@@ -77,7 +77,8 @@ impl Runtime {
         };
         match self.begin_batch(channel, slot, batch, path) {
             Ok((done, batch)) => {
-                let report = Report { path, bytes: done.bytes, faults: Faults::NONE };
+                let report =
+                    Report { bytes: done.bytes, policy: channel.usual_policy(), ..Report::new(path) };
                 Ended { outcome: Ok(done), buffers: batch, report, again: false }
             }
             Err(flight) => flight.await,

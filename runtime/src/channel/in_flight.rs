@@ -116,16 +116,34 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         submission: Submission,
         path: Path,
     ) -> Self {
+        let policy = channel.policy(Offer::Many(&work));
+        // SAFETY: the caller's contract.
+        unsafe { Self::start_as(channel, slot, buffers, work, submission, path, policy) }
+    }
+
+    /// [`InFlight::start`] under a policy that was chosen already.
+    ///
+    /// # Safety
+    ///
+    /// As [`InFlight::start`].
+    unsafe fn start_as(
+        channel: &'c Channel,
+        slot: u32,
+        buffers: B,
+        work: Work,
+        submission: Submission,
+        path: Path,
+        policy: FaultPolicy,
+    ) -> Self {
         // SAFETY: the slot was acquired, so its contents are this future's.
         let contents = unsafe { &mut *channel.slots[slot as usize].contents() };
-        let block_on_fault = submission.block_on_fault && channel.capabilities().block_on_fault;
-        reset(contents, work, Submission { block_on_fault, ..submission }, path);
+        reset(contents, work, channel.blocking(submission, policy), path, policy);
         let operation = operation_of(&work);
         contents.held.put(buffers);
         if channel.counts_load {
             channel.add_load(slot, job_of(&contents.work));
         }
-        if matches!(channel.config.faults, FaultPolicy::Prefetch) {
+        if policy == FaultPolicy::Prefetch {
             contents.phase = Phase::Prefetching { offset: 0 };
         } else {
             // Accepted or not, the future looks into the contents for what came of it.
@@ -149,16 +167,17 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         submission: Submission,
         path: Path,
     ) -> Result<Done, Self> {
-        if matches!(channel.config.faults, FaultPolicy::Prefetch) {
+        let policy = channel.policy(offer);
+        if policy == FaultPolicy::Prefetch || policy != channel.usual_policy() {
             let Some(buffers) = buffers.take() else { unreachable!("an operation starts with its buffers") };
+            let work = offer.work();
             // SAFETY: the caller's contract.
-            return Err(unsafe { Self::start(channel, slot, buffers, offer.work(), submission, path) });
+            return Err(unsafe { Self::start_as(channel, slot, buffers, work, submission, path, policy) });
         }
         let place = &channel.slots[slot as usize];
         // SAFETY: the slot was acquired, so its contents are this future's.
         let contents = unsafe { &mut *place.contents() };
-        let block_on_fault = submission.block_on_fault && channel.capabilities().block_on_fault;
-        let submission = Submission { block_on_fault, ..submission };
+        let submission = channel.blocking(submission, policy);
         let lent = Lent(buffers);
         // SAFETY: the contents are this future's, and `lent` keeps the job's memory.
         let answer = unsafe { offer.submit(channel, slot, submission) };
@@ -171,13 +190,14 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         if let Polled::Done(Ok(done)) = polled {
             place.tally.count_done(done.bytes);
             lent.back();
+            channel.note_warm(policy);
             channel.give_back(slot);
             return Ok(done);
         }
         let work = offer.work();
         let operation = operation_of(&work);
         contents.held.put(lent.keep());
-        reset(contents, work, submission, path);
+        reset(contents, work, submission, path, policy);
         let _ = channel.offered(slot, contents, answer);
         if channel.counts_load {
             channel.add_load(slot, job_of(&contents.work));
@@ -259,7 +279,8 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         let contents = unsafe { &mut *self.contents() };
         // SAFETY: `start` put a `B` in and nobody has taken it.
         let buffers = unsafe { contents.held.take::<B>() };
-        let mut report = Report { path: contents.path, bytes: 0, faults: contents.faults };
+        let mut report =
+            Report { path: contents.path, bytes: 0, policy: contents.policy, faults: contents.faults };
         let len = match contents.work {
             Work::One(job) => job.bytes(),
             Work::Many { .. } => 0,
@@ -372,8 +393,9 @@ fn job_of(work: &Work) -> Option<&Job> {
 }
 
 /// Makes the contents ready for another operation. Only what the last one may have left is written.
-fn reset(contents: &mut Contents, work: Work, submission: Submission, path: Path) {
+fn reset(contents: &mut Contents, work: Work, submission: Submission, path: Path, policy: FaultPolicy) {
     contents.work = work;
+    contents.policy = policy;
     contents.submission = submission;
     contents.path = path;
     contents.phase = Phase::ToSubmit;

@@ -4,16 +4,14 @@
 #![expect(unsafe_code, reason = "driver calls rely on the caller owning the slot")]
 
 use std::io;
+use std::time::Instant;
 
 use super::{Channel, Step};
 use crate::address::{Access, PAGE_BYTES, Span};
 use crate::backend::{Failure, LaneFault, Member, Verdict};
-use crate::fault::{Answer, FaultPolicy, Request, WindowBounds};
+use crate::fault::{Answer, FaultPolicy, PREFETCH_BYTES, Request};
 use crate::job::{Job, OPERANDS_MAX, Operand, Operands};
 use crate::slot::{Contents, Phase, Work};
-
-/// Bytes of each operand populated in one go before submission.
-const PREFETCH_BYTES: u64 = 64 << 20;
 
 impl Channel {
     /// A lane of the caller's operation faulted: resolve it, or give the operation up.
@@ -32,7 +30,7 @@ impl Channel {
         );
         if contents.fault.is_some() || self.slots[slot as usize].handshake.is_abandoned() {
             self.resume(slot, contents, fault.lane, Verdict::Cancel);
-        } else if matches!(self.config.faults, FaultPolicy::Fail) {
+        } else if contents.policy == FaultPolicy::Fail {
             self.give_up(slot, contents, fault, None);
         } else if contents.stuck > self.config.fault_retries_max.saturating_mul(u32::from(contents.lanes)) {
             let why = format!("faulted {} times in a row although it was populated", contents.stuck);
@@ -108,8 +106,7 @@ impl Channel {
             return page_of(fault);
         };
         let offset = fault.addr.page().get().saturating_sub(faulting.span.addr.get());
-        let bounds = WindowBounds { min: self.config.window_bytes_min, max: self.config.window_bytes_max };
-        let bytes = contents.window.next(offset, bounds);
+        let bytes = contents.window.next(offset, self.window_bounds());
         let in_step = job.is_some_and(|job| job.in_step());
         operands.map(|operand| {
             let operand = operand.filter(|operand| in_step || *operand == faulting)?;
@@ -154,11 +151,12 @@ impl Channel {
         if !self.resolver.start(&requests[..len]) {
             return false;
         }
+        let pages = requests[..len].iter().map(|request| request.operand.span.page_count()).sum::<u64>();
         contents.resolution.pending = u32::try_from(len).unwrap_or(u32::MAX);
         contents.resolution.error = None;
+        contents.resolution.measured = self.auto.is_some().then(|| (Instant::now(), pages));
         contents.faults.resolutions += 1;
-        contents.faults.pages_populated +=
-            requests[..len].iter().map(|request| request.operand.span.page_count()).sum::<u64>();
+        contents.faults.pages_populated += pages;
         true
     }
 
@@ -179,6 +177,10 @@ impl Channel {
                 contents.resolution.error = Some(io::Error::from_raw_os_error(answer.errno));
             }
             if pending == 0 {
+                if let (Some(auto), Some((since, pages))) = (&self.auto, contents.resolution.measured.take())
+                {
+                    auto.learn(pages, since.elapsed());
+                }
                 self.resolved(answer.slot, contents);
             }
         }

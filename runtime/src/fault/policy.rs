@@ -17,6 +17,14 @@ pub enum FaultPolicy {
     BlockOnFault,
     /// End the operation with the fault.
     Fail,
+    /// Whichever of the first three a cost model says is cheapest for the operation, see
+    /// [`CostModel`](crate::CostModel).
+    Auto,
+}
+
+impl FaultPolicy {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Resolve, Self::Prefetch, Self::BlockOnFault, Self::Fail, Self::Auto];
 }
 
 impl fmt::Display for FaultPolicy {
@@ -26,6 +34,7 @@ impl fmt::Display for FaultPolicy {
             Self::Prefetch => "prefetch",
             Self::BlockOnFault => "block",
             Self::Fail => "fail",
+            Self::Auto => "auto",
         })
     }
 }
@@ -39,7 +48,8 @@ impl FromStr for FaultPolicy {
             "prefetch" => Ok(Self::Prefetch),
             "block" => Ok(Self::BlockOnFault),
             "fail" => Ok(Self::Fail),
-            other => Err(format!("fault policy {other:?}: resolve, prefetch, block or fail")),
+            "auto" => Ok(Self::Auto),
+            other => Err(format!("fault policy {other:?}: resolve, prefetch, block, fail or auto")),
         }
     }
 }

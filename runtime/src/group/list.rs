@@ -16,7 +16,7 @@ use crate::channel::{Acquire, Channel, Ended, InFlight, Offer};
 use crate::error::Error;
 use crate::job::Done;
 use crate::path::{Path, Reason};
-use crate::report::{Faults, Report};
+use crate::report::Report;
 use crate::runtime::Runtime;
 
 /// A list that takes no more jobs.
@@ -186,7 +186,8 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
         };
         match begun {
             Ok((done, batch)) => {
-                let report = Report { path, bytes: done.bytes, faults: Faults::NONE };
+                let report =
+                    Report { bytes: done.bytes, policy: channel.usual_policy(), ..Report::new(path) };
                 self.ended(Ended { outcome: Ok(done), buffers: batch, report, again: false })
             }
             Err(flight) => Stage::Flying(flight),

@@ -17,7 +17,7 @@ use crate::channel::{Acquire, Channel, Ended, InFlight, Offer};
 use crate::error::{Error, Failed};
 use crate::job::{Job, Operation, Value};
 use crate::path::{Path, Reason};
-use crate::report::{Faults, Report};
+use crate::report::Report;
 use crate::runtime::Runtime;
 
 /// The future of an operation with value `V` on buffers `B`, of which `A` makes the job.
@@ -143,7 +143,8 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
             InFlight::start_or_finish(channel, slot, &mut self.buffers, Offer::One(job), how, path)
         } {
             Ok(done) => {
-                let report = Report { path, bytes: done.bytes, faults: Faults::NONE };
+                let report =
+                    Report { bytes: done.bytes, policy: channel.usual_policy(), ..Report::new(path) };
                 self.end(channel, job.operation(), done.value, report)
             }
             Err(flight) => self.started(flight, job.operation(), channel, path, cx),

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "raw submissions")]
 
 use pollster::block_on;
-use svala::{Access, Error, IoBuf, Job, Operation, Path};
+use svala::{Access, Error, FaultPolicy, IoBuf, Job, Operation, Path};
 
 use crate::support::{Faults, PAGE, Pages, Setup, noise};
 
@@ -48,6 +48,11 @@ pub(crate) fn copy_cold(setup: &Setup) {
             assert!(faults.resolutions <= 12, "{faults:?}");
         }
         Faults::Prefetch => assert!(faults.resolutions > 0 && faults.faults == 0, "{faults:?}"),
+        // Whichever it chose, it found the pages absent.
+        Faults::Auto => {
+            assert!(done.report.policy != FaultPolicy::Auto, "a choice");
+            assert!(faults.resolutions > 0 || done.report.policy == FaultPolicy::BlockOnFault, "{faults:?}");
+        }
         Faults::BlockOnFault | Faults::Fail | Faults::OfTheCpu => assert_eq!(faults.faults, 0),
     }
     // Absent on the read side too: zeros.

@@ -26,6 +26,7 @@ pub(crate) enum Faults {
     ResolveByThreads,
     Prefetch,
     BlockOnFault,
+    Auto,
     Fail,
     /// Those of the CPU are the kernel's business.
     OfTheCpu,
@@ -87,6 +88,7 @@ impl Emulation {
                     Faults::Resolve | Faults::ResolveByThreads | Faults::OfTheCpu => FaultPolicy::Resolve,
                     Faults::Prefetch => FaultPolicy::Prefetch,
                     Faults::BlockOnFault => FaultPolicy::BlockOnFault,
+                    Faults::Auto => FaultPolicy::Auto,
                     Faults::Fail => FaultPolicy::Fail,
                 };
                 if faults == Faults::ResolveByThreads {
