@@ -68,7 +68,10 @@ pub enum PasidChoice {
     Number(PasidNumber),
 }
 
-impl<P: Platform> Iopf<P, Enabled> {
+impl<P: Platform> Iopf<P, Enabled>
+where
+    P::Device: Hardware<P::Space>,
+{
     /// Shares `space` with the device. If it is bound already, the new bond shares the attachment (and `space` is
     /// dropped, being the same).
     ///
@@ -90,7 +93,10 @@ fn bind<P: Platform>(
     bonds: &mut Bonds<P>,
     space: P::Space,
     choice: PasidChoice,
-) -> Result<Bond<P>, Error> {
+) -> Result<Bond<P>, Error>
+where
+    P::Device: Hardware<P::Space>,
+{
     let key = space.key();
     if let Some(bound) = bonds.find(|handle| handle.payload().key() == key) {
         let pasid = bound.handle.pasid();
@@ -143,14 +149,20 @@ fn leave<P: Platform>(iopf: &SharedOf<P, Shared<P>>) {
 ///
 /// Source: `struct iommu_sva`.
 #[must_use = "dropping the bond unbinds"]
-pub struct Bond<P: Platform> {
+pub struct Bond<P: Platform>
+where
+    P::Device: Hardware<P::Space>,
+{
     iopf: SharedOf<P, Shared<P>>,
     inner: SharedOf<P, Inner<P, Sva>>,
     number: PasidNumber,
     bound: bool,
 }
 
-impl<P: Platform> fmt::Debug for Bond<P> {
+impl<P: Platform> fmt::Debug for Bond<P>
+where
+    P::Device: Hardware<P::Space>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bond")
             .field("pasid", &self.number)
@@ -159,7 +171,10 @@ impl<P: Platform> fmt::Debug for Bond<P> {
     }
 }
 
-impl<P: Platform> Bond<P> {
+impl<P: Platform> Bond<P>
+where
+    P::Device: Hardware<P::Space>,
+{
     fn new(iopf: &SharedOf<P, Shared<P>>, handle: &AttachHandle<P, Sva>) -> Self {
         Self { iopf: iopf.clone(), inner: handle.inner().clone(), number: handle.pasid(), bound: true }
     }
@@ -213,7 +228,10 @@ impl<P: Platform> Bond<P> {
     }
 }
 
-impl<P: Platform> Drop for Bond<P> {
+impl<P: Platform> Drop for Bond<P>
+where
+    P::Device: Hardware<P::Space>,
+{
     fn drop(&mut self) {
         drop(self.end());
     }

@@ -48,6 +48,11 @@ impl<const N: usize> FaultAround<N> {
         Self { windows: Windows::new(pages_max), stats: FaultAroundStats::default() }
     }
 
+    /// Changes the limit, from the next fault on.
+    pub fn set_pages_max(&mut self, pages_max: u64) {
+        self.windows.set_pages_max(pages_max);
+    }
+
     /// What to make present for a request of page `page`, within `limit`: the pages of the mapping it is in. Always
     /// contains `page`, even if `limit` does not, and is never empty: whether that page may be had is the handler's to
     /// find out.

@@ -25,12 +25,13 @@ pub(crate) struct Owed<P: Platform> {
     /// `None` once answered.
     chain: Option<Chain>,
     handle: Option<AnyRef<P>>,
+    tag: u64,
 }
 
 impl<P: Platform> Owed<P> {
     pub(crate) fn new(iopf: SharedOf<P, Shared<P>>, ticket: Ticket, handle: Option<AnyRef<P>>) -> Self {
-        let Ticket { key, chain, last, since_ns } = ticket;
-        Self { iopf, key, last, since_ns, chain: Some(chain), handle }
+        let Ticket { key, chain, last, since_ns, tag } = ticket;
+        Self { iopf, key, last, since_ns, chain: Some(chain), handle, tag }
     }
 
     pub(crate) fn count_overflow(&self) {
@@ -43,7 +44,8 @@ impl<P: Platform> Owed<P> {
     /// heard".
     fn answer(&mut self, code: Code) {
         let Some(chain) = self.chain.take() else { return };
-        self.iopf.device.respond(PageResponse { pasid: self.key.pasid, index: self.key.index, code });
+        let (pasid, index, tag) = (self.key.pasid, self.key.index, self.tag);
+        self.iopf.device.respond(PageResponse { pasid, index, code, tag });
         self.iopf.counters.answers.count(code);
         if let Some(handle) = self.handle.take() {
             let counters = handle.counters();
@@ -232,12 +234,15 @@ pub enum Unresolved {
     Invalid,
     /// Something is broken beyond this fault: the device will stop asking.
     Failure,
+    /// It can be, but somebody must be waited for. [`attempt`] gives the group back to be tried where waiting holds
+    /// nobody else up.
+    Deferred,
 }
 
 impl From<Unresolved> for Code {
     fn from(unresolved: Unresolved) -> Self {
         match unresolved {
-            Unresolved::Invalid => Self::Invalid,
+            Unresolved::Invalid | Unresolved::Deferred => Self::Invalid,
             Unresolved::Failure => Self::Failure,
         }
     }
@@ -264,19 +269,41 @@ where
     }
 }
 
-/// Resolves a group's requests in order and answers it; returns the answer. The first error is the answer, and the
-/// requests behind it are not tried. A group that does not belong to an address space is answered invalid: it is for
-/// somebody else to handle, who looks at [`FaultGroup::handle`] first.
+/// What became of a group that was tried.
+#[derive(Debug)]
+pub enum Attempt<P: Platform> {
+    /// It was answered, so.
+    Answered(Code),
+    /// Nobody was answered: the handler said [`Unresolved::Deferred`]. Try again where waiting is all right; what was
+    /// made present stays so.
+    Deferred(FaultGroup<P>),
+}
+
+/// Resolves a group's requests in order and answers it, unless its handler wants to wait. The first error is the
+/// answer, and the requests behind it are not tried. A group that does not belong to an address space is answered
+/// invalid: it is for somebody else to handle, who looks at [`FaultGroup::handle`] first.
 ///
 /// Source: iommu-sva.c: `iommu_sva_handle_iopf`.
-pub fn handle<P: Platform>(group: FaultGroup<P>, handler: &mut impl FaultHandler<P::Space>) -> Code {
-    let code = match group.space() {
-        Some(space) => group
-            .requests()
-            .try_for_each(|request| handler.populate(space, &request))
-            .map_or_else(Code::from, |()| Code::Success),
-        None => Code::Invalid,
+pub fn attempt<P: Platform>(group: FaultGroup<P>, handler: &mut impl FaultHandler<P::Space>) -> Attempt<P> {
+    let resolved = match group.space() {
+        Some(space) => group.requests().try_for_each(|request| handler.populate(space, &request)),
+        None => Err(Unresolved::Invalid),
     };
+    if resolved == Err(Unresolved::Deferred) {
+        return Attempt::Deferred(group);
+    }
+    let code = resolved.map_or_else(Code::from, |()| Code::Success);
     group.respond(code);
-    code
+    Attempt::Answered(code)
+}
+
+/// As [`attempt`], for handlers that wait by themselves: a deferred group is answered invalid. Returns the answer.
+pub fn handle<P: Platform>(group: FaultGroup<P>, handler: &mut impl FaultHandler<P::Space>) -> Code {
+    match attempt(group, handler) {
+        Attempt::Answered(code) => code,
+        Attempt::Deferred(group) => {
+            group.respond(Code::Invalid);
+            Code::Invalid
+        }
+    }
 }

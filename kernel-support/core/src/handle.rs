@@ -11,7 +11,8 @@ use core::fmt;
 
 use super::env::{Env, OutOfMemory};
 use super::gate::{Gate, Left};
-use super::pasid::{clean_up, Holder, Pasid, PasidNumber, Table};
+use super::latency::LatencyHistogram;
+use super::pasid::{clean_up, Holder, Pasid, PasidNumber, Peek, Table};
 use super::platform::{Identity, Platform, SharedOf};
 use super::stats::{BondCounters, BondStats};
 
@@ -140,6 +141,25 @@ impl<P: Platform> AnyInner<P> {
         }
     }
 
+    pub(crate) fn report(&self) -> HandleReport {
+        let (counters, in_flight) = match self {
+            Self::Sva(inner) => (&inner.counters, inner.gate.inside()),
+            Self::User(inner) => (&inner.counters, inner.gate.inside()),
+            Self::Paging(inner) => (&inner.counters, inner.gate.inside()),
+        };
+        HandleReport { stats: counters.snapshot(), latency: counters.latency.snapshot(), in_flight }
+    }
+
+    /// What is attached, unless it is being detached.
+    pub(crate) fn peek(&self) -> Option<Peek<'_, P>> {
+        let (closed, peek) = match self {
+            Self::Sva(inner) => (inner.gate.is_closed(), Peek::Sva(inner.payload())),
+            Self::User(inner) => (inner.gate.is_closed(), Peek::User(inner.payload())),
+            Self::Paging(inner) => (inner.gate.is_closed(), Peek::Paging(inner.payload())),
+        };
+        (!closed).then_some(peek)
+    }
+
     pub(crate) fn enter(&self, table: &SharedOf<P, Table<P>>, number: PasidNumber) -> Option<AnyRef<P>> {
         Some(match self {
             Self::Sva(inner) => AnyRef::Sva(HandleRef::enter(inner, table, number)?),
@@ -147,6 +167,17 @@ impl<P: Platform> AnyInner<P> {
             Self::Paging(inner) => AnyRef::Paging(HandleRef::enter(inner, table, number)?),
         })
     }
+}
+
+/// What can be told of an attachment at one moment; see [`PasidTable::report`](super::PasidTable::report).
+#[derive(Clone, Copy, Debug)]
+pub struct HandleReport {
+    /// Its counters.
+    pub stats: BondStats,
+    /// How long its answers took.
+    pub latency: LatencyHistogram,
+    /// Counted references in flight.
+    pub in_flight: u32,
 }
 
 /// A handle that is not attached yet. Made before a PASID is reserved, so that publishing it cannot fail.
@@ -254,6 +285,19 @@ impl<P: Platform, K: Kind> AttachHandle<P, K> {
         self.owner.inner.counters.snapshot()
     }
 
+    /// Puts `new` where this handle is, in one step: no request finds the PASID empty in between. The hardware must be
+    /// programmed for `new` by now. This handle is closed; what is in flight on it is the [`Retired`] one's.
+    ///
+    /// Source: `iommu_replace_device_pasid`.
+    pub fn replace<L: Kind>(self, new: NewHandle<P, L>) -> (AttachHandle<P, L>, Retired<P, K>) {
+        let mut owner = self.owner;
+        let inner = new.into_inner();
+        owner.pasid.publish_over::<L>(&inner);
+        owner.inner.gate.close();
+        let new = AttachHandle::attached(inner, owner.pasid.take());
+        (new, Retired { inner: owner.inner.clone() })
+    }
+
     /// Closes the handle: no lookup finds it and faults are answered invalid from here on. Stop the hardware now,
     /// then wait for the groups in flight.
     pub fn detach(self) -> Detaching<P, K> {
@@ -315,6 +359,30 @@ impl<P: Platform, K: Kind> Detaching<P, K> {
     }
 }
 
+/// A handle that was replaced: closed, with groups perhaps in flight, and no claim on the PASID. Dropped, nobody waits.
+pub struct Retired<P: Platform, K: Kind> {
+    inner: SharedOf<P, Inner<P, K>>,
+}
+
+impl<P: Platform, K: Kind> fmt::Debug for Retired<P, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retired").field("in_flight", &self.in_flight()).finish()
+    }
+}
+
+impl<P: Platform, K: Kind> Retired<P, K> {
+    /// Counted references left.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.inner.gate.inside()
+    }
+
+    /// Sleeps until nothing is in flight. As [`Detaching::wait`].
+    pub fn wait(self) {
+        self.inner.gate.wait_drained();
+    }
+}
+
 /// A counted reference to an attached handle. While it lives a detach does not complete.
 pub struct HandleRef<P: Platform, K: Kind> {
     inner: SharedOf<P, Inner<P, K>>,
@@ -348,6 +416,12 @@ impl<P: Platform, K: Kind> HandleRef<P, K> {
     #[must_use]
     pub fn payload(&self) -> &K::Payload<P> {
         self.inner.payload()
+    }
+
+    /// Whether the attachment is ending. Whoever waits for somebody else while holding a reference must look at this.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.inner.gate.is_closed()
     }
 }
 

@@ -25,7 +25,7 @@ use core::marker::PhantomData;
 use super::bond::Bonds;
 use super::env::{Counter, Env, Event, Lock, OutOfMemory};
 use super::group::{Owed, Queue};
-use super::pasid::{Busy, PasidTable};
+use super::pasid::{Busy, PasidNumber, PasidTable};
 use super::platform::{EventOf, LockOf, Platform, Responder, SharedOf};
 use super::request::PageRequest;
 use super::state::{Phase, State, Verdict};
@@ -376,12 +376,28 @@ impl<P: Platform> Reporter<P> {
     ///
     /// [`Refused`].
     pub fn report(&self, request: PageRequest) -> Result<Reported, Refused> {
+        self.report_or(request, None)
+    }
+
+    /// As [`report`](Self::report), for devices whose PASID table a user manages: if nobody has the request's PASID,
+    /// the group goes to the [`User`](super::User) handle at `fallback`. A PASID that anybody has is never diverted.
+    ///
+    /// Source: io-pgfault.c: `find_fault_handler`, `iommu_ops::user_pasid_table`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub fn report_or(
+        &self,
+        request: PageRequest,
+        fallback: Option<PasidNumber>,
+    ) -> Result<Reported, Refused> {
         if request.is_stop_marker() {
             return self.stop_marker(request);
         }
         self.iopf.counters.requests.add(1);
         if request.is_last() {
-            self.complete(request)
+            self.complete(request, fallback)
         } else {
             self.collect(request)
         }
@@ -411,8 +427,11 @@ impl<P: Platform> Reporter<P> {
         collected.map(|()| Reported::Partial).map_err(|reason| self.refused(request, reason, false))
     }
 
-    fn complete(&self, request: PageRequest) -> Result<Reported, Refused> {
-        let handle = self.iopf.table.acquire(request.pasid());
+    fn complete(&self, request: PageRequest, fallback: Option<PasidNumber>) -> Result<Reported, Refused> {
+        let handle = self.iopf.table.acquire(request.pasid()).or_else(|busy| match (busy, fallback) {
+            (None, Some(fallback)) => self.iopf.table.acquire_user(fallback),
+            (busy, _) => Err(busy),
+        });
         match self.iopf.state.with(|state| state.complete(request, handle)) {
             Verdict::Queued => {
                 self.iopf.ready.notify();

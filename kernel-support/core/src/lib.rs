@@ -108,6 +108,7 @@ mod group;
 mod handle;
 mod iopf;
 mod latency;
+mod ledger;
 mod partial;
 mod pasid;
 mod platform;
@@ -121,13 +122,16 @@ mod window;
 pub use bond::{Bond, PasidChoice};
 pub use error::Error;
 pub use fault_around::{FaultAround, FaultAroundStats};
-pub use group::{handle, FaultGroup, FaultHandler, Queue, Requests, Unresolved};
-pub use handle::{AnyRef, AttachHandle, Detaching, HandleRef, Kind, NewHandle, Paging, Sva, User};
+pub use group::{attempt, handle, Attempt, FaultGroup, FaultHandler, Queue, Requests, Unresolved};
+pub use handle::{
+    AnyRef, AttachHandle, Detaching, HandleRef, HandleReport, Kind, NewHandle, Paging, Retired, Sva, User,
+};
 pub use iopf::{
     Discard, Drained, Enabled, Held, Iopf, Limits, Quiesced, Reason, Refused, Removal, Reported, Reporter,
 };
 pub use latency::{LatencyHistogram, LATENCY_BUCKETS};
-pub use pasid::{Busy, Holder, Pasid, PasidNumber, PasidTable, Reservation};
+pub use ledger::{Ledger, Receipt};
+pub use pasid::{Busy, Holder, Pasid, PasidNumber, PasidTable, Peek, Reservation};
 pub use platform::{Hardware, HardwareError, Identity, Platform, Responder};
 pub use request::{Access, Code, GroupIndex, PageRequest, PageResponse};
 pub use stats::{BondStats, IopfStats};

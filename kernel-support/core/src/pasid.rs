@@ -20,7 +20,7 @@ use core::fmt;
 use super::env::{Env, Lock, OutOfMemory};
 use super::error::Error;
 use super::gate::Left;
-use super::handle::{AnyInner, AnyRef, AttachHandle, HandleRef, Kind, NewHandle};
+use super::handle::{AnyInner, AnyRef, AttachHandle, HandleRef, HandleReport, Kind, NewHandle};
 use super::platform::{Identity, LockOf, Platform, SharedOf, SlotsOf};
 
 /// The 20-bit number of an address space on the bus. A name, not a right: see [`Pasid`].
@@ -116,6 +116,9 @@ struct Entry<P: Platform> {
     slot: Slot<P>,
 }
 
+/// How many slots a table begins with, if it may have as many.
+const ENTRIES_FIRST: usize = 16;
+
 /// `slots[..len]` is occupied and sorted by number, the rest is `None`.
 struct Entries<P: Platform> {
     slots: SlotsOf<P, Option<Entry<P>>>,
@@ -144,15 +147,33 @@ impl<P: Platform> Entries<P> {
         Some(&mut self.slots.get_mut(at)?.as_mut()?.slot)
     }
 
-    /// Makes the entry of a token at `at`, which `find` gave. `false` when every slot is taken.
-    fn insert(&mut self, at: usize, number: PasidNumber) -> bool {
-        let Some(room) = self.slots.get_mut(self.len) else { return false };
+    /// Makes the entry of a token at `at`, which `find` gave, growing up to `entries_max` slots.
+    fn insert(&mut self, at: usize, number: PasidNumber, entries_max: usize) -> Result<(), Error> {
+        if self.len == self.slots.len() {
+            self.grow(entries_max)?;
+        }
+        let room = self.slots.get_mut(self.len).ok_or(Error::TableFull { entries_max })?;
         *room = Some(Entry { number, slot: Slot::Free });
         self.len += 1;
         if let Some(tail) = self.slots.get_mut(at..self.len) {
             tail.rotate_right(1);
         }
-        true
+        Ok(())
+    }
+
+    /// Doubles the slots, within `entries_max`.
+    fn grow(&mut self, entries_max: usize) -> Result<(), Error> {
+        let wanted = self.slots.len().saturating_mul(2).clamp(ENTRIES_FIRST, entries_max.max(ENTRIES_FIRST));
+        let wanted = wanted.min(entries_max);
+        if wanted <= self.slots.len() {
+            return Err(Error::TableFull { entries_max });
+        }
+        let mut slots = P::Env::slots(wanted, |_| None)?;
+        for (new, old) in slots.iter_mut().zip(self.slots.iter_mut()) {
+            *new = old.take();
+        }
+        self.slots = slots;
+        Ok(())
     }
 
     fn remove(&mut self, number: PasidNumber) -> Option<Entry<P>> {
@@ -202,7 +223,7 @@ impl<P: Platform> Table<P> {
 
 /// The PASIDs of one device: who holds which. A clone is the same table.
 ///
-/// Bounded: `entries_max` PASIDs at a time, found by binary search.
+/// Bounded: `entries_max` PASIDs at a time, found by binary search. It begins small and doubles.
 ///
 /// Source: `iommu_group::pasid_array` and its users in iommu.c.
 pub struct PasidTable<P: Platform> {
@@ -232,7 +253,7 @@ impl<P: Platform> PasidTable<P> {
     ///
     /// [`OutOfMemory`].
     pub fn try_new(first: PasidNumber, last: PasidNumber, entries_max: usize) -> Result<Self, OutOfMemory> {
-        let slots = P::Env::slots(entries_max, |_| None)?;
+        let slots = P::Env::slots(entries_max.min(ENTRIES_FIRST), |_| None)?;
         let entries = Lock::try_new(Entries { slots, len: 0, cursor: first.0 })?;
         Ok(Self { table: P::Env::share(Table { first, last, entries_max, entries })? })
     }
@@ -241,7 +262,7 @@ impl<P: Platform> PasidTable<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::TableFull`] or [`Error::OutOfPasids`].
+    /// [`Error::TableFull`], [`Error::OutOfPasids`] or [`Error::OutOfMemory`].
     pub fn allocate(&self) -> Result<Pasid<P>, Error> {
         let table = &*self.table;
         let (first, last) = (table.first, table.last);
@@ -250,11 +271,9 @@ impl<P: Platform> PasidTable<P> {
                 .first_free(entries.cursor, last.0)
                 .or_else(|| entries.first_free(first.0, last.0))
                 .ok_or(Error::OutOfPasids { first, last })?;
-            if !entries.insert(at, number) {
-                return Err(Error::TableFull { entries_max: table.entries_max });
-            }
+            entries.insert(at, number, table.entries_max)?;
             entries.cursor = if number.0 < last.0 { number.0 + 1 } else { first.0 };
-            Ok(number)
+            Ok::<_, Error>(number)
         })?;
         Ok(self.token(number))
     }
@@ -264,13 +283,12 @@ impl<P: Platform> PasidTable<P> {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when its token exists already, [`Error::TableFull`].
+    /// [`Error::Busy`] when its token exists already, [`Error::TableFull`], [`Error::OutOfMemory`].
     pub fn claim(&self, number: PasidNumber) -> Result<Pasid<P>, Error> {
         let table = &*self.table;
         table.entries.with(|entries| match entries.find(number) {
             Ok(at) => Err(Error::Busy(Busy { pasid: number, holder: holder_at(entries, at) })),
-            Err(at) if entries.insert(at, number) => Ok(()),
-            Err(_) => Err(Error::TableFull { entries_max: table.entries_max }),
+            Err(at) => entries.insert(at, number, table.entries_max),
         })?;
         Ok(self.token(number))
     }
@@ -315,6 +333,39 @@ impl<P: Platform> PasidTable<P> {
         })
     }
 
+    /// As [`acquire`](Self::acquire), if it is a user's handler.
+    pub(crate) fn acquire_user(&self, number: PasidNumber) -> Result<AnyRef<P>, Option<Busy>> {
+        match self.acquire(number)? {
+            user @ AnyRef::User(_) => Ok(user),
+            _ => Err(None),
+        }
+    }
+
+    /// Shows `look` what is at `number`, for callers whose own synchronisation keeps it there. Nothing is counted.
+    /// `look` runs with the table's lock held and must not call into this crate.
+    pub fn peek<R>(&self, number: PasidNumber, look: impl FnOnce(Peek<'_, P>) -> R) -> R {
+        self.table.entries.with(|entries| {
+            let Ok(at) = entries.find(number) else { return look(Peek::Free) };
+            let busy = Busy { pasid: number, holder: holder_at(entries, at) };
+            look(match entries.at(at) {
+                Some(Entry { slot: Slot::Attached(any), .. }) => any.peek().unwrap_or(Peek::Busy(busy)),
+                _ => Peek::Busy(busy),
+            })
+        })
+    }
+
+    /// What can be told of what is attached at `number`.
+    #[must_use]
+    pub fn report(&self, number: PasidNumber) -> Option<HandleReport> {
+        self.table.entries.with(|entries| {
+            let at = entries.find(number).ok()?;
+            match &entries.at(at)?.slot {
+                Slot::Attached(any) => Some(any.report()),
+                _ => None,
+            }
+        })
+    }
+
     /// How many tokens exist.
     #[must_use]
     pub fn in_use(&self) -> usize {
@@ -323,6 +374,32 @@ impl<P: Platform> PasidTable<P> {
 
     fn token(&self, number: PasidNumber) -> Pasid<P> {
         Pasid { table: self.table.clone(), number, live: true }
+    }
+}
+
+/// What is at a PASID at one moment; see [`PasidTable::peek`].
+pub enum Peek<'a, P: Platform> {
+    /// Nobody has it.
+    Free,
+    /// A shared address space.
+    Sva(&'a P::Space),
+    /// A user-space fault handler.
+    User(&'a P::User),
+    /// A paging domain.
+    Paging(&'a P::Paging),
+    /// It is claimed, reserved or detaching.
+    Busy(Busy),
+}
+
+impl<P: Platform> fmt::Debug for Peek<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Free => f.write_str("Free"),
+            Self::Sva(_) => f.write_str("Sva"),
+            Self::User(_) => f.write_str("User"),
+            Self::Paging(_) => f.write_str("Paging"),
+            Self::Busy(busy) => f.debug_tuple("Busy").field(busy).finish(),
+        }
     }
 }
 
@@ -369,6 +446,13 @@ impl<P: Platform> Pasid<P> {
     /// Ends the attachment; the token stays.
     pub(crate) fn vacate(&self) {
         self.table.vacate(self.number);
+    }
+
+    /// Puts another handle where one is attached.
+    pub(crate) fn publish_over<K: Kind>(&self, inner: &SharedOf<P, super::handle::Inner<P, K>>) {
+        let attached = Slot::Attached(K::erase(inner.clone()));
+        let before = self.table.slot(self.number, |slot| core::mem::replace(slot, attached));
+        drop(before);
     }
 
     /// Moves the right out, leaving a dead token for a destructor to find.

@@ -18,8 +18,9 @@ pub trait Platform: Sized + 'static {
     type User: Identity;
     /// What an attach handle of kind [`Paging`](super::Paging) carries. [`Infallible`] where there is no such thing.
     type Paging: Identity;
-    /// The device: takes PASID entries and page responses.
-    type Device: Responder + Hardware<Self::Space>;
+    /// The device: takes page responses and, where bonds are made here ([`Iopf::bind`](super::Iopf::bind)), PASID
+    /// entries ([`Hardware`]).
+    type Device: Responder;
 }
 
 /// What makes two of something the same. For an address space: the same memory, not merely the same kind of thing.

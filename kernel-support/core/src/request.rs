@@ -74,13 +74,14 @@ pub struct PageRequest {
     access: Access,
     privileged: bool,
     last: bool,
+    tag: u64,
 }
 
 impl PageRequest {
     /// A request for the page at `address`, the last (or only) one of its group, not privileged.
     #[must_use]
     pub const fn new(pasid: PasidNumber, index: GroupIndex, address: u64, access: Access) -> Self {
-        Self { pasid, index, address, access, privileged: false, last: true }
+        Self { pasid, index, address, access, privileged: false, last: true, tag: 0 }
     }
 
     /// The message by which a device says that it has stopped using `pasid` and sends nothing more for it. It gets no
@@ -102,6 +103,19 @@ impl PageRequest {
     pub const fn with_privileged(mut self, privileged: bool) -> Self {
         self.privileged = privileged;
         self
+    }
+
+    /// Adds what the embedder wants to find in the answer (how its bus writes the group down). Means nothing here.
+    #[must_use]
+    pub const fn with_tag(mut self, tag: u64) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// What [`with_tag`](Self::with_tag) added.
+    #[must_use]
+    pub const fn tag(&self) -> u64 {
+        self.tag
     }
 
     /// Whose address space.
@@ -175,4 +189,6 @@ pub struct PageResponse {
     pub index: GroupIndex,
     /// The answer.
     pub code: Code,
+    /// The tag of the group's last request, or of its first when it never had a last one.
+    pub tag: u64,
 }

@@ -34,6 +34,7 @@ pub(crate) struct Ticket {
     pub(crate) last: Option<PageRequest>,
     /// When the last request came, if there is a clock.
     pub(crate) since_ns: Option<u64>,
+    pub(crate) tag: u64,
 }
 
 impl Ticket {
@@ -136,7 +137,9 @@ impl<P: Platform> State<P> {
     fn owe(&mut self, key: GroupKey, chain: Chain, last: Option<PageRequest>) -> Ticket {
         self.outstanding += 1;
         self.groups += 1;
-        Ticket { key, chain, last, since_ns: None }
+        let first = || self.walk(chain.head()).map(|(request, _)| request.tag());
+        let tag = last.map(|last| last.tag()).or_else(first).unwrap_or_default();
+        Ticket { key, chain, last, since_ns: None, tag }
     }
 
     pub(crate) fn groups(&self) -> u64 {

@@ -121,6 +121,13 @@ impl<const N: usize> Windows<N> {
         Self { walks: core::array::from_fn(|_| Window::new(pages_max)) }
     }
 
+    /// Changes how far each window grows, from the next fault on. For a limit that is set while devices run.
+    pub fn set_pages_max(&mut self, pages_max: u64) {
+        for walk in &mut self.walks {
+            walk.pages_max = pages_max.max(1);
+        }
+    }
+
     /// As [`Window::fault`], for the walk the fault belongs to.
     pub fn fault(&mut self, page: u64, limit: Range<u64>) -> Range<u64> {
         self.decide(page, limit).given
@@ -208,6 +215,16 @@ mod tests {
     }
 
     /// The pattern of a copy: one window would collapse at every fault.
+    #[test]
+    fn a_smaller_limit_holds_from_the_next_fault_on() {
+        let mut windows: Windows<1> = Windows::new(16);
+        for page in [0, 1, 3] {
+            windows.fault(page, ALL);
+        }
+        windows.set_pages_max(1);
+        assert_eq!(windows.fault(7, ALL), 7..8);
+    }
+
     #[test]
     fn two_interleaved_walks_both_grow() {
         let mut windows: Windows<4> = Windows::new(32);

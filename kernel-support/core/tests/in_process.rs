@@ -131,7 +131,7 @@ impl Engine {
             self.ask(asked, src, dst);
             assert_eq!(
                 self.answer(),
-                PageResponse { pasid: self.pasid, index: GroupIndex(asked), code: Code::Success }
+                PageResponse { pasid: self.pasid, index: GroupIndex(asked), code: Code::Success, tag: 0 }
             );
             assert!(is_present(src) && is_present(dst), "page {page} absent after success");
             asked += 1;

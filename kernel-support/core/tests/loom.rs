@@ -396,3 +396,51 @@ fn wait_against_another_taker() {
         assert_eq!((stats.success, stats.groups), (stats.groups, told.answers().len() as u64));
     });
 }
+
+/// A handler outside answers while the device is removed: the device hears one answer, before it is gone.
+#[test]
+fn answer_from_a_ledger_against_removal() {
+    explore(3, || {
+        let (told, _table, iopf) = device();
+        let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+        let ledger = Arc::new(Ledger::try_new(2).unwrap());
+        iopf.reporter().report(write(bond.pasid())).unwrap();
+        let receipt = ledger.deposit(iopf.queue().take().unwrap()).unwrap();
+        let theirs = ledger.clone();
+        let handler = thread::spawn(move || {
+            if let Some(group) = theirs.take(&receipt) {
+                group.respond(Code::Success);
+            }
+        });
+        drop(bond);
+        let iopf = iopf.quiesce(Discard::AnswerInvalid);
+        ledger.close().for_each(drop);
+        remove(iopf, &told);
+        handler.join().unwrap();
+        assert_eq!(told.answers().len(), 1);
+    });
+}
+
+/// A request that races with the replacement of a handle belongs to the old one or to the new one, whole.
+#[test]
+fn report_against_replacement() {
+    explore(2, || {
+        let (told, table, iopf) = device();
+        let number = pasid(3);
+        let reserved = table.claim(number).unwrap().reserve();
+        let old = reserved.publish::<User>(NewHandle::try_new(told.named(1)).unwrap());
+        let (reporter, queue) = (iopf.reporter(), iopf.queue());
+        let engine = thread::spawn(move || {
+            reporter.report(write(number)).unwrap();
+            drop(queue.take());
+        });
+        let (new, retired) = old.replace(NewHandle::<P, User>::try_new(told.named(2)).unwrap());
+        retired.wait();
+        engine.join().unwrap();
+        assert!(table.lookup::<User>(number, &2).unwrap().is_some());
+        drop(new.detach().wait());
+        remove(iopf.quiesce(Discard::AnswerInvalid), &told);
+        assert_eq!(told.answers().len(), 1);
+        assert_eq!((table.in_use(), told.alive()), (0, 0));
+    });
+}
