@@ -1,0 +1,57 @@
+//! What a device is made like.
+
+use std::time::Duration;
+
+use crate::plan::FaultPlan;
+
+/// The generation to be like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Model {
+    /// 4xxx.
+    #[default]
+    Gen4,
+    /// 420xx.
+    Gen5,
+    /// 6xxx.
+    Gen6,
+}
+
+impl Model {
+    /// Whether overflow leaves something of use, failed verifications are stored, and checks can be seeded.
+    pub(crate) const fn is_old(self) -> bool {
+        !matches!(self, Self::Gen6)
+    }
+}
+
+/// Settings of a device.
+#[derive(Clone, Debug)]
+pub struct DeviceConfig {
+    /// Name, of the thread too.
+    pub name: String,
+    /// What it is like.
+    pub model: Model,
+    /// What the physical function's driver says the device can do: bit 5 deflate, bit 24 LZ4.
+    pub capabilities: u32,
+    /// What it says the ring pairs do: three bits each, 2 for compression.
+    pub ring_map: u16,
+    /// The version of the protocol it speaks.
+    pub pf_version: u8,
+    /// How long it waits for the driver to be ready for a restart.
+    pub restart_patience: Duration,
+    /// What is to go wrong.
+    pub plan: FaultPlan,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        Self {
+            name: "emu-qat".into(),
+            model: Model::Gen4,
+            capabilities: 0x0100_0020,
+            ring_map: 0o2222,
+            pf_version: 5,
+            restart_patience: Duration::from_secs(2),
+            plan: FaultPlan::default(),
+        }
+    }
+}
