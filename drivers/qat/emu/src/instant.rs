@@ -70,7 +70,8 @@ impl Bank {
     #[inline]
     fn answer(&self, new_tail: u32) {
         let [requests, responses] = [0, 1].map(|ring| self.base[ring].load(Ordering::Relaxed));
-        let [request_mask, response_mask] = [0, 1].map(|ring| self.bytes[ring].load(Ordering::Relaxed) - 1);
+        let [request_mask, response_mask] =
+            [0, 1].map(|ring| self.bytes[ring].load(Ordering::Relaxed).wrapping_sub(1));
         let (mut head, mut tail) = (self.head.load(Ordering::Relaxed), self.tail.load(Ordering::Relaxed));
         while head != new_tail {
             let read = |at: u64| word(requests + u64::from(head) + at).load(Ordering::Relaxed);

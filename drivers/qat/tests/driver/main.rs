@@ -1,0 +1,12 @@
+//! The driver on an emulated function: what it makes is judged by other people's programs and crates.
+
+mod bring_up;
+mod cancel;
+mod chaos;
+mod conformance;
+mod discovery;
+mod interop;
+mod memory;
+mod misbehaviour;
+mod restart;
+mod support;
