@@ -13,7 +13,8 @@ use crate::guard;
 pub struct Compression {
     /// The frame around the deflate stream.
     pub format: Format,
-    /// 1 (fast) to 9 (small). The emulated IAA has one setting and ignores it.
+    /// 1 (fast) to 9 (small). What an IAA makes of it: fixed codes at 1, codes of the first part at 2 and 3, else codes of
+    /// each part.
     pub level: u8,
 }
 

@@ -95,7 +95,7 @@ pub struct DifNext {
 /// How to deflate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateOptions {
-    /// 1 (fast) to 9 (small). Devices with one setting ignore it.
+    /// 1 (fast) to 9 (small), as far as a device tells them apart.
     pub level: u8,
     /// Whether the stream ends with this segment. If not, the next segment can follow byte by byte.
     pub last: bool,

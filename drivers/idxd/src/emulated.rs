@@ -98,6 +98,7 @@ impl Emulated {
     /// As [`Emulated::dsa`].
     pub fn iaa(config: EmulatedConfig) -> Result<IaaQueue<EmulatedPortal>, EmulatedError> {
         let queue = IaaQueueConfig {
+            iaa_cap: Capabilities::of(DeviceKind::Iaa, config.version).iaa_cap,
             name: config.name.clone(),
             depth: config.depth,
             transfer_bytes_max: config.queue.transfer_bytes_max,

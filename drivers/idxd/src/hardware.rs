@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
+use idxd_spec::register::IaaCap;
 use idxd_spec::{GenCap, Opcode};
 use svala::{Operation, Operations};
 
@@ -197,7 +198,7 @@ impl HardwareQueue {
                 Self::Dsa(DsaQueue::new(portal, &config).at_node(numa_node))
             }
             DeviceType::Iax => {
-                let config = facts.iaa(queue, options);
+                let config = facts.iaa(device, queue, options);
                 Self::Iaa(
                     refused(device, queue)
                         .fold(IaaQueue::new(portal, &config).at_node(numa_node), IaaQueue::without),
@@ -339,13 +340,14 @@ impl Facts {
         }
     }
 
-    fn iaa(self, queue: &WorkQueue, options: &HardwareOptions) -> IaaQueueConfig {
+    fn iaa(self, device: &Device, queue: &WorkQueue, options: &HardwareOptions) -> IaaQueueConfig {
         IaaQueueConfig {
             name: queue.name.clone(),
             depth: self.depth(options),
             transfer_bytes_max: self.transfer_bytes_max,
             block_on_fault: self.block_on_fault,
             dedicated_size: self.dedicated_size(),
+            iaa_cap: device.iaa_cap.unwrap_or(IaaCap(0)),
             ..IaaQueueConfig::default()
         }
     }

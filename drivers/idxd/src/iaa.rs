@@ -1,26 +1,25 @@
 //! The IAA queue: deflate and inflate.
 //!
 //! A deflate job runs in parts of at most half the queue's `transfer_bytes_max`, so that a part's output fits a
-//! descriptor even where nothing compresses; each part is one block with the fixed Huffman codes and ends on a
-//! byte boundary, the CRC goes on from part to part through the AECS. An inflate job is as many descriptors as input and
-//! output need, of any size: the decoder's state goes from one to the next in the AECS, which lies in the flight. Windows
-//! beyond the device's 4 KiB are left to the CPU engine, and the result says so.
+//! descriptor even where nothing compresses; the CRC goes on from part to part through the AECS. An inflate job is as many
+//! descriptors as input and output need, of any size: the decoder's state goes from one to the next in the AECS, which
+//! lies in the flight. Windows beyond the device's 4 KiB are left to the CPU engine, and the result says so.
 //!
 //! An IAA keeps nothing of a partial run: a fault starts the part again once all of its memory is there.
 //!
 //! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
 #![expect(unsafe_code, reason = "implements an unsafe trait; no unsafe operation in here")]
 
+mod deflate;
 mod inflate;
 mod workspace;
 
 use std::cell::Cell;
 
 use idxd_spec::iaa::Descriptor as IaaDescriptor;
-use idxd_spec::iaa::{
-    Completion as IaaCompletion, Compress, CompressAecs, CompressFlags, DecompressAecs, ErrorCode,
-};
-use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
+use idxd_spec::iaa::{Completion as IaaCompletion, CompressAecs, DecompressAecs};
+use idxd_spec::register::IaaCap;
+use idxd_spec::{Descriptor, Status};
 use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, LaneFault, Member, Notifier, Polled, Queue, Refused,
     Submission, Submitted, Verdict,
@@ -31,6 +30,7 @@ use svala::{
 
 use crate::portal::{Accepted, Credits, Portal};
 use crate::record::{Records, Trust};
+use deflate::{Deflating, Order};
 use inflate::{Inflating, Next, Ranges};
 use workspace::Workspace;
 
@@ -49,6 +49,8 @@ pub struct IaaQueueConfig {
     pub dedicated_size: Option<u32>,
     /// Times a part may be refused.
     pub submit_tries_max: u32,
+    /// What the device can do beyond the first ones.
+    pub iaa_cap: IaaCap,
 }
 
 impl Default for IaaQueueConfig {
@@ -60,6 +62,7 @@ impl Default for IaaQueueConfig {
             block_on_fault: false,
             dedicated_size: None,
             submit_tries_max: 20_000,
+            iaa_cap: IaaCap(0),
         }
     }
 }
@@ -71,6 +74,7 @@ pub struct IaaQueue<P> {
     capabilities: Capabilities,
     transfer_bytes_max: u64,
     submit_tries_max: u32,
+    iaa_cap: IaaCap,
     credits: Credits,
     trust: Trust,
 }
@@ -90,24 +94,18 @@ enum State {
 struct Progress {
     state: State,
     block_on_fault: bool,
-    /// Input bytes of finished parts.
+    /// Input bytes that are done with.
     read: u64,
-    /// Output bytes of finished parts.
-    written: u64,
-    /// Input bytes of the part under way.
-    part: u64,
-    check: u32,
     tries: u32,
 }
 
 /// The memory of one slot.
 pub struct IaaFlight {
     record: Records,
-    /// Where the device reads the tables of a compression. Only written between descriptors.
-    aecs: Cell<CompressAecs>,
-    /// What an inflate keeps between descriptors.
+    /// What a job keeps between descriptors.
     workspace: Box<Workspace>,
     inflating: Cell<Inflating>,
+    deflating: Cell<Deflating>,
     descriptor: Cell<IaaDescriptor>,
     job: Cell<Job>,
     progress: Cell<Progress>,
@@ -146,6 +144,7 @@ impl<P: Portal> IaaQueue<P> {
             capabilities,
             transfer_bytes_max,
             submit_tries_max: config.submit_tries_max,
+            iaa_cap: config.iaa_cap,
             credits: config.dedicated_size.map_or(Credits::shared(), Credits::dedicated),
             trust: Trust::default(),
         }
@@ -174,28 +173,12 @@ impl<P: Portal> IaaQueue<P> {
     fn load(&self, flight: &IaaFlight) -> Result<(), Failure> {
         flight.record.turn().map_err(|record| self.trust.end(record))?;
         let mut progress = flight.progress.get();
-        let size = |bytes: u64| u32::try_from(bytes).map_err(|_| Failure::Unsupported);
         let descriptor = match flight.job.get() {
-            Job::Deflate { src, dst, last, .. } => {
-                let part = src.part(progress.read, self.transfer_bytes_max / 2);
-                let room = dst.part(progress.written, self.transfer_bytes_max);
-                let ends = progress.read + part.len == src.len;
-                progress.part = part.len;
-                let mut aecs = CompressAecs::fixed_huffman(false);
-                aecs.set_crc(progress.check);
-                flight.aecs.set(aecs);
-                let end = match last && ends {
-                    true => CompressFlags::END_EOB_STORED_FINAL,
-                    false => CompressFlags::END_EOB_STORED,
-                };
-                IaaDescriptor::compress(Compress {
-                    src: SrcAddr(part.addr.get()),
-                    src_size: size(part.len)?,
-                    dst: DstAddr(room.addr.get()),
-                    dst_size_max: size(room.len)?,
-                    aecs: SrcAddr(VirtAddr::of(flight.aecs.as_ptr().cast_const()).get()),
-                    flags: CompressFlags::FLUSH_OUTPUT | end,
-                })
+            Job::Deflate { src, dst, level, last, .. } => {
+                let mut deflating = flight.deflating.get();
+                let descriptor = deflating.load(self.order(src, dst, level, last), &flight.workspace)?;
+                flight.deflating.set(deflating);
+                descriptor
             }
             Job::Inflate { src, dst, .. } => {
                 let mut inflating = flight.inflating.get();
@@ -217,6 +200,11 @@ impl<P: Portal> IaaQueue<P> {
 
     const fn ranges(&self, src: Span, dst: Span) -> Ranges {
         Ranges { src, dst, transfer_bytes_max: self.transfer_bytes_max }
+    }
+
+    const fn order(&self, src: Span, dst: Span, level: u8, last: bool) -> Order {
+        let generates = self.iaa_cap.header_generation();
+        Order { src, dst, level, last, transfer_bytes_max: self.transfer_bytes_max, generates }
     }
 
     fn write(&self, flight: &IaaFlight) -> bool {
@@ -242,14 +230,16 @@ impl<P: Portal> IaaQueue<P> {
             {
                 self.inflated(flight, &done)
             }
-            Status::SUCCESS => self.part_done(flight, &done),
+            Status::SUCCESS | Status::ANALYTICS_ERROR if matches!(flight.job.get(), Job::Deflate { .. }) => {
+                self.deflated(flight, &done, record)
+            }
             Status::PAGE_FAULT | Status::PAGE_REQUEST_INVALID => {
                 flight.set_state(State::Faulted);
                 Polled::Fault(flight.fault(&done))
             }
             _ => {
                 flight.set_state(State::Idle);
-                Polled::Done(Err(self.failure(flight, &done, record)))
+                Polled::Done(Err(failure(flight, &done, record)))
             }
         }
     }
@@ -283,55 +273,32 @@ impl<P: Portal> IaaQueue<P> {
         }
     }
 
-    fn part_done(&self, flight: &IaaFlight, done: &IaaCompletion) -> Polled {
-        let mut progress = flight.progress.get();
-        let room = flight.room(&progress, self.transfer_bytes_max);
-        let output = u64::from(done.output_size());
+    /// A descriptor of a deflate job is over.
+    fn deflated(&self, flight: &IaaFlight, done: &IaaCompletion, record: &[u8; 64]) -> Polled {
         flight.set_state(State::Idle);
-        if output > room {
-            let record = u64::from(done.status().0);
-            return Polled::Done(Err(Failure::Nonsense { what: "more output than room", record }));
-        }
-        progress.written += output;
-        progress.check = done.crc();
-        match flight.job.get() {
-            Job::Deflate { src, check, .. } => {
-                progress.read += progress.part;
-                progress.state = State::Idle;
-                flight.progress.set(progress);
-                if progress.read < src.len {
-                    return match self.load(flight) {
-                        Ok(()) => self.advance(flight),
-                        Err(failure) => Polled::Done(Err(failure)),
-                    };
-                }
-                let check = if check == Check::None { 0 } else { progress.check };
-                let value = Value::Deflate { written: progress.written, check };
-                Polled::Done(Ok(Done { bytes: progress.read, value }))
+        let Job::Deflate { src, dst, level, last, check } = flight.job.get() else { return Polled::Pending };
+        let mut deflating = flight.deflating.get();
+        let order = self.order(src, dst, level, last);
+        let next = match done.status().without_write() {
+            Status::ANALYTICS_ERROR => deflating.failed(done.error_code(), order),
+            _ => {
+                deflating.done(done, flight.descriptor.get().dst_size_max().into(), order, &flight.workspace)
             }
-            _ => Polled::Done(Err(Failure::Unsupported)),
-        }
-    }
-
-    fn failure(&self, flight: &IaaFlight, done: &IaaCompletion, record: &[u8; 64]) -> Failure {
-        let status = done.status();
-        let progress = flight.progress.get();
-        match (status.without_write(), flight.job.get()) {
-            // A compression that does not fit is an analytics error (IAA §3.4.2), not an overflow.
-            (Status::ANALYTICS_ERROR, Job::Deflate { dst, .. })
-                if done.error_code() == ErrorCode::OUTPUT_OVERFLOW =>
-            {
-                Failure::OutputFull { bytes_max: dst.len }
-            }
-            _ => match status.name() {
-                Some(name) => Failure::Status { status: status.0, name, done_bytes: progress.read },
-                None => {
-                    let mut head = [0; 8];
-                    head.copy_from_slice(&record[..8]);
-                    let record = u64::from_le_bytes(head);
-                    Failure::Nonsense { what: "status the specification does not have", record }
-                }
+        };
+        flight.deflating.set(deflating);
+        flight.progress.set(Progress { read: deflating.read, ..flight.progress.get() });
+        match next {
+            deflate::Next::Descriptor => match self.load(flight) {
+                Ok(()) => self.advance(flight),
+                Err(failure) => Polled::Done(Err(failure)),
             },
+            deflate::Next::End => {
+                let check = if check == Check::None { 0 } else { deflating.crc };
+                let value = Value::Deflate { written: deflating.written, check };
+                Polled::Done(Ok(Done { bytes: deflating.read, value }))
+            }
+            deflate::Next::Failed(failure) => Polled::Done(Err(failure)),
+            deflate::Next::Status => Polled::Done(Err(failure(flight, done, record))),
         }
     }
 
@@ -350,17 +317,23 @@ impl<P: Portal> IaaQueue<P> {
     }
 }
 
+/// What a status is that no step of a job expects.
+fn failure(flight: &IaaFlight, done: &IaaCompletion, record: &[u8; 64]) -> Failure {
+    let status = done.status();
+    match status.name() {
+        Some(name) => Failure::Status { status: status.0, name, done_bytes: flight.progress.get().read },
+        None => {
+            let mut head = [0; 8];
+            head.copy_from_slice(&record[..8]);
+            let record = u64::from_le_bytes(head);
+            Failure::Nonsense { what: "status the specification does not have", record }
+        }
+    }
+}
+
 impl IaaFlight {
     fn set_state(&self, state: State) {
         self.progress.set(Progress { state, ..self.progress.get() });
-    }
-
-    /// Room the part under way had.
-    fn room(&self, progress: &Progress, transfer_bytes_max: u64) -> u64 {
-        match self.job.get() {
-            Job::Deflate { dst, .. } => dst.part(progress.written, transfer_bytes_max).len,
-            _ => 0,
-        }
     }
 
     /// The ranges of an inflate job.
@@ -379,11 +352,12 @@ impl IaaFlight {
             let span = Span::new(VirtAddr::new(addr), bytes);
             (bytes != 0).then_some(Operand { span, access })
         };
-        // Source 2 is two areas of its size, of which a decompression writes one.
+        // Source 2 is two areas of its size, of which a descriptor may write one.
         let aecs = match self.inflates() {
-            Some(_) => operand(descriptor.src2_addr(), self.workspace.aecs().len, Access::Write),
-            None => operand(descriptor.src2_addr(), descriptor.src2_size().into(), Access::Read),
+            Some(_) => Some(self.workspace.aecs()),
+            None => Deflating::area(&descriptor, &self.workspace),
         };
+        let aecs = aecs.map(|span| Operand { span, access: Access::Write });
         let rest: Operands = [
             operand(descriptor.src1_addr(), descriptor.src1_size().into(), Access::Read),
             operand(descriptor.dst_addr(), descriptor.dst_size_max().into(), Access::Write),
@@ -415,20 +389,12 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         let nothing = Span::default();
         IaaFlight {
             record: Records::default(),
-            aecs: Cell::new(CompressAecs::new()),
             workspace: Workspace::new(),
             inflating: Cell::new(Inflating::default()),
+            deflating: Cell::new(Deflating::default()),
             descriptor: Cell::new(IaaDescriptor::noop()),
             job: Cell::new(Job::Inflate { src: nothing, dst: nothing, check: Check::None }),
-            progress: Cell::new(Progress {
-                state: State::Idle,
-                block_on_fault: false,
-                read: 0,
-                written: 0,
-                part: 0,
-                check: 0,
-                tries: 0,
-            }),
+            progress: Cell::new(Progress { state: State::Idle, block_on_fault: false, read: 0, tries: 0 }),
         }
     }
 
@@ -448,13 +414,11 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         }
         flight.job.set(*job);
         flight.inflating.set(Inflating::default());
+        flight.deflating.set(Deflating::default());
         flight.progress.set(Progress {
             state: State::Idle,
             block_on_fault: submission.block_on_fault,
             read: 0,
-            written: 0,
-            part: 0,
-            check: 0,
             tries: 0,
         });
         self.load(flight).map_err(Refused::Failed)?;

@@ -7,7 +7,7 @@ mod misbehaviour;
 mod support;
 
 use conformance::{
-    batch, checksum, compression, control, delta, integrity, memory, numeric, patterns, streams,
+    batch, checksum, codes, compression, control, delta, integrity, memory, numeric, patterns, streams,
 };
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, Setup};
@@ -162,6 +162,11 @@ on_devices! {
     other_programs_read_and_write_the_same_streams = streams::other_programs;
     a_room_too_small_is_an_error_and_one_that_fits_is_not = streams::rooms;
     streams_in_cold_memory_are_right = streams::cold;
+    codes_made_of_counts_are_better_than_fixed_ones = codes::levels;
+    parts_of_every_length_are_right_at_every_level = codes::lengths;
+    segments_of_every_kind_join_to_one_stream = codes::segments;
+    a_room_is_too_small_or_just_enough_at_every_level = codes::rooms;
+    each_operand_may_be_cold_at_every_level = codes::cold;
     streams_the_device_cannot_decode_are_left_alone = streams::broken;
 }
 

@@ -8,7 +8,9 @@ mod conformance;
 #[expect(dead_code, reason = "what only emulated devices are told to do")]
 mod support;
 
-use conformance::{batch, checksum, compression, control, delta, integrity, memory, patterns, streams};
+use conformance::{
+    batch, checksum, codes, compression, control, delta, integrity, memory, patterns, streams,
+};
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
 use svala::{FaultPolicy, Runtime};
@@ -137,4 +139,9 @@ on_hardware! {
     a_room_too_small_is_an_error_and_one_that_fits_is_not = streams::rooms;
     streams_in_cold_memory_are_right = streams::cold;
     streams_the_device_cannot_decode_are_left_alone = streams::broken;
+    codes_made_of_counts_are_better_than_fixed_ones = codes::levels;
+    parts_of_every_length_are_right_at_every_level = codes::lengths;
+    segments_of_every_kind_join_to_one_stream = codes::segments;
+    a_room_is_too_small_or_just_enough_at_every_level = codes::rooms;
+    each_operand_may_be_cold_at_every_level = codes::cold;
 }

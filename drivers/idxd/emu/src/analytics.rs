@@ -3,23 +3,21 @@
 //! There is no partial completion (IAA §7.1). So an operation reads its whole input, computes its whole output aside,
 //! makes sure of every page it is about to write, and only then writes.
 
+mod compress;
 mod decompress;
 mod stream;
 
-use idxd_spec::iaa::{Completion, CompressAecs, CompressFlags, CrcFlags, Descriptor, ErrorCode};
+use idxd_spec::iaa::{Completion, CrcFlags, Descriptor, ErrorCode};
 use idxd_spec::{Flags, Opcode, Operand, Status};
 use svala_software::{crc32, crc32c};
 
 use crate::bus::Bus;
-use crate::iaa::{self, BitBuffer, Code, EndProcessing, Histogram, MatchOptions, Tables};
 use crate::index::index;
 use crate::model::Model;
 use crate::walk::{Flow, Interrupted, Span, Stop, Walk};
 
 /// Bytes one access to the bus moves.
 const PIECE_LEN: u64 = 2 << 20;
-/// Bytes of the AECS a compression writes back when it does not write its Huffman tables (IAA table 3-3).
-const AECS_WRITTEN: usize = 64;
 
 /// Runs everything but drain.
 pub(crate) fn run<B: Bus>(model: &Model<B>, descriptor: &Descriptor) -> Completion {
@@ -63,57 +61,6 @@ impl<B: Bus> Analytics<'_, B> {
         Ok(Completion::new(Status::SUCCESS))
     }
 
-    fn compress(&self) -> Result<Completion, Completion> {
-        let flags = self.descriptor.compress_flags();
-        let input = self.read_src1()?;
-        let options = MatchOptions {
-            all_literals: flags.contains(CompressFlags::GENERATE_ALL_LITERALS),
-            miniblock_bytes: match flags.indexing() {
-                0 => None,
-                indexing => (256_usize << indexing).try_into().ok(),
-            },
-            ..MatchOptions::default()
-        };
-        let end = EndProcessing::from_bits(flags.end_processing().to_le_bytes()[0]);
-        if flags.contains(CompressFlags::STATS_MODE) {
-            return self.histogram(&Histogram::of(&input, options, end), &input);
-        }
-        let mut aecs = self.read_aecs()?;
-        let tables = tables(&aecs);
-        let bits = usize::from(aecs.accumulator_bits());
-        let mut accumulator = BitBuffer::from_bytes(aecs.accumulator(), bits)
-            .map_err(|_| analytics_error(ErrorCode::AECS.0))?;
-        let mut output = vec![0; self.descriptor.dst_size_max() as usize];
-        let flush = flags.contains(CompressFlags::FLUSH_OUTPUT);
-        let compressed = iaa::compress(&input, &tables, &mut accumulator, end, options, flush, &mut output)
-            .map_err(|error| analytics_error(error.code().raw()))?;
-        let seeds = (aecs.crc(), aecs.xor_csum());
-        let completion = self
-            .checksummed(Completion::new(Status::SUCCESS), &input, seeds)
-            .with_output_size(len(compressed.output_size))
-            .with_output_bits(compressed.output_bits);
-        aecs.set_crc(completion.crc());
-        aecs.set_xor_csum(completion.xor_csum());
-        aecs.set_accumulator_bits(u16::try_from(accumulator.bits()).unwrap_or(u16::MAX));
-        aecs.accumulator_mut().copy_from_slice(accumulator.bytes());
-        let writes = self.descriptor.flags().contains(Flags::WRITE_SRC2_AECS);
-        let aecs = &aecs.as_bytes()[..AECS_WRITTEN];
-        self.write_both(&output[..compressed.output_size], writes.then_some(aecs))?;
-        Ok(completion)
-    }
-
-    /// 318 counts (IAA table 3-4).
-    fn histogram(&self, histogram: &Histogram, input: &[u8]) -> Result<Completion, Completion> {
-        let counts = histogram.literal_length.iter().chain(&[0, 0]).chain(&histogram.distance);
-        let output: Vec<u8> = counts.flat_map(|count| count.to_le_bytes()).collect();
-        if output.len() > self.descriptor.dst_size_max() as usize {
-            return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW.0));
-        }
-        self.write_output(&output)?;
-        let completion = Completion::new(Status::SUCCESS);
-        Ok(self.checksummed(completion, input, (0, 0)).with_output_size(len(output.len())))
-    }
-
     fn crc64(&self) -> Result<Completion, Completion> {
         let input = self.read_src1()?;
         let crc = generic_crc(&input, self.descriptor.crc_polynomial(), self.descriptor.crc_flags());
@@ -146,12 +93,6 @@ impl<B: Bus> Analytics<'_, B> {
         let walk = if writes { walk } else { walk.over_data() };
         read_whole(self.model, walk, spans[0], &mut input)?;
         Ok(input)
-    }
-
-    fn read_aecs(&self) -> Result<CompressAecs, Completion> {
-        let mut bytes = [0; CompressAecs::SIZE];
-        self.read_src2(&mut bytes)?;
-        Ok(CompressAecs::from_bytes(bytes))
     }
 
     /// The half of source 2 that is read.
@@ -228,13 +169,6 @@ fn faulted(stop: Stop, written: u64) -> Completion {
 
 fn analytics_error(code: u8) -> Completion {
     Completion::new(Status::ANALYTICS_ERROR).with_error_code(ErrorCode(code))
-}
-
-fn tables(aecs: &CompressAecs) -> Tables {
-    Tables {
-        literal_length: std::array::from_fn(|token| Code::from_dword(aecs.ll_code(token).0)),
-        distance: std::array::from_fn(|token| Code::from_dword(aecs.d_code(token).0)),
-    }
 }
 
 /// A length that came from 32-bit fields.

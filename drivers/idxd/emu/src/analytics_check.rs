@@ -50,7 +50,7 @@ pub(crate) fn check(descriptor: &Descriptor, rules: &Rules) -> Result<(), Comple
     if !invalid.is_empty() {
         return Err(Completion::new(Status::INVALID_FLAGS).with_invalid_flags(invalid.bits()));
     }
-    operation_flags(descriptor)?;
+    operation_flags(descriptor, rules)?;
     let verdict = match has_reserved_bytes(descriptor) {
         true => Status::RESERVED_NOT_ZERO,
         false => fields(descriptor, rules),
@@ -67,13 +67,30 @@ fn flags_of(descriptor: &Descriptor) -> Option<(Flags, Flags)> {
         Opcode::TRANSLATION_FETCH => (Flags::BLOCK_ON_FAULT | Flags::USE_STRIDE, Flags::empty()),
         Opcode::MEMMOVE => (SRC1 | DST, RESULT),
         Opcode::DECOMPRESS => (SRC1 | DST | stream_flags(flags) | Flags::CRC_RFC3720, RESULT),
-        Opcode::COMPRESS if descriptor.compress_flags().contains(CompressFlags::STATS_MODE) => {
-            (SRC1 | DST | Flags::CRC_RFC3720, RESULT)
+        Opcode::COMPRESS => {
+            let (allowed, required) = compress_src2(descriptor.compress_flags(), flags);
+            (SRC1 | DST | allowed | Flags::CRC_RFC3720, RESULT | required)
         }
-        Opcode::COMPRESS => (SRC1 | DST | SRC2 | Flags::CRC_RFC3720, RESULT | Flags::READ_SRC2_AECS),
         Opcode::CRC64 => (SRC1, RESULT),
         _ => return None,
     })
+}
+
+/// Those of source 2 that a compression may and must have (IAA §3.10.2, table 6-3).
+fn compress_src2(flags: CompressFlags, operation: Flags) -> (Flags, Flags) {
+    if flags.contains(CompressFlags::STATS_MODE) {
+        return (Flags::empty(), Flags::empty());
+    }
+    let allowed =
+        if operation.intersects(USES_SRC2) { SRC2 } else { SRC2 - Flags::ADDR3_TC - Flags::AECS_TOGGLE };
+    let (reads, writes) = (Flags::READ_SRC2_AECS, Flags::WRITE_SRC2_AECS);
+    let required = match flags.header_generation() {
+        _ if flags.contains(CompressFlags::HEADER_STATS_INPUT) => reads | writes,
+        0 => reads,
+        1..=4 => Flags::empty(),
+        _ => writes,
+    };
+    (allowed, required)
 }
 
 /// Those of source 2 that a decompression may have: not the second input of a filter, and not both ways to write the
@@ -101,7 +118,7 @@ fn drain_flags(flags: Flags) -> Flags {
 }
 
 /// Bytes 39:38 (status 0x30) and 59:56 (status 0x31).
-fn operation_flags(descriptor: &Descriptor) -> Result<(), Completion> {
+fn operation_flags(descriptor: &Descriptor, rules: &Rules) -> Result<(), Completion> {
     let refuse = |status, invalid: u32| match invalid {
         0 => Ok(()),
         invalid => Err(Completion::new(status).with_invalid_flags(invalid)),
@@ -119,15 +136,12 @@ fn operation_flags(descriptor: &Descriptor) -> Result<(), Completion> {
             refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
         }
         Opcode::COMPRESS => {
-            let supported = CompressFlags::STATS_MODE
-                | CompressFlags::FLUSH_OUTPUT
-                | CompressFlags::GENERATE_ALL_LITERALS
-                | CompressFlags::empty().with_end_processing(3)
-                | CompressFlags::empty().with_indexing(7);
             let flags = descriptor.compress_flags();
-            refuse(Status::INVALID_COMPRESSION_FLAGS, (flags - supported).bits().into())?;
+            let invalid = flags - compress_flags(flags, rules);
+            refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())?;
             let flags_2 = descriptor.compress_flags_2();
-            refuse(Status::INVALID_FILTER_FLAGS, (flags_2 - CompressFlags2::empty()).bits())
+            let (allowed, required) = compress_flags_2(flags, flags_2, rules);
+            refuse(Status::INVALID_FILTER_FLAGS, ((flags_2 - allowed) | (required - flags_2)).bits())
         }
         Opcode::CRC64 => {
             let invalid = descriptor.crc_flags() - (CrcFlags::INVERT | CrcFlags::REFLECT);
@@ -135,6 +149,42 @@ fn operation_flags(descriptor: &Descriptor) -> Result<(), Completion> {
         }
         _ => Ok(()),
     }
+}
+
+/// The flags a compression may have beside those it has (IAA table 6-11). The order of bits within words stays as it is.
+fn compress_flags(flags: CompressFlags, rules: &Rules) -> CompressFlags {
+    let generation = match flags.header_generation() {
+        1..=3 | 5..=7 if rules.iaa_cap.header_generation() => flags.header_generation(),
+        _ => 0,
+    };
+    let generates = CompressFlags::empty().with_header_generation(generation);
+    if flags.contains(CompressFlags::HEADER_STATS_INPUT) && generation >= 5 {
+        return generates | CompressFlags::HEADER_STATS_INPUT;
+    }
+    let stats = if generation == 0 { CompressFlags::STATS_MODE } else { CompressFlags::empty() };
+    CompressFlags::FLUSH_OUTPUT
+        | CompressFlags::GENERATE_ALL_LITERALS
+        | CompressFlags::empty().with_end_processing(3)
+        | CompressFlags::empty().with_indexing(7)
+        | generates
+        | stats
+}
+
+/// The second word of flags: what is allowed and what is required (IAA table 6-12).
+fn compress_flags_2(
+    flags: CompressFlags,
+    flags_2: CompressFlags2,
+    rules: &Rules,
+) -> (CompressFlags2, CompressFlags2) {
+    let (none, tables) = (CompressFlags2::empty(), CompressFlags2::WRITE_HUFFMAN_TABLES);
+    let generation = flags.header_generation();
+    let generates = if generation == 0 { none } else { tables | CompressFlags2::MAKE_COMPLETE_TABLES };
+    let may_abort = rules.iaa_cap.early_abort() && !flags.contains(CompressFlags::HEADER_STATS_INPUT);
+    let abort = match flags_2.early_abort_eighths() {
+        1.. if may_abort => none.with_early_abort_eighths(7).with_early_abort_size(3),
+        _ => none,
+    };
+    (generates | abort, if generation >= 5 { tables } else { none })
 }
 
 fn has_reserved_bytes(descriptor: &Descriptor) -> bool {
@@ -159,7 +209,8 @@ fn has_reserved_bytes(descriptor: &Descriptor) -> bool {
         Opcode::DECOMPRESS if flags.intersects(USES_SRC2) => is_set(56..64),
         Opcode::DECOMPRESS => is_set(40..48) || is_set(52..64),
         Opcode::COMPRESS => {
-            unless(Flags::READ_SRC2_AECS, 40..48) || unless(Flags::READ_SRC2_AECS, 52..56) || is_set(60..64)
+            let no_src2 = !flags.intersects(USES_SRC2);
+            (no_src2 && (is_set(40..48) || is_set(52..56))) || is_set(60..64)
         }
         Opcode::CRC64 => is_set(24..32) || is_set(40..56),
         _ => false,
@@ -181,7 +232,10 @@ fn fields(descriptor: &Descriptor, rules: &Rules) -> Status {
     let needs_input = matches!(opcode, Opcode::MEMMOVE | Opcode::CRC64);
     let sizes = [src1_size, dst_size, descriptor.src2_size()];
     let is_too_big = sizes.iter().any(|size| *size > rules.transfer_bytes_max);
-    if is_too_big || (needs_input && src1_size == 0) || (src1_size == 0 && dst_size == 0) {
+    // Later generations count source 2 as well (IAA §6.1.7).
+    let counts_src2 = rules.iaa_cap.header_generation() && descriptor.src2_size() != 0;
+    let has_nothing = src1_size == 0 && dst_size == 0 && !counts_src2;
+    if is_too_big || (needs_input && src1_size == 0) || has_nothing {
         return Status::TRANSFER_SIZE;
     }
     if opcode == Opcode::MEMMOVE && ![0, src1_size].contains(&descriptor.dst_size_max()) {

@@ -101,7 +101,7 @@ impl Capabilities {
             ]),
             id_cap: if gen_cap.inter_domain() { ID_CAP } else { IdCap(0) },
             dsa_cap: if has_numbers { dsa_cap() } else { (DsaCap0(0), DsaCap1(0), DsaCap2(0)) },
-            iaa_cap: IaaCap(0),
+            iaa_cap: iaa_cap(kind, version),
             perf_cap: perfmon::perf_cap(kind, version),
             msix_vectors: hardware.msix_vectors,
         }
@@ -119,6 +119,14 @@ impl Capabilities {
         let (numbers, lists, treatments) = self.dsa_cap;
         [numbers.0 | self.iaa_cap.0, lists.0, treatments.0].get(index).copied().unwrap_or(0)
     }
+}
+
+/// What of table 7-2 the model has; the state of a decompression stays in format 1.
+fn iaa_cap(kind: DeviceKind, version: Version) -> IaaCap {
+    if kind != DeviceKind::Iaa || version < Version::V2 {
+        return IaaCap(0);
+    }
+    IaaCap(0).with_early_abort(true).with_header_generation(true)
 }
 
 /// Entries of both types, 64 of them, in the smallest size; offset mode, and updates without a drain.

@@ -2,7 +2,7 @@
 //!
 //! The checks of a descriptor ask this and nothing else, so that they need neither registers nor locks.
 
-use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2, IdCap, WqCfg};
+use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2, IaaCap, IdCap, WqCfg};
 use idxd_spec::{Descriptor, Flags, GenCap, OpCap, Opcode};
 
 use crate::capability::Capabilities;
@@ -26,6 +26,8 @@ pub(crate) struct Rules {
     pub(crate) id_cap: IdCap,
     /// What it can do with numbers and lists.
     pub(crate) dsa_cap: (DsaCap0, DsaCap1, DsaCap2),
+    /// What an IAA can do beyond the first ones.
+    pub(crate) iaa_cap: IaaCap,
     /// Block-on-fault is not reserved.
     pub(crate) block_on_fault: bool,
     /// The third cache control flag is not reserved, as it was before version 3.
@@ -53,6 +55,7 @@ impl Rules {
             list_entries_max: capabilities.dsa_cap.0.sgl_entries_max(),
             id_cap: capabilities.id_cap,
             dsa_cap: capabilities.dsa_cap,
+            iaa_cap: capabilities.iaa_cap,
             block_on_fault: queue.block_on_fault,
             cache_control_3: capabilities.version >= Version::V3,
             pasid_enabled: true,

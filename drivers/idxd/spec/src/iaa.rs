@@ -10,6 +10,7 @@ mod decompress_aecs;
 mod descriptor;
 mod error_code;
 mod flags;
+mod huffman;
 
 pub use aecs::{Code, CompressAecs};
 pub use completion::Completion;
@@ -17,3 +18,4 @@ pub use decompress_aecs::DecompressAecs;
 pub use descriptor::{Compress, Crc64, Decompress, Descriptor};
 pub use error_code::ErrorCode;
 pub use flags::{CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, FilterFlags};
+pub use huffman::{CodeLengths, Histogram};

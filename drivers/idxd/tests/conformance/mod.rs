@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod checksum;
+pub(crate) mod codes;
 pub(crate) mod compression;
 pub(crate) mod control;
 pub(crate) mod delta;

@@ -9,7 +9,8 @@
 //! without a code is an error and not a choice. And its unit of output is a 64-bit word: what does not fill one
 //! stays in the accumulator of the AECS, from which the next descriptor of the job goes on.
 //!
-//! Left out: header generation, dictionaries and early abort. IAA §3.3, §3.4, §6.3.2, §6.3.5, §6.4.2.
+//! Left out: dictionaries. Header generation and early abort are the engine's, of the same parts. IAA §3.3, §3.4, §6.3.2,
+//! §6.3.5, §6.4.2.
 
 mod alphabet;
 mod bit_buffer;

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "lengths of test buffers, all small")]
 
 mod analytics;
+mod analytics_codes;
 mod analytics_streams;
 mod batches;
 mod checks;

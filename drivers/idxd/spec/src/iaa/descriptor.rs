@@ -148,6 +148,18 @@ impl Descriptor {
         this
     }
 
+    /// Has the device make Huffman codes of the input's tokens, and a block header, into the AECS that is written: the
+    /// first pass of two (IAA §3.4.5.1). `flags` has the mode, 5 to 7; there is no output. The area at `aecs` is two of
+    /// them, of which the second is written.
+    #[must_use]
+    pub fn compress_generate(src: SrcAddr, src_size: u32, aecs: SrcAddr, flags: CompressFlags) -> Self {
+        let mut this = Self::transfer(Opcode::COMPRESS, src, src_size, DstAddr(0), 0);
+        CODEC_FLAGS.write(&mut this.bytes, flags.bits());
+        this.with_compress_flags_2(CompressFlags2::WRITE_HUFFMAN_TABLES)
+            .with_src2(aecs.0, super::CompressAecs::SIZE_U32)
+            .with_flags(Flags::WRITE_SRC2_AECS)
+    }
+
     /// Bytes that [`compress_statistics`](Self::compress_statistics) writes.
     pub const STATISTICS_SIZE: u32 = 318 * 4;
 
