@@ -170,20 +170,20 @@ impl CodeLengths {
     }
 }
 
-fn cost(length: u8, count: u32, extra: u32) -> Option<u64> {
-    (count == 0 || length != 0).then(|| u64::from(count) * (u64::from(length) + u64::from(extra)))
+fn cost(length: u8, count: u32, extra: u64) -> Option<u64> {
+    (count == 0 || length != 0).then(|| u64::from(count) * (u64::from(length) + extra))
 }
 
-const fn extra_of_length(token: usize) -> u32 {
+const fn extra_of_length(token: usize) -> u64 {
     match token {
-        265..285 => (token as u32 - 261) / 4,
+        265..285 => (token as u64 - 261) / 4,
         _ => 0,
     }
 }
 
-const fn extra_of_distance(token: usize) -> u32 {
+const fn extra_of_distance(token: usize) -> u64 {
     match token {
-        4.. => token as u32 / 2 - 1,
+        4.. => token as u64 / 2 - 1,
         _ => 0,
     }
 }
