@@ -4,15 +4,13 @@
 //! modulo 2^32, written by whoever wrote the file. So it is a hint, and never decides how much memory is used: that
 //! is the device's limit, or the expander's half a mebibyte.
 
-use std::io::{self, Cursor, Read};
+use std::io::{Cursor, Read};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use serde_json::json;
 use svala::backend::Kind;
-use svala_engine::{
-    DecompressError, ExpandError, Expander, Faults, Format, FrameError, Operation, Path, Reason, Report,
-};
+use svala_engine::{DecompressError, ExpandError, Expander, Faults, Format, Operation, Path, Reason, Report};
 
 use crate::args::{Decompress, InputFormat};
 use crate::error::Trouble;
@@ -181,49 +179,22 @@ fn as_stream(
         Input::File(source) => Box::new(source.file()),
         Input::Stream(stream) => Box::new(Cursor::new(prefix).chain(stream)),
     };
-    let mut reader = Counted { reader: &mut *source, read: 0 };
     let mut progress = |read, _| {
         session.progress.reach(read);
         session.stop.check().is_ok()
     };
-    let expanded = Expander::new(format).expand(&mut reader, sink, &mut progress);
-    // Of what follows a stream, the expander reads nothing on purpose.
-    let more = expanded.as_ref().is_ok_and(|done| reader.goes_on_after(done.read));
+    let expanded = Expander::new(format).expand(&mut *source, sink, &mut progress);
     drop(source);
     session.stop.check()?;
     let done = expanded.map_err(|error| match error {
         ExpandError::Read { source, .. } => Trouble::file(&path, source),
         ExpandError::Write { source, .. } => sink.trouble(source),
         other => {
-            vanished(input).unwrap_or_else(|| Trouble::Stream { path: path.clone(), what: flaw(&other) })
+            vanished(input).unwrap_or_else(|| Trouble::Stream { path: path.clone(), what: other.to_string() })
         }
     })?;
-    if more {
-        return Err(trailing(&path, done.read));
-    }
     let report = Report { bytes: done.read, ..Report::new(Path::Software { reason }) };
     Ok(Expanded { read: done.read, written: done.written, members: done.members, report })
-}
-
-/// A reader that knows how many bytes it gave.
-struct Counted<'a> {
-    reader: &'a mut dyn Read,
-    read: u64,
-}
-
-impl Counted<'_> {
-    /// Whether there is anything after byte `end`, which has been read.
-    fn goes_on_after(&mut self, end: u64) -> bool {
-        self.read > end || self.read(&mut [0]).is_ok_and(|bytes| bytes != 0)
-    }
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.reader.read(buffer)?;
-        self.read += bytes as u64;
-        Ok(bytes)
-    }
 }
 
 /// That the file is shorter than it was, if so.
@@ -231,16 +202,6 @@ fn vanished(input: &Input) -> Option<Trouble> {
     match input {
         Input::File(source) => source.watched().check().err(),
         Input::Stream(_) => None,
-    }
-}
-
-/// What is wrong with a stream.
-fn flaw(error: &ExpandError) -> String {
-    match error {
-        ExpandError::Frame { at: 1.., error: FrameError::WrongMagic { .. } } => {
-            format!("trailing garbage: {error}")
-        }
-        other => other.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use idxd_emu::FaultPlan;
 use svala::backend::Kind;
-use svala::{Config, FaultPolicy, Faults, Path, Reason, Report, Runtime};
+use svala::{Config, FaultPolicy, Path, Reason, Report, Runtime};
 use svala_idxd::{Emulated, EmulatedConfig, HardwareQueue, Sysfs};
 use svala_software::{SoftwareConfig, SoftwareQueue};
 

@@ -1,13 +1,14 @@
-//! Expanding a stream of any length in bounded memory, on the CPU.
+//! Expanding a stream of any length in bounded memory, on the CPU, from a reader to a writer.
 //!
 //! A device takes a stream as one job, from memory to memory. What is larger than that, or comes from a pipe, goes
 //! through here: reads, inflates and writes a piece at a time, on the calling thread.
 
 use std::io::{self, Read, Write};
 
-use svala_software::{CheckKind, Format, FrameError, HEADER_BYTES_MAX, InflateError, Inflater};
+use svala_software::{Format, HEADER_BYTES_MAX};
 
 use crate::decompress::Decompressed;
+use crate::stream::{Decode, DecodeError, Decompression};
 
 /// Bytes of each of the two buffers.
 const BUFFER_BYTES: usize = HEADER_BYTES_MAX;
@@ -34,60 +35,33 @@ pub enum ExpandError {
         #[source]
         source: io::Error,
     },
-    /// A header or trailer is broken, or does not fit what is in it.
-    #[error("stream at byte {at}: {error}")]
-    Frame {
-        /// Where the header or trailer begins; offsets in `error` count from here.
-        at: u64,
-        /// What is wrong.
-        error: FrameError,
-    },
-    /// The deflate stream is broken.
-    #[error("corrupt stream at byte {at}")]
-    Corrupt {
-        /// Where.
-        at: u64,
-    },
+    /// The stream is broken, or has more in it than is taken.
+    #[error(transparent)]
+    Stream(#[from] DecodeError),
     /// The caller's `progress` said to stop.
     #[error("stopped after {read} bytes")]
     Stopped {
-        /// Bytes of the stream used.
+        /// Bytes of the stream expanded until then.
         read: u64,
-    },
-    /// The input ends before the stream does.
-    #[error("stream ends early, after {len} bytes")]
-    Truncated {
-        /// Bytes there were.
-        len: u64,
     },
 }
 
 /// Expands streams piece by piece; about half a mebibyte of memory, whatever their length.
 pub struct Expander {
-    format: Format,
-    inflater: Inflater,
+    decompression: Decompression,
     input: Vec<u8>,
-    /// Bytes `start..end` of `input` are read and not used yet.
-    start: usize,
-    end: usize,
     output: Vec<u8>,
-    read: u64,
-    written: u64,
 }
 
 impl Expander {
-    /// For streams of `format`; gzip streams may have several members.
+    /// For streams of `format`, all their members, and nothing behind them.
     pub fn new(format: Format) -> Self {
-        Self {
-            format,
-            inflater: Inflater::new(),
-            input: vec![0; BUFFER_BYTES],
-            start: 0,
-            end: 0,
-            output: vec![0; BUFFER_BYTES],
-            read: 0,
-            written: 0,
-        }
+        Self::with(Decompression { format, ..Decompression::default() })
+    }
+
+    /// For streams that are to be expanded like this.
+    pub fn with(decompression: Decompression) -> Self {
+        Self { decompression, input: vec![0; BUFFER_BYTES], output: vec![0; BUFFER_BYTES] }
     }
 
     /// Expands all of `input` into `output`. `progress` is told the bytes read and written so far now and then, and
@@ -102,126 +76,39 @@ impl Expander {
         output: &mut dyn Write,
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Decompressed, ExpandError> {
-        (self.start, self.end, self.read, self.written) = (0, 0, 0, 0);
-        let mut members = 0;
+        let mut decode = Decode::new(self.decompression);
+        // Bytes `start..end` of the input are read and not taken yet.
+        let (mut start, mut end, mut at_end) = (0, 0, false);
         loop {
-            self.header(input)?;
-            self.member(input, output, progress)?;
-            members += 1;
-            if self.format != Format::Gzip || !self.more(input)? {
-                return Ok(Decompressed { read: self.at(), written: self.written, members });
+            let step = decode.run(&self.input[start..end], &mut self.output)?;
+            start += step.read;
+            let made = &self.output[..step.written];
+            let at = decode.written() - step.written as u64;
+            output.write_all(made).map_err(|source| ExpandError::Write { at, source })?;
+            if !progress(decode.read(), decode.written()) {
+                return Err(ExpandError::Stopped { read: decode.read() });
             }
-        }
-    }
-
-    /// Offset of the next unused byte in the input.
-    fn at(&self) -> u64 {
-        self.read - (self.end - self.start) as u64
-    }
-
-    fn unused(&self) -> &[u8] {
-        &self.input[self.start..self.end]
-    }
-
-    /// Reads on, keeping what is not used yet. False at the end of the input, or with the buffer full.
-    fn fill(&mut self, input: &mut dyn Read) -> Result<bool, ExpandError> {
-        self.input.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.end == self.input.len() {
-            return Ok(false);
-        }
-        loop {
-            match input.read(&mut self.input[self.end..]) {
-                Ok(0) => return Ok(false),
-                Ok(bytes) => {
-                    self.end += bytes;
-                    self.read += bytes as u64;
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(ExpandError::Read { at: self.read, source }),
+            if step.written > 0 {
+                continue;
             }
-        }
-    }
-
-    /// Whether there is another byte.
-    fn more(&mut self, input: &mut dyn Read) -> Result<bool, ExpandError> {
-        Ok(self.start != self.end || self.fill(input)?)
-    }
-
-    fn header(&mut self, input: &mut dyn Read) -> Result<(), ExpandError> {
-        loop {
-            match self.format.parse_header(self.unused()) {
-                Ok(header) => {
-                    self.start += header.bytes;
-                    return Ok(());
-                }
-                Err(FrameError::Truncated { .. }) if self.fill(input)? => {}
-                Err(error) => return Err(ExpandError::Frame { at: self.at(), error }),
-            }
-        }
-    }
-
-    fn member(
-        &mut self,
-        input: &mut dyn Read,
-        output: &mut dyn Write,
-        progress: &mut dyn FnMut(u64, u64) -> bool,
-    ) -> Result<(), ExpandError> {
-        let kind = self.format.check_kind();
-        let (mut check, before) = (kind.start(), self.written);
-        self.inflater.reset();
-        loop {
-            let step = self.inflater.inflate_some(&self.input[self.start..self.end], &mut self.output);
-            let step = step.map_err(|error| self.broken(&error))?;
-            self.start += step.read;
-            check = self.write(output, step.written, kind, check)?;
-            if step.ended {
+            if decode.has_ended() || at_end {
                 break;
             }
-            if !progress(self.at(), self.written) {
-                return Err(ExpandError::Stopped { read: self.at() });
-            }
-            if step.read + step.written == 0 && !self.fill(input)? {
-                return Err(ExpandError::Truncated { len: self.read });
+            if start == end {
+                (start, end) = (0, read(input, &mut self.input, decode.read())?);
+                at_end = end == 0;
             }
         }
-        self.trailer(input, check, self.written - before)
+        decode.end()?;
+        Ok(Decompressed { read: decode.read(), written: decode.written(), members: decode.members() })
     }
+}
 
-    fn write(
-        &mut self,
-        output: &mut dyn Write,
-        bytes: usize,
-        kind: CheckKind,
-        check: u32,
-    ) -> Result<u32, ExpandError> {
-        let made = &self.output[..bytes];
-        let at = self.written;
-        output.write_all(made).map_err(|source| ExpandError::Write { at, source })?;
-        self.written += bytes as u64;
-        Ok(kind.chain(check, made))
-    }
-
-    fn trailer(&mut self, input: &mut dyn Read, check: u32, len: u64) -> Result<(), ExpandError> {
-        loop {
-            match self.format.check_trailer(self.unused(), check, len) {
-                Ok(bytes) => {
-                    self.start += bytes;
-                    return Ok(());
-                }
-                Err(FrameError::Truncated { .. }) if self.fill(input)? => {}
-                Err(error) => return Err(ExpandError::Frame { at: self.at(), error }),
-            }
-        }
-    }
-
-    fn broken(&self, error: &InflateError) -> ExpandError {
-        let start = self.at();
-        match error {
-            InflateError::Corrupt { .. } => ExpandError::Corrupt { at: start },
-            _ => ExpandError::Truncated { len: self.read },
+fn read(input: &mut dyn Read, buffer: &mut [u8], at: u64) -> Result<usize, ExpandError> {
+    loop {
+        match input.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done.map_err(|source| ExpandError::Read { at, source }),
         }
     }
 }

@@ -25,6 +25,7 @@ mod expand;
 mod guard;
 mod hardware;
 mod segments;
+mod stream;
 
 pub use compress::{Compressed, Compression, compressed_bytes_max};
 pub use decompress::{DecompressOutcome, Decompressed};
@@ -33,6 +34,10 @@ pub use engine::{Builder, Engine};
 pub use error::{DecompressError, OpenError};
 pub use expand::{ExpandError, Expander};
 pub use segments::Segments;
+pub use stream::{
+    CompressReader, CompressWriter, DecodeError, DecompressReader, DecompressWriter, Decompression, Streamed,
+    Trailing,
+};
 pub use svala::{
     Access, Batch, Completed, Config, Drained, Error, Failed, FaultPolicy, Faults, FileMap, FileMapMut,
     IoBuf, IoBufMut, Job, Lent, Operation, Outcome, Path, QueueName, QueueSnapshot, Reason, Report,
