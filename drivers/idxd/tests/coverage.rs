@@ -10,7 +10,7 @@ mod support;
 
 use std::fmt::Write;
 
-use conformance::{checksum, compression, control, delta, integrity, memory, patterns};
+use conformance::{checksum, compression, control, delta, integrity, memory, numeric, patterns};
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, NOTES, Setup, TRANSFER_BYTES_MAX};
 use svala::{Operation, Runtime};
@@ -39,13 +39,16 @@ const MEMORY: [fn(&Setup); 20] = [
     integrity::strip,
     integrity::update,
 ];
+/// What a DSA 3 does besides.
+const NUMERIC: [fn(&Setup); 4] = [numeric::convert, numeric::reduce, numeric::gather_reduce, numeric::blocks];
 /// Of an IAA.
 const COMPRESSION: [fn(&Setup); 2] = [compression::deflate, compression::cold];
 
 /// Columns: how a queue is named in a report, and in the table.
-const COLUMNS: [(&str, &str); 5] = [
+const COLUMNS: [(&str, &str); 6] = [
     ("dsa1", "emulated DSA 1"),
     ("dsa2", "emulated DSA 2"),
+    ("dsa3", "emulated DSA 3"),
     ("iaa", "emulated IAA"),
     ("cpu", "CPU engine"),
     ("hardware", "hardware"),
@@ -96,10 +99,12 @@ fn the_table_is_what_the_bodies_have_run() {
         let setup = emulated(version);
         MEMORY.iter().for_each(|body| body(&setup));
     }
+    let setup = emulated(Version::V3);
+    MEMORY.iter().chain(&NUMERIC).for_each(|body| body(&setup));
     let setup = emulated(Version::V2);
     COMPRESSION.iter().chain(&[compression::inflate as fn(&Setup)]).for_each(|body| body(&setup));
     let setup = cpu();
-    MEMORY.iter().chain(&COMPRESSION).for_each(|body| body(&setup));
+    MEMORY.iter().chain(&NUMERIC).chain(&COMPRESSION).for_each(|body| body(&setup));
     let table = table();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/coverage.md");
     if std::env::var_os("SVALA_COVERAGE").is_some_and(|wanted| wanted == "write") {

@@ -6,7 +6,7 @@ use svala::{
 };
 
 use super::shapes;
-use crate::support::{PAGE, Setup, State, noise};
+use crate::support::{Faults, PAGE, Setup, State, noise};
 
 fn numbers(input: NumberType, output: NumberType) -> Conversion {
     Conversion::new(input, output).expect("of one class")
@@ -20,8 +20,10 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = i32> {
     bytes.chunks_exact(4).map(|word| i32::from_le_bytes(word.try_into().expect("four bytes")))
 }
 
-fn on_the_device(path: Path) {
-    assert!(matches!(path, Path::Emulated { .. } | Path::Hardware { .. }), "{path}");
+/// Whoever was asked did it, and nobody else.
+fn by_whom(setup: &Setup, path: Path) {
+    let by_device = matches!(path, Path::Emulated { .. } | Path::Hardware { .. });
+    assert_eq!(by_device, setup.faults != Faults::OfTheCpu, "{path}");
 }
 
 pub(crate) fn convert(setup: &Setup) {
@@ -47,7 +49,7 @@ pub(crate) fn convert(setup: &Setup) {
                 let done = setup.well(Operation::Convert, setup.runtime.convert(from, to, saturating));
                 assert!(done.buffers.1.bytes() == expected, "{count} elements, {state:?}");
                 assert_eq!((done.value, done.report.bytes), (found, 4 * count as u64), "{count} elements");
-                on_the_device(done.report.path);
+                by_whom(setup, done.report.path);
             }
         }
     }
@@ -63,14 +65,14 @@ pub(crate) fn reduce(setup: &Setup) {
             let (src, src2) = (state.source(&a, 4), state.source(&b, PAGE - 4));
             let done = setup.well(Operation::Reduce, setup.runtime.reduce(src, src2, dst(), wide_sum()));
             assert!(done.buffers.2.bytes() == expected, "{count} elements, {state:?}");
-            on_the_device(done.report.path);
+            by_whom(setup, done.report.path);
             // A slot has room for so much: no slices of the sources.
             let (src, src2) = (state.source(&a, 0).into_inner(), state.source(&b, 0).into_inner());
             let twice = setup.runtime.reduce_dualcast(src, src2, dst(), dst(), wide_sum());
             let done = setup.well(Operation::ReduceDualcast, twice);
             let (_, _, dst, dst2) = done.buffers;
             assert!(dst.bytes() == expected && dst2.bytes() == expected, "{count} elements, {state:?}");
-            on_the_device(done.report.path);
+            by_whom(setup, done.report.path);
         }
     }
 }
@@ -101,7 +103,7 @@ pub(crate) fn gather_reduce(setup: &Setup) {
             let gather = setup.runtime.gather_reduce(from, list.clone(), to, wide_sum());
             let done = setup.well(Operation::GatherReduce, gather);
             assert!(done.buffers.2.bytes() == expected, "{count} of {elements}, {state:?}");
-            on_the_device(done.report.path);
+            by_whom(setup, done.report.path);
         }
     }
 }
@@ -121,7 +123,7 @@ pub(crate) fn blocks(setup: &Setup) {
             let gather = setup.runtime.gather_copy(from, list.clone(), to);
             let done = setup.well(Operation::GatherCopy, gather);
             assert!(done.buffers.2.bytes() == gathered, "{what}");
-            on_the_device(done.report.path);
+            by_whom(setup, done.report.path);
 
             let untouched = if state == State::Warm { 0xee } else { 0 };
             let mut scattered = vec![untouched; base_len];
@@ -135,11 +137,11 @@ pub(crate) fn blocks(setup: &Setup) {
             let scatter = setup.runtime.scatter_copy(from, to, list.clone());
             let done = setup.well(Operation::ScatterCopy, scatter);
             assert!(done.buffers.1.bytes() == scattered, "{what}");
-            on_the_device(done.report.path);
+            by_whom(setup, done.report.path);
             let fill = setup.runtime.scatter_fill(state.destination(base_len, 5), list.clone(), pattern);
             let done = setup.well(Operation::ScatterFill, fill);
             assert!(done.buffers.0.bytes() == filled, "{what}");
-            on_the_device(done.report.path);
+            by_whom(setup, done.report.path);
         }
     }
 }
