@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use idxd_emu::timing::Timing;
 use idxd_emu::{
     Capabilities, Device, DeviceConfig, DeviceKind, DeviceStats, FaultPlan, QueueConfig, Submission, Version,
 };
@@ -45,6 +46,8 @@ pub struct EmulatedConfig {
     pub batch_max: u32,
     /// What is to go wrong.
     pub plan: FaultPlan,
+    /// Constants of silicon, for a book of what descriptors would cost there; see [`Device::take_served`].
+    pub timing: Option<Timing>,
 }
 
 impl Default for EmulatedConfig {
@@ -57,6 +60,7 @@ impl Default for EmulatedConfig {
             depth: 64,
             batch_max: 64,
             plan: FaultPlan::default(),
+            timing: None,
         }
     }
 }
@@ -115,7 +119,7 @@ fn dedicated_size(queue: &QueueConfig) -> Option<u32> {
 }
 
 fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, EmulatedError> {
-    let EmulatedConfig { name, version, engines, queue, plan, .. } = config;
+    let EmulatedConfig { name, version, engines, queue, plan, timing, .. } = config;
     let device = DeviceConfig {
         name: name.clone(),
         kind,
@@ -123,6 +127,7 @@ fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, Emu
         engines,
         queues: vec![queue],
         plan,
+        timing,
         ..DeviceConfig::default()
     };
     let device = Device::start(device).map_err(|source| EmulatedError::Start { name, source })?;

@@ -3,6 +3,7 @@
 use idxd_spec::OpCap;
 use idxd_spec::register::{GrpFlags, WqCfg};
 
+use crate::timing::Timing;
 use crate::{Error, FaultPlan, Hardware, PciConfig};
 
 /// Engines a device can have.
@@ -70,6 +71,8 @@ pub struct DeviceConfig {
     pub pci: PciConfig,
     /// What is to go wrong.
     pub plan: FaultPlan,
+    /// Constants of silicon, to write down with what each descriptor would cost. Nothing becomes slower by it.
+    pub timing: Option<Timing>,
 }
 
 impl Default for DeviceConfig {
@@ -88,6 +91,7 @@ impl Default for DeviceConfig {
             interrupt_handles: None,
             pci: PciConfig::default(),
             plan: FaultPlan::default(),
+            timing: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::host::interrupts::Interrupts;
 use crate::model::Model;
 use crate::portal::Portal;
 use crate::software_error::SoftwareError;
+use crate::timing::Served;
 use crate::{DeviceConfig, DeviceKind, DeviceStats, Engine, Error, Presence, QueueConfig};
 
 /// How long a dropped device goes on with what is queued.
@@ -83,6 +84,9 @@ impl Device {
             false => (None, None, 1),
         };
         let model = Model::unconfigured(&config.hardware(), config.plan.clone(), bus, pages);
+        if let Some(timing) = config.timing {
+            model.set_timing(timing);
+        }
         let interrupts = Interrupts::start(&config, &model)?;
         model.configure(&config, &Identity { pasid, event_log: interrupts.event_log() })?;
         tracing::info!(
@@ -130,6 +134,12 @@ impl Device {
     /// What happened so far.
     pub fn stats(&self) -> DeviceStats {
         self.model.stats()
+    }
+
+    /// What descriptors since the last call would cost, see [`Model::take_served`]. None without
+    /// [`DeviceConfig::timing`].
+    pub fn take_served(&self) -> Vec<Served> {
+        self.model.take_served()
     }
 
     /// The software error register: the first error there was no record to write to.

@@ -84,6 +84,9 @@ impl<B: Bus> Engine<B> {
             DeviceKind::Dsa => run.submitted(&mut self.buffers),
             DeviceKind::Iaa => run.submitted_to_iaa(),
         }
+        if let Some(book) = model.book() {
+            book.end(model.kind, &taken.descriptor);
+        }
         model.queues[queue].finish(taken.sequence);
         if model.has_pending.load(Ordering::SeqCst) {
             model.poll_command();
@@ -141,6 +144,9 @@ impl<B: Bus> Run<'_, B> {
         };
         let status = record.status();
         let reported = self.report(origin, descriptor, record, admitted.interrupt, Some(batch));
+        if let Some(book) = self.model.book() {
+            book.end_member();
+        }
         status == Status::SUCCESS && reported != Reported::Lost
     }
 

@@ -57,6 +57,7 @@ mod registers;
 mod rules;
 mod software_error;
 mod stats;
+pub mod timing;
 mod walk;
 mod work_queue;
 

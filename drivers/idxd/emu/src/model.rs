@@ -7,8 +7,8 @@
 //!
 //! Nothing calls the bus or the sink with a lock that a register access takes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use idxd_spec::register::perfmon::{Category, event};
@@ -32,6 +32,7 @@ use crate::portal::{Submission, Write};
 use crate::rules::Rules;
 use crate::software_error::{self, Origin, SoftwareError};
 use crate::stats::Counters;
+use crate::timing::{Book, Served, Timing};
 use crate::work_queue::{Alarm, Refusal, Scope, WorkQueue};
 use crate::{
     Access, Bus, DeviceConfig, DeviceKind, DeviceStats, Engine, Error, FaultPlan, Hardware, PciConfig,
@@ -64,6 +65,7 @@ pub struct Model<B> {
     prs: AtomicBool,
     pages: Option<Box<dyn PageRequests>>,
     hooks: RwLock<Arc<[Arc<Hook>]>>,
+    pub(crate) book: OnceLock<Book>,
 }
 
 impl<B: Bus> Model<B> {
@@ -81,6 +83,9 @@ impl<B: Bus> Model<B> {
     ) -> Result<Arc<Self>, Error> {
         config.check()?;
         let model = Self::unconfigured(&config.hardware(), config.plan.clone(), bus, pages);
+        if let Some(timing) = config.timing {
+            model.set_timing(timing);
+        }
         model.configure(config, &Identity { pasid: 1, event_log: None })?;
         Ok(model)
     }
@@ -119,6 +124,7 @@ impl<B: Bus> Model<B> {
             prs: AtomicBool::new(false),
             pages,
             hooks: RwLock::new(Arc::new([])),
+            book: OnceLock::new(),
         })
     }
 
@@ -224,6 +230,21 @@ impl<B: Bus> Model<B> {
         if accepted.is_err() {
             self.count(Category::WorkQueue, event::WQ_DISCARD, 1, &sample);
         }
+    }
+
+    /// Keeps a book of what descriptors would cost, from now on. The first call counts.
+    pub fn set_timing(&self, timing: Timing) {
+        let _ = self.book.set(Book::new(timing));
+    }
+
+    /// What descriptors since the last call would cost, in the order in which they ended, the last million at most:
+    /// modelled, and no measurement of hardware. None without [`set_timing`](Self::set_timing).
+    pub fn take_served(&self) -> Vec<Served> {
+        self.book().map_or_else(Vec::new, Book::take)
+    }
+
+    pub(crate) fn book(&self) -> Option<&Book> {
+        self.book.get()
     }
 
     /// What happened so far.
@@ -364,6 +385,9 @@ impl<B: Bus> Model<B> {
     pub(crate) fn request_page(&self, addr: u64, access: Access) -> PageAnswer {
         let Some(pages) = &self.pages else { return PageAnswer::Failure };
         self.counters.page_requests.add(1);
+        if let Some(book) = self.book() {
+            book.requested();
+        }
         let answer = pages.request(addr, access);
         if answer != PageAnswer::Success {
             self.counters.page_requests_refused.add(1);

@@ -11,6 +11,7 @@ use crate::DeviceKind;
 use crate::bus::{Access, Bus, BusFault, PAGE_BYTES};
 use crate::model::Model;
 use crate::page_request::PageAnswer;
+use crate::timing::Book;
 
 /// Bytes one look at the page tables covers at most.
 const LOOK_BYTES_MAX: u64 = 2 << 20;
@@ -361,8 +362,29 @@ impl<'a, B: Bus> Walk<'a, B> {
     }
 }
 
+impl<B> Walk<'_, B> {
+    /// Writes down what was translated and worked on. A page that was missing has been looked for as well, and is no
+    /// translation to keep.
+    fn enter(&self, book: &Book) {
+        for span in self.spans {
+            let bytes = if span.unit == self.unit { self.done } else { self.done / self.unit * span.unit };
+            let start = match self.direction {
+                Direction::Forward => span.addr,
+                Direction::Backward => span.addr.wrapping_add(self.size - self.done),
+            };
+            book.translate(start, bytes);
+        }
+        if self.counts {
+            book.moved(self.done);
+        }
+    }
+}
+
 impl<B> Drop for Walk<'_, B> {
     fn drop(&mut self) {
+        if let Some(book) = self.model.book.get() {
+            self.enter(book);
+        }
         if self.counts {
             self.model.counters.bytes.add(self.done);
         }

@@ -167,6 +167,9 @@ impl<B: Bus> Run<'_, B> {
         let (model, bytes) = (self.model, record.bytes());
         let addr = descriptor.completion_addr();
         let len = bytes.len() as u64;
+        if let Some(book) = model.book() {
+            book.translate(addr, len);
+        }
         let mut requests = 0;
         loop {
             let is_written = model.bus.present(addr, len, Access::Write) == len
@@ -221,6 +224,9 @@ impl<B: Bus> Run<'_, B> {
         let is_partial = matches!(status.without_write(), Status::PAGE_FAULT | Status::PAGE_REQUEST_INVALID);
         if is_partial {
             model.counters.partial.add(1);
+            if let Some(book) = model.book() {
+                book.stopped();
+            }
         }
         let perfmon = &model.perfmon;
         if perfmon.watches(Category::Completions) {

@@ -27,3 +27,4 @@ mod registers;
 mod scatter_gather;
 mod support;
 mod tables;
+mod timing;
