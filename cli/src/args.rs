@@ -6,6 +6,7 @@ mod configure;
 mod delta;
 mod dif;
 mod doctor;
+mod faults;
 mod files;
 mod pattern;
 mod size;
@@ -16,6 +17,7 @@ pub use configure::{Configure, ConfigureAction, Load, Save};
 pub use delta::{Apply, Create, Delta, DeltaAction};
 pub use dif::{Block, Checks, Dif, DifAction, DifCheck, DifInsert, DifStrip, Guard, Tags};
 pub use doctor::Doctor;
+pub use faults::Faults;
 pub use files::{Compare, Copy, Crc, Fill, Kind};
 pub use pattern::{Pattern, Pattern16};
 pub use size::Size;
@@ -44,7 +46,8 @@ use svala_engine::{Device, FaultPolicy};
     svala list\n  \
     svala doctor\n  \
     svala configure load dsa.conf --enable\n  \
-    svala bench --quick\n\n\
+    svala bench --quick\n  \
+    svala faults\n\n\
     Exit status:\n  \
     0    done; compare: the files are equal; dif check: all fields match; doctor: a work queue can be used\n  \
     1    compare: the files differ; dif check: a field does not match; doctor: no work queue can be used\n  \
@@ -88,6 +91,8 @@ pub enum Command {
     Configure(Configure),
     /// Measure operations on memory: sizes, depths, batches, queues; latencies and rates, the CPU beside them
     Bench(Bench),
+    /// Measure what page faults of a device cost: absent memory, and policies for it, others' among them
+    Faults(Faults),
 }
 
 impl Command {
@@ -106,6 +111,7 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Configure(_) => "configure",
             Self::Bench(_) => "bench",
+            Self::Faults(_) => "faults",
         }
     }
 }

@@ -27,8 +27,10 @@ use crate::output::{check_document, write_document};
 use crate::run::{Answer, sysfs};
 use crate::stop::Stop;
 use plan::{Plan, Point};
+pub(crate) use result::Machine;
 use result::{Figures, Results, Row, Skipped};
 use table::Table;
+pub(crate) use table::{size, time};
 
 pub(crate) fn run(common: &Common, args: &Bench) -> Result<Answer, Trouble> {
     let plan = Plan::new(args, &common.device)?;

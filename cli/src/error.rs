@@ -58,6 +58,9 @@ pub(crate) enum Trouble {
     /// Nobody can measure that.
     #[error("bench: {0}")]
     Bench(String),
+    /// What faults cost cannot be measured like that.
+    #[error("faults: {0}")]
+    Faults(String),
     /// Compressed data is not for people's eyes.
     #[error("standard output is a terminal: compressed data is not written to it")]
     Terminal,

@@ -63,6 +63,7 @@ mod dif;
 mod doctor;
 mod error;
 mod exit;
+mod faults;
 mod fill;
 mod hardware;
 mod list;

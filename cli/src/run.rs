@@ -18,7 +18,8 @@ use crate::report::Stats;
 use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::{
-    bench, compare, compress, configure, copy, crc, decompress, delta, dif, doctor, fill, list, output,
+    bench, compare, compress, configure, copy, crc, decompress, delta, dif, doctor, faults, fill, list,
+    output,
 };
 
 /// What a command works with.
@@ -114,6 +115,7 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
         Command::Doctor(args) => return answer(command, common, doctor::run(common, args)?),
         Command::Configure(args) => return answer(command, common, configure::run(common, args)?),
         Command::Bench(args) => return answer(command, common, bench::run(common, args)?),
+        Command::Faults(args) => return answer(command, common, faults::run(common, args)?),
         _ => {}
     }
     let stop = Stop::install()?;
@@ -168,7 +170,7 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Dif(args) => dif::run(session, args).await,
         Command::List => list::run(session),
         // Answered before there was an engine.
-        Command::Doctor(_) | Command::Configure(_) | Command::Bench(_) => {
+        Command::Doctor(_) | Command::Configure(_) | Command::Bench(_) | Command::Faults(_) => {
             unreachable!("{} with an engine", command.name())
         }
     }

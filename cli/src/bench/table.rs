@@ -93,7 +93,7 @@ impl<'a> Table<'a> {
 }
 
 /// Bytes in the largest unit that they are whole in.
-pub(super) fn size(bytes: usize) -> String {
+pub(crate) fn size(bytes: usize) -> String {
     for (shift, unit) in [(30, 'G'), (20, 'M'), (10, 'K')] {
         if bytes != 0 && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
@@ -103,7 +103,7 @@ pub(super) fn size(bytes: usize) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a time for people")]
-fn time(ns: u64) -> String {
+pub(crate) fn time(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => format!("{:.1} us", ns as f64 / 1e3),

@@ -10,6 +10,7 @@ mod delta;
 mod dif;
 mod doctor;
 mod endings;
+mod faults;
 mod files;
 mod judges;
 mod limits;

@@ -1,0 +1,99 @@
+//! What is done about absent memory, ours and others'.
+
+use std::fmt;
+use std::str::FromStr;
+
+use svala::FaultPolicy;
+
+/// What is done about absent memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Policy {
+    /// The CPU populates everything first, and then the operation meets no fault: what cannot be beaten by waiting for
+    /// faults.
+    Floor,
+    /// The submitting thread touches every page of a descriptor's memory before it submits that.
+    InlineTouch,
+    /// The faulting page is touched and the rest submitted again: what libraries do today.
+    OnePage,
+    /// 128 KiB from the faulting page on are touched and the rest submitted again, as LightDSA does.
+    LookAhead,
+    /// The device asks for pages and its engine waits.
+    Block,
+    /// svala's default.
+    Resolve,
+    /// svala populates an operation's memory before it is submitted.
+    Prefetch,
+}
+
+impl Policy {
+    /// All of them, in the order they are shown in.
+    pub const ALL: [Self; 7] = [
+        Self::Floor,
+        Self::InlineTouch,
+        Self::OnePage,
+        Self::LookAhead,
+        Self::Block,
+        Self::Resolve,
+        Self::Prefetch,
+    ];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::InlineTouch => "inline-touch",
+            Self::OnePage => "one-page",
+            Self::LookAhead => "look-ahead",
+            Self::Block => "block",
+            Self::Resolve => "resolve",
+            Self::Prefetch => "prefetch",
+        }
+    }
+
+    /// Whether it is one of svala's, and not a rival or the floor.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Block | Self::Resolve | Self::Prefetch)
+    }
+
+    /// What the runtime is to do about faults.
+    pub(crate) const fn of_runtime(self) -> FaultPolicy {
+        match self {
+            Self::InlineTouch | Self::OnePage | Self::LookAhead => FaultPolicy::Fail,
+            Self::Block => FaultPolicy::BlockOnFault,
+            Self::Prefetch => FaultPolicy::Prefetch,
+            Self::Floor | Self::Resolve => FaultPolicy::Resolve,
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|policy| policy.name() == word)
+            .ok_or_else(|| format!("policy {word:?}: {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_is_known_by_its_name() {
+        for policy in Policy::ALL {
+            assert_eq!(policy.name().parse(), Ok(policy));
+        }
+        assert!("readahead".parse::<Policy>().is_err());
+    }
+}
