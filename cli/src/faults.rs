@@ -4,6 +4,7 @@
 //! turns, forwards and backwards, each run on memory laid out anew and checked; a probe runs beside one more run; and the
 //! medians are printed, so that Ctrl-C loses no workload that is done.
 
+mod explain;
 mod plot;
 mod result;
 mod table;
@@ -33,6 +34,9 @@ const PROBED_RUNS_MAX: u32 = 200;
 
 pub(crate) fn run(common: &Common, args: &Faults) -> Result<Answer, Trouble> {
     let target = target(common, args)?;
+    if args.explain {
+        return explain::run(common, target);
+    }
     check_size(args)?;
     if let Some(svg) = &args.svg {
         check_document(svg, common.force)?;
@@ -59,6 +63,9 @@ pub(crate) fn run(common: &Common, args: &Faults) -> Result<Answer, Trouble> {
         }
         Err(trouble) => return Err(trouble),
     };
+    if let Clock::Wall(bench) = &mut running.clock {
+        running.results.auto = bench.auto(false).map_err(failed)?;
+    }
     running.table.end(&running.results)?;
     if let Some(svg) = &args.svg {
         let drawing =

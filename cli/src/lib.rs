@@ -19,7 +19,7 @@
 //! `compress` has two segments of 1 MiB per CPU in flight (4 to 32), with room for their output; `decompress` works
 //! in half a mebibyte, or with twice what one job of the device takes. `delta` has eight stretches of half a mebibyte
 //! in flight, twice mapped and once read or made; `dif` maps a window of two files. `bench` takes at most half of the
-//! memory there is, and says so before it begins.
+//! memory there is, and says so before it begins; `faults` three times its `--size`, which has to be there.
 //!
 //! # JSON
 //!
@@ -40,6 +40,7 @@
 //! | `list` | `device`, `queues`, `emulated` (queues, or `emulated_error`), `devices` and `drivers` (of the idxd driver, with the kernel's names for attributes), `hardware` (`name`, `found`, `detail`), `resolver`, `resolver_reason`, `waiting` |
 //! | `doctor` | `usable` (queues), `accelerators` (their number), `summary`, `findings`: of each `id`, `group`, `subject`, `title`, `verdict` (`ok`, `wrong`, `unknown`, `not_needed`), `required`, `text`, `evidence` (`place`, `value` or `error`), `remedy`; no `stats` |
 //! | `bench` | `note`, `interrupted`, `machine`, `settings`, `rows` (of each `queue`, `operation`, `size_bytes`, `depth`, `batch`, `buffers`, `operations`, `seconds`, `ops_per_second`, `gb_per_second`, `latency_ns` with `p50`, `p99`, `p99.9`, `max`, `paths`, the counts of faults, `cpu` with the same figures or null, `ratio` or null), `skipped` (with `why`); no `stats` |
+//! | `faults` | `note`, `interrupted`, `machine`, `settings`, `rows` (of each `workload`, `policy`, `seconds` (the median), `runs_seconds`, `bytes`, `pages`, `gb_per_second`, `ns_per_page`, `times_floor` or null, the counts, `host_cpu_seconds` or null, `small_operations`, `probe_alone` and `probe` with `samples` and `p50_ns` to `max_ns`, or null), `not_run` (`workload`, `why`), `auto` (what that policy knows and chose, or null); with `--explain`: `note`, `auto`, `estimates` (`situation`, `estimate`); no `stats` |
 //! | `configure save` | `action`, `file`, `devices` (names); no `stats` |
 //! | `configure load` | `action`, `file`, `dry_run`, `writes` (`path`, `value`), `notes` (`at`, `attribute`, `why`); no `stats` |
 //!

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use svala::{Job, Value};
+use svala::{AutoSnapshot, Job, Value};
 
 use crate::case::Case;
 use crate::counts::Counts;
@@ -91,6 +91,18 @@ impl Bench {
             probing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         Ok(probe.quantiles())
+    }
+
+    /// What svala's `auto` policy knows and has chosen, if it has run or `open` has it begin now.
+    ///
+    /// # Errors
+    ///
+    /// A device that cannot be opened.
+    pub fn auto(&mut self, open: bool) -> Result<Option<AutoSnapshot>, Error> {
+        if !open && !self.machines.contains_key(&Policy::Auto) {
+            return Ok(None);
+        }
+        Ok(self.machine(Policy::Auto)?.runtime().fault_choices())
     }
 
     fn machine(&mut self, policy: Policy) -> Result<&Machine, Error> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use idxd_emu::timing::{Served, Timing};
 use idxd_emu::{Device as Emulation, DeviceStats};
-use svala::{Config, Runtime};
+use svala::{Config, CostModel, Runtime};
 use svala_engine::{Device, Engine, Sysfs};
 use svala_idxd::{Emulated, EmulatedConfig};
 
@@ -74,7 +74,11 @@ impl Machine {
         let iaa = Emulated::iaa(config("emu-iaa", 1))?;
         let emulations = [dsa.portal().device(), iaa.portal().device()].into_iter().flatten().collect();
         let runtime = Runtime::builder().queue(dsa).queue(iaa);
-        let runtime = runtime.config(|config: &mut Config| config.faults = policy.of_runtime());
+        let runtime = runtime.config(|config: &mut Config| {
+            config.faults = policy.of_runtime();
+            // Of silicon's time, silicon's costs.
+            config.costs = timing.map(|_| CostModel::PUBLISHED);
+        });
         Ok(Self { runtime: Kept::Runtime(runtime.build()?), emulations })
     }
 

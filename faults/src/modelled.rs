@@ -55,6 +55,14 @@ struct Absent {
     written: u64,
 }
 
+impl Absent {
+    /// Without so many pages, taken from both sides alike.
+    fn without(self, pages: u64) -> Self {
+        let left = |of: u64| of - (pages.saturating_mul(of) / (self.read + self.written).max(1)).min(of);
+        Self { read: left(self.read), written: left(self.written) }
+    }
+}
+
 /// Runs workloads and says what they would take.
 pub struct Model {
     timing: Timing,
@@ -96,12 +104,12 @@ impl Model {
     /// Nanoseconds of the host for all pages and calls, and whether they come before the operations.
     fn host(&self, policy: Policy, absent: Absent, counts: &Counts) -> Host {
         let timing = &self.timing;
+        // What the device asked for is in its own time, the handler's touch with it.
+        let absent = absent.without(counts.page_requests);
         let touches =
             float(absent.read) * timing.touch_read_ns + float(absent.written) * timing.touch_write_ns;
         let calls = float(counts.populate_calls) * timing.populate_call_ns;
         match policy {
-            // In the handler of page requests, which the device's time has.
-            Policy::Block => Host { before_ns: 0.0, at_faults_ns: 0.0 },
             Policy::Floor | Policy::InlineTouch | Policy::Prefetch => {
                 Host { before_ns: touches + calls, at_faults_ns: 0.0 }
             }

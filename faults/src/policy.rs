@@ -25,11 +25,13 @@ pub enum Policy {
     Resolve,
     /// svala populates an operation's memory before it is submitted.
     Prefetch,
+    /// svala takes whichever of its three a cost model says is cheapest for the operation.
+    Auto,
 }
 
 impl Policy {
     /// All of them, in the order they are shown in.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Floor,
         Self::InlineTouch,
         Self::OnePage,
@@ -37,6 +39,7 @@ impl Policy {
         Self::Block,
         Self::Resolve,
         Self::Prefetch,
+        Self::Auto,
     ];
 
     /// The word for it.
@@ -49,12 +52,13 @@ impl Policy {
             Self::Block => "block",
             Self::Resolve => "resolve",
             Self::Prefetch => "prefetch",
+            Self::Auto => "auto",
         }
     }
 
     /// Whether it is one of svala's, and not a rival or the floor.
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::Block | Self::Resolve | Self::Prefetch)
+        matches!(self, Self::Block | Self::Resolve | Self::Prefetch | Self::Auto)
     }
 
     /// What the runtime is to do about faults.
@@ -63,6 +67,7 @@ impl Policy {
             Self::InlineTouch | Self::OnePage | Self::LookAhead => FaultPolicy::Fail,
             Self::Block => FaultPolicy::BlockOnFault,
             Self::Prefetch => FaultPolicy::Prefetch,
+            Self::Auto => FaultPolicy::Auto,
             Self::Floor | Self::Resolve => FaultPolicy::Resolve,
         }
     }

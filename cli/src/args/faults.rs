@@ -37,12 +37,14 @@ use super::Size;
     look-ahead        128 KiB from the faulting page on are touched, as LightDSA does\n  \
     block             the device asks for pages, and its engine waits\n  \
     resolve           svala's default: a window ahead of the fault is populated, off every thread of the program\n  \
-    prefetch          svala populates an operation's memory before it is submitted\n\n\
+    prefetch          svala populates an operation's memory before it is submitted\n  \
+    auto              svala takes the cheapest of its three for each operation, see --explain\n\n\
     Examples:\n  \
     svala faults\n  \
     svala faults --size 1G --workload sequential --runs 5\n  \
     svala faults --svg faults.svg --json=faults.json\n  \
-    svala faults --modelled"
+    svala faults --modelled\n  \
+    svala faults --explain"
 )]
 pub struct Faults {
     /// Bytes of a workload's memory, from 1M
@@ -63,6 +65,9 @@ pub struct Faults {
     /// Times by the timing model instead of the clock
     #[arg(long)]
     pub modelled: bool,
+    /// Measure nothing; show what the 'auto' policy has measured on this machine, and what it would choose
+    #[arg(long, conflicts_with_all = ["modelled", "svg", "workload", "policy"])]
+    pub explain: bool,
     /// Where the file of the cold-file workload is made; by default the directory for temporary files
     #[arg(long, value_name = "DIRECTORY")]
     pub directory: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use svala::AutoSnapshot;
 use svala_faults::{Counts, Modelled, Policy, Quantiles, Run, Workload};
 
 use crate::args::Faults;
@@ -126,6 +127,8 @@ pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) size_bytes: u64,
     pub(super) runs: u32,
+    /// What the `auto` policy knew and chose in the end, if it ran.
+    pub(super) auto: Option<AutoSnapshot>,
 }
 
 impl Results {
@@ -139,6 +142,7 @@ impl Results {
             machine: Machine::look(),
             size_bytes: args.size.bytes(),
             runs: args.runs,
+            auto: None,
         }
     }
 
@@ -169,6 +173,7 @@ impl Results {
             "settings": { "size_bytes": self.size_bytes, "runs": self.runs },
             "rows": self.rows,
             "not_run": self.not_run,
+            "auto": self.auto,
         })
     }
 }

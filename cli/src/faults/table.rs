@@ -96,6 +96,13 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn end(&self, results: &Results) -> Result<(), Trouble> {
+        if let Some(auto) = &results.auto {
+            self.say("")?;
+            self.say(&format!(
+                "auto chose resolve for {}, prefetch for {} and block for {} operations (--explain says by what)",
+                auto.resolve, auto.prefetch, auto.block
+            ))?;
+        }
         if results.interrupted {
             self.say("interrupted: this is what there is")?;
         }
