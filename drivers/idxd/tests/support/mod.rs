@@ -74,6 +74,7 @@ impl Emulation {
             depth: 16,
             batch_max: 32,
             plan: plan.clone(),
+            ..EmulatedConfig::default()
         };
         let name = match version {
             Version::V1 => "dsa1",
