@@ -13,14 +13,13 @@ use idxd_spec::PermissionEntry;
 use crate::bus::ProcessMemory;
 use crate::configure::Identity;
 use crate::doorbell::Command;
-use crate::engine::Step;
 use crate::host::Host;
 use crate::host::interrupts::Interrupts;
 use crate::model::Model;
 use crate::portal::Portal;
 use crate::software_error::SoftwareError;
 use crate::timing::Served;
-use crate::{DeviceConfig, DeviceKind, DeviceStats, Engine, Error, Presence, QueueConfig};
+use crate::{DeviceConfig, DeviceKind, DeviceStats, Error, Presence, QueueConfig};
 
 /// How long a dropped device goes on with what is queued.
 const DROP_DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -109,10 +108,10 @@ impl Device {
 
     fn start_engine(&mut self, index: usize) -> Result<(), Error> {
         let name = format!("{}-engine{index}", self.config.name);
-        let (model, engine) = (Arc::clone(&self.model), self.model.engine(index));
+        let engine = self.model.engine(index);
         let thread = thread::Builder::new()
             .name(name.clone())
-            .spawn(move || run_engine(&model, engine))
+            .spawn(move || engine.serve())
             .map_err(|source| Error::Thread { name, source })?;
         self.engines.push(thread);
         Ok(())
@@ -337,22 +336,4 @@ impl fmt::Debug for Device {
             .field("stats", &self.model.stats())
             .finish_non_exhaustive()
     }
-}
-
-/// Looks at the work queues an engine takes before it goes to sleep, some 10 us in all: less than being woken costs.
-const LOOKS_BEFORE_SLEEP: usize = 8;
-
-/// The life of an engine's thread.
-fn run_engine(model: &Model<ProcessMemory>, mut engine: Engine<ProcessMemory>) {
-    while model.doorbell.wait(|| engine.has_work()) {
-        while !model.doorbell.is_held() && (engine.run_one() == Step::Ran || comes_at_once(&mut engine)) {}
-    }
-}
-
-/// Whether there is new work before it is worth going to sleep.
-fn comes_at_once(engine: &mut Engine<ProcessMemory>) -> bool {
-    (0..LOOKS_BEFORE_SLEEP).any(|_| {
-        (0..16).for_each(|_| std::hint::spin_loop());
-        engine.has_work()
-    })
 }

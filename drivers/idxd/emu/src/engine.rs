@@ -24,6 +24,7 @@ use crate::perfmon::Sample;
 use crate::record::Record;
 use crate::rules::Rules;
 use crate::software_error::Origin;
+use crate::space::Space;
 use crate::walk::{Flow, Span, Walk};
 use crate::work_queue::{Scope, Taken};
 use crate::{DeviceKind, analytics};
@@ -80,6 +81,7 @@ impl<B: Bus> Engine<B> {
         }
         let run = Run { model: &model, queue, engine: self.index, taken: &taken, traffic_classes, era };
         run.count(Category::Engine, event::DESC_FROM_WQ, &taken.descriptor);
+        let _space = run.space().enter();
         match model.kind {
             DeviceKind::Dsa => run.submitted(&mut self.buffers),
             DeviceKind::Iaa => run.submitted_to_iaa(),
@@ -95,6 +97,27 @@ impl<B: Bus> Engine<B> {
     }
 }
 
+impl<B: Bus> Engine<B> {
+    /// The life of an engine's thread: runs what comes until [`Model::finish`] and until nothing is left.
+    pub fn serve(mut self) {
+        let model = Arc::clone(&self.model);
+        while model.doorbell.wait(|| self.has_work()) {
+            while !model.doorbell.is_held() && (self.run_one() == Step::Ran || self.has_work_soon()) {}
+        }
+    }
+
+    /// Whether there is new work before it is worth going to sleep.
+    fn has_work_soon(&mut self) -> bool {
+        (0..LOOKS_BEFORE_SLEEP).any(|_| {
+            (0..16).for_each(|_| std::hint::spin_loop());
+            self.has_work()
+        })
+    }
+}
+
+/// Looks at the work queues an engine takes before it goes to sleep, some 10 us in all: less than being woken costs.
+const LOOKS_BEFORE_SLEEP: usize = 8;
+
 /// One descriptor's way through an engine.
 struct Run<'a, B> {
     model: &'a Model<B>,
@@ -108,6 +131,15 @@ struct Run<'a, B> {
 }
 
 impl<B: Bus> Run<'_, B> {
+    /// What its addresses are in. The members of a batch share it.
+    fn space(&self) -> Space {
+        let descriptor = &self.taken.descriptor;
+        match self.pasid(descriptor) {
+            Some(pasid) => Space { pasid: Some(pasid), privileged: descriptor.privileged() },
+            None => Space::default(),
+        }
+    }
+
     fn rules(&self) -> &Rules {
         &self.taken.rules
     }

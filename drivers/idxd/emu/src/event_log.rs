@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::bus::Bus;
 use crate::life::{Era, Life};
+use crate::space::Space;
 
 /// Bytes of the longest entry the model writes.
 const ENTRY_BYTES_MAX: usize = 128;
@@ -125,6 +126,7 @@ impl EventLog {
         let len = record.len().min(place.len());
         bytes[place][..len].copy_from_slice(&record[..len]);
         let addr = config.base() + u64::from(tail) * self.entry_bytes as u64;
+        let _space = space_of(&config).enter();
         if bus.write(addr, &bytes[..self.entry_bytes]).is_err() {
             return Appended::Dropped;
         }
@@ -153,6 +155,14 @@ impl EventLog {
             }
             self.changed.wait(&mut state);
         }
+    }
+}
+
+/// Where the log is (DSA §9.2.18).
+fn space_of(config: &EvlCfg) -> Space {
+    match config.pasid_enable() {
+        true => Space { pasid: Some(config.pasid()), privileged: config.privileged() },
+        false => Space::default(),
     }
 }
 

@@ -19,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::capability::Capabilities;
 use crate::configure::Identity;
 use crate::control::Control;
-use crate::doorbell::{Doorbell, Signal};
+use crate::doorbell::{Command, Doorbell, Signal};
 use crate::event_log::{Appended, EventLog};
 use crate::fault_plan::Plan;
 use crate::group::Groups;
@@ -131,6 +131,11 @@ impl<B: Bus> Model<B> {
     /// Engine `index` of the device. Each is to be driven once at a time.
     pub fn engine(self: &Arc<Self>, index: usize) -> Engine<B> {
         Engine::new(Arc::clone(self), index)
+    }
+
+    /// Ends the threads in [`Engine::serve`], once nothing is queued that they could run.
+    pub fn finish(&self) {
+        self.doorbell.command(Command::Finish);
     }
 
     /// The memory it works on.

@@ -17,6 +17,6 @@ pub enum PageAnswer {
 ///
 /// An engine calls it and waits: that is what block-on-fault means. Several engines may call at once.
 pub trait PageRequests: Send + Sync {
-    /// Asks for the page of `addr`, and returns when the host has answered.
+    /// Asks for the page of `addr` in [`Space::current`](crate::Space::current), and returns when the host has answered.
     fn request(&self, addr: u64, access: Access) -> PageAnswer;
 }

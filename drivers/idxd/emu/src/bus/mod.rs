@@ -48,7 +48,8 @@ pub struct BusFault {
 ///
 /// Every method may be called from several threads at once, takes any address and any length, and never ends the
 /// process: what cannot be touched is a [`BusFault`]. A range that runs past the end of the address space faults at the
-/// last page it reaches or before.
+/// last page it reaches or before. Where there are several address spaces, an access is to
+/// [`Space::current`](crate::Space::current).
 pub trait Bus: Send + Sync {
     /// How many bytes from `addr` on, at most `len`, can be touched without a fault. The first fault of the range is at
     /// `addr` plus the answer, if that is less than `len`.
