@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use idxd_emu::{Access, DeviceKind, Write};
 use idxd_qemu::{Device, Locked, Machine, Options, Pci, Request, RequestRefused, Response, Translation};
 use idxd_spec::register::{
-    CMD, CMDSTATUS, Cmd, CmdCode, CmdStatus, GrpCfg, GrpFlags, Portal, TableOffsets, WqCfg, OFFSETS,
+    CMD, CMDSTATUS, Cmd, CmdCode, CmdStatus, GrpCfg, GrpFlags, OFFSETS, Portal, TableOffsets, WqCfg,
 };
 use idxd_spec::{Completion, Descriptor, DstAddr, SrcAddr, Status};
 
 const PAGE: u64 = 0x1000;
+const PAGE_BYTES: usize = 0x1000;
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Where a queue's commands go in configuration, for PASID 5.
+/// The process of most tests.
 const PASID: u32 = 5;
 
 #[derive(Clone, Copy, Default)]
@@ -74,7 +75,7 @@ impl Locked for Held<'_> {
 
     fn read(&mut self, target: usize, addr: u64, bytes: &mut [u8]) -> bool {
         assert_eq!(target, 1);
-        let (frame, at) = ((addr / PAGE) as usize, (addr % PAGE) as usize);
+        let (frame, at) = (index(addr / PAGE), index(addr % PAGE));
         self.0.touched_freed |= self.0.freed.contains(&frame);
         bytes.copy_from_slice(&self.0.frames[frame][at..at + bytes.len()]);
         true
@@ -82,7 +83,7 @@ impl Locked for Held<'_> {
 
     fn write(&mut self, target: usize, addr: u64, bytes: &[u8]) -> bool {
         assert_eq!(target, 1);
-        let (frame, at) = ((addr / PAGE) as usize, (addr % PAGE) as usize);
+        let (frame, at) = (index(addr / PAGE), index(addr % PAGE));
         self.0.touched_freed |= self.0.freed.contains(&frame);
         self.0.frames[frame][at..at + bytes.len()].copy_from_slice(bytes);
         self.1.notify_all();
@@ -112,21 +113,21 @@ impl Handle {
     fn map(&self, pasid: u32, addr: u64, writable: bool) {
         let mut state = self.0.state.lock().unwrap();
         let frame = state.frames.len();
-        state.frames.push(vec![0; PAGE as usize]);
+        state.frames.push(vec![0; PAGE_BYTES]);
         state.pages.insert((pasid, addr / PAGE), Page { writable, frame });
     }
 
     fn fill(&self, pasid: u32, addr: u64, bytes: &[u8]) {
         let mut state = self.0.state.lock().unwrap();
         let frame = state.pages[&(pasid, addr / PAGE)].frame;
-        let at = (addr % PAGE) as usize;
+        let at = index(addr % PAGE);
         state.frames[frame][at..at + bytes.len()].copy_from_slice(bytes);
     }
 
     fn bytes(&self, pasid: u32, addr: u64, len: usize) -> Vec<u8> {
         let state = self.0.state.lock().unwrap();
         let frame = state.pages[&(pasid, addr / PAGE)].frame;
-        let at = (addr % PAGE) as usize;
+        let at = index(addr % PAGE);
         state.frames[frame][at..at + len].to_vec()
     }
 
@@ -148,12 +149,16 @@ impl Handle {
     fn status(&self, pasid: u32, addr: u64) -> Completion {
         let bytes = self.wait(|state| {
             let frame = state.pages[&(pasid, addr / PAGE)].frame;
-            let at = (addr % PAGE) as usize;
+            let at = index(addr % PAGE);
             let bytes = state.frames[frame][at..at + 32].to_vec();
             (bytes[0] != 0).then_some(bytes)
         });
         Completion::from_bytes(&bytes.try_into().unwrap())
     }
+}
+
+fn index(value: u64) -> usize {
+    usize::try_from(value).unwrap()
 }
 
 struct Rig {
