@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use svala::backend::Kind;
-use svala_engine::{DecompressError, ExpandError, Expander, Faults, Format, Operation, Path, Reason, Report};
+use svala_engine::{DecompressError, ExpandError, Expander, Format, Operation, Path, Reason, Report};
 
 use crate::args::{Decompress, InputFormat};
 use crate::error::Trouble;

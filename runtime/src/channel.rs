@@ -25,11 +25,12 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::address::PAGE_BYTES;
 use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submission, Submitted};
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::fault::{Auto, Circumstances, FaultPolicy, Resolver, WindowBounds};
+use crate::fault::{Auto, Circumstances, FaultPolicy, PREFETCH_BYTES, Resolver, Streams, WindowBounds};
 use crate::fork::Lineage;
 use crate::health::{Health, ProbeBounds, QueueFault};
 use crate::job::{Done, Operation, Operations};
@@ -88,6 +89,10 @@ pub(crate) struct Channel {
     load: AtomicU64,
     counts_load: bool,
     resolver: Arc<Resolver>,
+    /// Where windows of transfers ended.
+    streams: Mutex<Streams>,
+    /// Bytes that the control groups of the process let it have.
+    memory_bytes_max: Option<u64>,
     /// Chooses a policy for each operation.
     auto: Option<Arc<Auto>>,
     doorbell: Arc<Doorbell>,
@@ -99,6 +104,7 @@ pub(crate) struct Channel {
 pub(crate) struct Shared {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) auto: Option<Arc<Auto>>,
+    pub(crate) memory_bytes_max: Option<u64>,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) lineage: Arc<Lineage>,
     /// There are several devices to choose from.
@@ -138,7 +144,7 @@ pub(crate) struct Reaped {
 
 impl Channel {
     pub(crate) fn new(index: u16, driver: Box<dyn Driver>, shared: Shared, config: Config) -> Self {
-        let Shared { resolver, auto, doorbell, lineage, is_choice } = shared;
+        let Shared { resolver, auto, memory_bytes_max, doorbell, lineage, is_choice } = shared;
         let capabilities = driver.capabilities().clone();
         let depth = capabilities.depth;
         let path = capabilities.path(config.software_reason);
@@ -166,6 +172,8 @@ impl Channel {
             closed: AtomicBool::new(false),
             driver,
             resolver,
+            streams: Mutex::new(Streams::new()),
+            memory_bytes_max,
             auto,
             doorbell,
             config,
@@ -289,7 +297,20 @@ impl Channel {
     }
 
     fn window_bounds(&self) -> WindowBounds {
-        WindowBounds { min: self.config.window_bytes_min, max: self.config.window_bytes_max }
+        let WindowBounds { min, max } =
+            WindowBounds { min: self.config.window_bytes_min, max: self.config.window_bytes_max };
+        WindowBounds { min, max: max.min(self.share_of_memory(16)).max(min) }
+    }
+
+    /// Bytes of each operand populated in one go before submission.
+    fn prefetch_bytes(&self) -> u64 {
+        PREFETCH_BYTES.min(self.share_of_memory(8))
+    }
+
+    /// One of `parts` of what memory the process may have, in whole pages.
+    fn share_of_memory(&self, parts: u64) -> u64 {
+        let bytes = self.memory_bytes_max.unwrap_or(u64::MAX) / parts;
+        (bytes & !(PAGE_BYTES - 1)).max(PAGE_BYTES)
     }
 
     /// No new operations; waiting ones end.
@@ -500,11 +521,11 @@ impl Channel {
                         return step;
                     }
                 }
-                Phase::Prefetching { offset } => {
+                Phase::Populating { next, then } => {
                     if contents.resolution.pending != 0 {
                         return Step::Keep;
                     }
-                    if let Some(step) = self.prefetch(slot, contents, offset) {
+                    if let Some(step) = self.populate_all(slot, contents, next, then) {
                         return step;
                     }
                 }

@@ -314,6 +314,21 @@ impl Error {
     }
 }
 
+/// The source of an [`Error::Fault`] on a page that was populated and gone again each time the device came to it:
+/// memory is reclaimed as fast as it is brought in. Reached by downcasting the source's inner error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "faulted {faults} times in a row although it was populated ({populated_bytes} bytes for this operation): memory is \
+     taken away as fast as it is brought in"
+)]
+#[non_exhaustive]
+pub struct PopulatedInVain {
+    /// Faults in a row without a byte done in between.
+    pub faults: u32,
+    /// Bytes populated for the operation.
+    pub populated_bytes: u64,
+}
+
 /// An operation that failed: the error, and the buffers it was lent.
 pub struct Failed<B> {
     /// What went wrong.

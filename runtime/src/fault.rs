@@ -3,6 +3,7 @@
 mod auto;
 mod calibrate;
 mod cost;
+mod limit;
 mod policy;
 mod residency;
 mod resolver;
@@ -14,6 +15,7 @@ pub use auto::AutoSnapshot;
 pub(crate) use auto::{Auto, Circumstances};
 pub use cost::{CostModel, Estimate, Situation};
 pub(crate) use cost::{PREFETCH_BYTES, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
+pub(crate) use limit::memory_bytes_max;
 pub use policy::{FaultPolicy, ResolverChoice};
-pub(crate) use resolver::{Answer, Request, Resolver};
-pub(crate) use window::{Window, WindowBounds};
+pub(crate) use resolver::{Answer, IN_FLIGHT_MAX, Request, Resolver};
+pub(crate) use window::{Streams, Window, WindowBounds};

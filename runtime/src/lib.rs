@@ -59,7 +59,7 @@ pub use dif::{
     DIF_BYTES, DifBlock, DifChecks, DifDestination, DifFields, DifFormat, DifGuard, DifMismatch, DifSource,
     DifTags,
 };
-pub use error::{Error, Failed};
+pub use error::{Error, Failed, PopulatedInVain};
 pub use fault::{AutoSnapshot, CostModel, Estimate, FaultPolicy, ResolverChoice, Situation};
 pub use group::{Group, GroupOptions, Grouped};
 pub use health::{QueueFault, QueueState};

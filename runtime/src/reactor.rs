@@ -102,11 +102,13 @@ impl Reactor {
         let mut next_tick = Instant::now() + TICK;
         loop {
             let round = self.round(&mut next_tick);
+            // What came up in the round, and what other threads have left since the last.
+            let pumped = self.resolver.pump();
             if self.closing.load(Ordering::SeqCst) {
                 return;
             }
             let probe_at = probes.tend(&self.channels, Instant::now());
-            if round.finished || self.doorbell.attention.swap(false, Ordering::SeqCst) {
+            if round.finished || !pumped || self.doorbell.attention.swap(false, Ordering::SeqCst) {
                 idle_rounds = 0;
             } else if round.looking != 0 {
                 idle_rounds = idle_rounds.saturating_add(1);

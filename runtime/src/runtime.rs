@@ -14,7 +14,7 @@ use crate::choice::{Choice, Peer, QUEUES_MAX, Turn};
 use crate::config::Config;
 use crate::driver::{Bound, Driver};
 use crate::error::Error;
-use crate::fault::{Auto, AutoSnapshot, FaultPolicy, Resolver};
+use crate::fault::{Auto, AutoSnapshot, FaultPolicy, IN_FLIGHT_MAX, Resolver, memory_bytes_max};
 use crate::fork::Lineage;
 use crate::job::{Check, Job, Operation};
 use crate::path::{Path, QueueName, Reason};
@@ -60,6 +60,7 @@ impl Builder {
         let shared = Shared {
             resolver: Arc::clone(&resolver),
             auto: auto.clone(),
+            memory_bytes_max: memory_bytes_max(),
             doorbell: doorbells,
             lineage: lineages,
             is_choice: choice.is_some(),
@@ -178,6 +179,8 @@ impl Runtime {
             queues: self.inner.channels.iter().map(|channel| channel.snapshot()).collect(),
             resolver: self.inner.resolver.name(),
             resolver_reason: self.inner.resolver.reason(),
+            resolver_threads_max: self.inner.resolver.threads_max(),
+            resolver_ranges_max: u32::try_from(IN_FLIGHT_MAX).unwrap_or(u32::MAX),
             auto: self.fault_choices(),
             waiting: if self.inner.waitpkg.is_some() { "umwait" } else { "sleep" },
         }

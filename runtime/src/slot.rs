@@ -19,7 +19,7 @@ use std::io;
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::time::Instant;
 
-use crate::backend::{Failure, LaneFault, Member, Submission};
+use crate::backend::{Failure, LANES_MAX, LaneFault, Member, Submission};
 use crate::fault::{FaultPolicy, Window};
 use crate::job::{Done, Job, Operands};
 use crate::path::Path;
@@ -129,10 +129,12 @@ impl Work {
 pub(crate) enum Phase {
     /// Not accepted by the queue yet.
     ToSubmit,
-    /// Memory is populated from this offset of each operand on, before the first submission.
-    Prefetching {
-        /// Bytes of each operand that have been populated.
-        offset: u64,
+    /// All of the memory is populated.
+    Populating {
+        /// How far it has come: bytes of each operand of a job, or members of a batch.
+        next: u64,
+        /// The lane to go on with then. None: submit.
+        then: Option<LaneFault>,
     },
     /// The queue works on it.
     Flying,
@@ -140,6 +142,30 @@ pub(crate) enum Phase {
     Resolving(LaneFault),
     /// A lane faulted and the resolver had no room.
     ToResolve(LaneFault),
+}
+
+/// A set of lanes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneSet([u64; LANES_MAX as usize / 64]);
+
+impl LaneSet {
+    pub(crate) const EMPTY: Self = Self([0; LANES_MAX as usize / 64]);
+
+    pub(crate) fn insert(&mut self, lane: u16) {
+        if let Some(word) = self.0.get_mut(usize::from(lane / 64)) {
+            *word |= 1 << (lane % 64);
+        }
+    }
+
+    pub(crate) fn contains(&self, lane: u16) -> bool {
+        self.0.get(usize::from(lane / 64)).is_some_and(|word| word & 1 << (lane % 64) != 0)
+    }
+}
+
+impl Default for LaneSet {
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
 /// A resolution under way.
@@ -155,6 +181,10 @@ pub(crate) struct Resolution {
     pub(crate) single: bool,
     /// What was populated last, to answer faults of other lanes in the same range.
     pub(crate) covered: Operands,
+    /// Members of a batch whose memory was populated, all of it.
+    pub(crate) members: u16,
+    /// Lanes that have gone on since.
+    pub(crate) resumed: LaneSet,
 }
 
 /// What a slot holds while an operation is in flight.

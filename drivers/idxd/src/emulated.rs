@@ -44,6 +44,8 @@ pub struct EmulatedConfig {
     pub depth: u32,
     /// Most members of a batch.
     pub batch_max: u32,
+    /// Most pages brought in for one page request.
+    pub fault_around_pages_max: u64,
     /// What is to go wrong.
     pub plan: FaultPlan,
     /// Constants of silicon, for a book of what descriptors would cost there; see [`Device::take_served`].
@@ -59,6 +61,7 @@ impl Default for EmulatedConfig {
             queue: QueueConfig::shared(64),
             depth: 64,
             batch_max: 64,
+            fault_around_pages_max: DeviceConfig::FAULT_AROUND_PAGES_MAX,
             plan: FaultPlan::default(),
             timing: None,
         }
@@ -119,13 +122,14 @@ fn dedicated_size(queue: &QueueConfig) -> Option<u32> {
 }
 
 fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, EmulatedError> {
-    let EmulatedConfig { name, version, engines, queue, plan, timing, .. } = config;
+    let EmulatedConfig { name, version, engines, queue, fault_around_pages_max, plan, timing, .. } = config;
     let device = DeviceConfig {
         name: name.clone(),
         kind,
         version,
         engines,
         queues: vec![queue],
+        fault_around_pages_max,
         plan,
         timing,
         ..DeviceConfig::default()

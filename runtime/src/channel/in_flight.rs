@@ -16,7 +16,7 @@ use crate::fault::{FaultPolicy, Window};
 use crate::job::{Done, Job, OPERANDS_MAX, Operation};
 use crate::path::Path;
 use crate::report::{Faults, Report};
-use crate::slot::{Contents, Look, Phase, Work};
+use crate::slot::{Contents, LaneSet, Look, Phase, Work};
 
 /// What is offered to a queue.
 #[derive(Clone, Copy)]
@@ -144,7 +144,7 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             channel.add_load(slot, job_of(&contents.work));
         }
         if policy == FaultPolicy::Prefetch {
-            contents.phase = Phase::Prefetching { offset: 0 };
+            contents.phase = Phase::Populating { next: 0, then: None };
         } else {
             // Accepted or not, the future looks into the contents for what came of it.
             let _ = channel.submit(slot, contents);
@@ -407,6 +407,8 @@ fn reset(contents: &mut Contents, work: Work, submission: Submission, path: Path
         contents.faults = Faults::NONE;
         contents.window = Window::new();
         contents.resolution.covered = [None; OPERANDS_MAX];
+        contents.resolution.members = 0;
+        contents.resolution.resumed = LaneSet::EMPTY;
         contents.stuck = 0;
         contents.lanes = 0;
         contents.done_bytes = 0;
@@ -454,7 +456,7 @@ impl<B: Send + 'static> Drop for InFlight<'_, B> {
                 // SAFETY: in `Own` the contents are this future's.
                 let contents = unsafe { &mut *self.contents() };
                 if contents.outcome.is_some()
-                    || matches!(contents.phase, Phase::ToSubmit | Phase::Prefetching { .. })
+                    || matches!(contents.phase, Phase::ToSubmit | Phase::Populating { then: None, .. })
                 {
                     // Ended on the spot, or never accepted: nobody uses the buffers.
                     let held = contents.held.move_out();

@@ -9,9 +9,14 @@ use std::time::Instant;
 use super::{Channel, Step};
 use crate::address::{Access, PAGE_BYTES, Span};
 use crate::backend::{Failure, LaneFault, Member, Verdict};
-use crate::fault::{Answer, FaultPolicy, PREFETCH_BYTES, Request};
+use crate::error::PopulatedInVain;
+use crate::fault::{Answer, FaultPolicy, Request};
 use crate::job::{Job, OPERANDS_MAX, Operand, Operands};
-use crate::slot::{Contents, Phase, Work};
+use crate::slot::{Contents, LaneSet, Phase, Work};
+
+/// Ranges populated at once for one operation.
+const REQUESTS_MAX: usize = 16;
+const _: () = assert!(REQUESTS_MAX >= OPERANDS_MAX);
 
 impl Channel {
     /// A lane of the caller's operation faulted: resolve it, or give the operation up.
@@ -28,20 +33,37 @@ impl Channel {
             queue = %self.capabilities().name, slot, lane = fault.lane, addr = %fault.addr,
             access = %fault.access, done = fault.done_bytes, "device page fault"
         );
+        let resolution = &contents.resolution;
+        let is_covered = covers(&resolution.covered, &fault) || fault.lane < resolution.members;
+        // The lane has gone on since its page was populated, and has come back to it.
+        let in_vain = is_covered && contents.stuck != 0 && resolution.resumed.contains(fault.lane);
         if contents.fault.is_some() || self.slots[slot as usize].handshake.is_abandoned() {
             self.resume(slot, contents, fault.lane, Verdict::Cancel);
         } else if contents.policy == FaultPolicy::Fail {
             self.give_up(slot, contents, fault, None);
         } else if contents.stuck > self.config.fault_retries_max.saturating_mul(u32::from(contents.lanes)) {
-            let why = format!("faulted {} times in a row although it was populated", contents.stuck);
+            let populated_bytes = contents.faults.pages_populated.saturating_mul(PAGE_BYTES);
+            let why = PopulatedInVain { faults: contents.stuck, populated_bytes };
             self.give_up(slot, contents, fault, Some(io::Error::other(why)));
-        } else if contents.stuck == 0 && !fault.restarts && covers(&contents.resolution.covered, &fault) {
-            contents.faults.resubmissions += 1;
-            self.resume(slot, contents, fault.lane, Verdict::Resubmit);
+        } else if is_covered && !fault.restarts && !in_vain {
+            self.resubmit(slot, contents, fault.lane);
+        } else if matches!(contents.work, Work::Many { .. }) && contents.resolution.members == 0 {
+            // Members are cold together more often than not.
+            contents.phase = Phase::Populating { next: 0, then: Some(fault) };
         } else {
+            if in_vain {
+                contents.window.shrink(self.window_bounds());
+            }
             contents.resolution.single = false;
             contents.phase = Phase::ToResolve(fault);
         }
+    }
+
+    /// The page should be there now.
+    fn resubmit(&self, slot: u32, contents: &mut Contents, lane: u16) {
+        contents.faults.resubmissions += 1;
+        contents.resolution.resumed.insert(lane);
+        self.resume(slot, contents, lane, Verdict::Resubmit);
     }
 
     /// The operation ends with `fault`, or the member of a batch whose lane it is.
@@ -81,11 +103,13 @@ impl Channel {
         if targets.iter().flatten().all(|operand| operand.span.len == 0) {
             targets = page_of(&fault);
         }
-        if !self.populate(slot, contents, targets) {
+        if !self.populate(slot, contents, targets.into_iter().flatten()) {
             contents.window = before;
             return false;
         }
         contents.resolution.covered = if single { [None; OPERANDS_MAX] } else { targets };
+        contents.resolution.members = contents.resolution.members.min(fault.lane);
+        contents.resolution.resumed = LaneSet::EMPTY;
         contents.phase = Phase::Resolving(fault);
         true
     }
@@ -106,7 +130,7 @@ impl Channel {
             return page_of(fault);
         };
         let offset = fault.addr.page().get().saturating_sub(faulting.span.addr.get());
-        let bytes = contents.window.next(offset, self.window_bounds());
+        let bytes = self.window_bytes(contents, &faulting, offset);
         let in_step = job.is_some_and(|job| job.in_step());
         operands.map(|operand| {
             let operand = operand.filter(|operand| in_step || *operand == faulting)?;
@@ -115,41 +139,84 @@ impl Channel {
         })
     }
 
-    /// Populates the next stretch before the first submission. None: nothing (more) to populate, go on.
-    pub(super) fn prefetch(&self, slot: u32, contents: &mut Contents, offset: u64) -> Option<Step> {
-        let targets = match contents.work {
-            Work::One(job) => job.operands().map(|operand| {
-                let operand = operand?;
-                let span = operand.span.part(offset, PREFETCH_BYTES);
-                (span.len != 0).then_some(Operand { span, ..operand })
-            }),
-            Work::Many { .. } => [None; OPERANDS_MAX],
+    /// How far the window reaches from `offset` of the faulting range on.
+    fn window_bytes(&self, contents: &mut Contents, faulting: &Operand, offset: u64) -> u64 {
+        if matches!(contents.work, Work::Many { .. }) {
+            // Each member is a transfer of its own.
+            contents.window.forget();
+        }
+        let Operand { span, access } = *faulting;
+        let addr = span.addr.add(offset).page();
+        let window = &mut contents.window;
+        let mut streams = self.streams.lock();
+        if window.is_new()
+            && let Some(bytes) = streams.continued(addr, access)
+        {
+            window.inherit(bytes, offset);
+        }
+        let bytes = window.next(offset, addr, self.window_bounds());
+        streams.note(addr, span.part(offset, bytes).end(), access, window.bytes());
+        bytes
+    }
+
+    /// Populates the next stretch of all there is, before the first submission, or for operations that fault together.
+    /// None: that was all, go on.
+    pub(super) fn populate_all(
+        &self,
+        slot: u32,
+        contents: &mut Contents,
+        next: u64,
+        then: Option<LaneFault>,
+    ) -> Option<Step> {
+        let work = contents.work;
+        let mut targets = [None; REQUESTS_MAX];
+        let after = match work {
+            Work::One(job) => stretch(&job, next, self.prefetch_bytes(), &mut targets),
+            Work::Many { .. } => members_from(&work, next, &mut targets),
         };
-        if targets.iter().all(Option::is_none) || self.slots[slot as usize].handshake.is_abandoned() {
-            contents.phase = Phase::ToSubmit;
+        let bytes_max = self.prefetch_bytes().saturating_mul(OPERANDS_MAX as u64);
+        let enough = matches!(work, Work::Many { .. })
+            && contents.faults.pages_populated.saturating_mul(PAGE_BYTES) >= bytes_max;
+        let is_over = targets.iter().all(Option::is_none) || enough;
+        if is_over || self.slots[slot as usize].handshake.is_abandoned() {
+            if matches!(work, Work::Many { .. }) {
+                contents.resolution.members = u16::try_from(next).unwrap_or(u16::MAX).max(1);
+                contents.resolution.resumed = LaneSet::EMPTY;
+            }
+            match then {
+                None => contents.phase = Phase::ToSubmit,
+                Some(fault) if self.slots[slot as usize].handshake.is_abandoned() => {
+                    self.resume(slot, contents, fault.lane, Verdict::Cancel);
+                }
+                Some(fault) => self.resubmit(slot, contents, fault.lane),
+            }
             return None;
         }
-        if !self.populate(slot, contents, targets) {
+        if !self.populate(slot, contents, targets.into_iter().flatten()) {
             return Some(Step::Stalled);
         }
-        contents.phase = Phase::Prefetching { offset: offset + PREFETCH_BYTES };
+        contents.phase = Phase::Populating { next: after, then };
         Some(Step::Keep)
     }
 
-    fn populate(&self, slot: u32, contents: &mut Contents, targets: Operands) -> bool {
+    /// Starts to populate `targets`. False: no room, and nothing was started.
+    fn populate(&self, slot: u32, contents: &mut Contents, targets: impl Iterator<Item = Operand>) -> bool {
         let nothing = Request {
             channel: self.index,
             slot,
             operand: Operand { span: Span::default(), access: Access::Read },
         };
-        let mut requests = [nothing; OPERANDS_MAX];
+        let mut requests = [nothing; REQUESTS_MAX];
         let mut len = 0;
-        for operand in targets.into_iter().flatten() {
-            requests[len] = Request { operand, ..nothing };
+        for (request, operand) in requests.iter_mut().zip(targets) {
+            *request = Request { operand, ..nothing };
             len += 1;
         }
         if !self.resolver.start(&requests[..len]) {
             return false;
+        }
+        if self.resolver.needs_pump() {
+            self.doorbell.ring(true);
         }
         let pages = requests[..len].iter().map(|request| request.operand.span.page_count()).sum::<u64>();
         contents.resolution.pending = u32::try_from(len).unwrap_or(u32::MAX);
@@ -193,8 +260,7 @@ impl Channel {
         if self.slots[slot as usize].handshake.is_abandoned() {
             self.resume(slot, contents, fault.lane, Verdict::Cancel);
         } else if error.is_none() {
-            contents.faults.resubmissions += 1;
-            self.resume(slot, contents, fault.lane, Verdict::Resubmit);
+            self.resubmit(slot, contents, fault.lane);
         } else if contents.resolution.single {
             tracing::debug!(addr = %fault.addr, access = %fault.access, ?error, "page cannot be populated");
             self.give_up(slot, contents, fault, error);
@@ -224,6 +290,37 @@ fn member_of(work: &Work, lane: u16) -> Option<*mut Member> {
         }
         _ => None,
     }
+}
+
+/// The same stretch of each operand of a job: `bytes` from `next` on. Answers where the next one begins.
+fn stretch(job: &Job, next: u64, bytes: u64, targets: &mut [Option<Operand>; REQUESTS_MAX]) -> u64 {
+    for (target, operand) in targets.iter_mut().zip(job.operands().into_iter().flatten()) {
+        let span = operand.span.part(next, bytes);
+        *target = (span.len != 0).then_some(Operand { span, ..operand });
+    }
+    next.saturating_add(bytes)
+}
+
+/// The operands of a few members that have no result yet, from member `next` on. Answers which comes next.
+fn members_from(work: &Work, next: u64, targets: &mut [Option<Operand>; REQUESTS_MAX]) -> u64 {
+    let mut at = next;
+    let mut places = targets.iter_mut();
+    while let Some(member) = u16::try_from(at).ok().and_then(|lane| member_of(work, lane))
+        && places.len() >= OPERANDS_MAX
+    {
+        // SAFETY: the members live in what the slot holds, which the caller owns, and the driver is not being called.
+        let member = unsafe { &*member };
+        if member.result.is_none() {
+            let touched = member.job.operands().into_iter().flatten().filter(|operand| operand.span.len != 0);
+            for operand in touched {
+                if let Some(place) = places.next() {
+                    *place = Some(operand);
+                }
+            }
+        }
+        at += 1;
+    }
+    at
 }
 
 fn page_of(fault: &LaneFault) -> Operands {

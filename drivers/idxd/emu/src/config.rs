@@ -69,10 +69,18 @@ pub struct DeviceConfig {
     pub interrupt_handles: Option<u16>,
     /// PCI configuration space. [`prs`](Self::prs) switches page requests off whatever this says.
     pub pci: PciConfig,
+    /// Most pages brought in for one page request, where the host is this process. By default 1, the page that is asked
+    /// for, which is what stock kernels do; [`FAULT_AROUND_PAGES_MAX`](Self::FAULT_AROUND_PAGES_MAX) is a good bound.
+    pub fault_around_pages_max: u64,
     /// What is to go wrong.
     pub plan: FaultPlan,
     /// Constants of silicon, to write down with what each descriptor would cost. Nothing becomes slower by it.
     pub timing: Option<Timing>,
+}
+
+impl DeviceConfig {
+    /// A bound for fault-around that takes few requests and little memory: 256 KiB.
+    pub const FAULT_AROUND_PAGES_MAX: u64 = 64;
 }
 
 impl Default for DeviceConfig {
@@ -90,6 +98,7 @@ impl Default for DeviceConfig {
             user_interrupts: false,
             interrupt_handles: None,
             pci: PciConfig::default(),
+            fault_around_pages_max: 1,
             plan: FaultPlan::default(),
             timing: None,
         }

@@ -19,7 +19,7 @@ use crate::model::Model;
 use crate::portal::Portal;
 use crate::software_error::SoftwareError;
 use crate::timing::Served;
-use crate::{DeviceConfig, DeviceKind, DeviceStats, Error, Presence, QueueConfig};
+use crate::{DeviceConfig, DeviceKind, DeviceStats, Error, PageRequestStats, Presence, QueueConfig};
 
 /// How long a dropped device goes on with what is queued.
 const DROP_DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -77,7 +77,7 @@ impl Device {
         let presence = bus.presence();
         let (host, pages, pasid) = match config.prs {
             true => {
-                let (host, pages, pasid) = Host::start(&config.name)?;
+                let (host, pages, pasid) = Host::start(&config.name, config.fault_around_pages_max)?;
                 (Some(host), Some(pages), pasid)
             }
             false => (None, None, 1),
@@ -139,6 +139,11 @@ impl Device {
     /// [`DeviceConfig::timing`].
     pub fn take_served(&self) -> Vec<Served> {
         self.model.take_served()
+    }
+
+    /// What page requests came to on the bond with this process; none without page requests, or once it has ended.
+    pub fn page_request_stats(&self) -> Option<PageRequestStats> {
+        self.host.as_ref()?.stats()
     }
 
     /// The software error register: the first error there was no record to write to.

@@ -69,7 +69,9 @@ pub use device::Device;
 pub use engine::{Engine, Step};
 pub use error::Error;
 pub use fault_plan::{FaultPlan, Nonsense, Repeat, StopAt, Which};
+
 pub use hardware::{Hardware, PciConfig};
+pub use host::PageRequestStats;
 pub use instant::InstantPortal;
 pub use interrupt::InterruptSink;
 pub use model::Model;

@@ -388,12 +388,17 @@ impl<B: Bus> Model<B> {
 
     /// Asks for a page and waits for the answer.
     pub(crate) fn request_page(&self, addr: u64, access: Access) -> PageAnswer {
+        self.request_pages(&[(addr, access)])
+    }
+
+    /// Asks for pages as one group and waits for its answer.
+    pub(crate) fn request_pages(&self, wanted: &[(u64, Access)]) -> PageAnswer {
         let Some(pages) = &self.pages else { return PageAnswer::Failure };
-        self.counters.page_requests.add(1);
+        self.counters.page_requests.add(wanted.len() as u64);
         if let Some(book) = self.book() {
-            book.requested();
+            wanted.iter().for_each(|_| book.requested());
         }
-        let answer = pages.request(addr, access);
+        let answer = pages.request_group(wanted);
         if answer != PageAnswer::Success {
             self.counters.page_requests_refused.add(1);
         }

@@ -19,4 +19,13 @@ pub enum PageAnswer {
 pub trait PageRequests: Send + Sync {
     /// Asks for the page of `addr` in [`Space::current`](crate::Space::current), and returns when the host has answered.
     fn request(&self, addr: u64, access: Access) -> PageAnswer;
+
+    /// Asks for several pages at once, as one group whose last request is marked, and returns with the one answer to
+    /// all of them.
+    ///
+    /// A host that does not say otherwise is asked for one after the other.
+    fn request_group(&self, pages: &[(u64, Access)]) -> PageAnswer {
+        let answers = pages.iter().map(|(addr, access)| self.request(*addr, *access));
+        answers.into_iter().find(|answer| *answer != PageAnswer::Success).unwrap_or(PageAnswer::Success)
+    }
 }

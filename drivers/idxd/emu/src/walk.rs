@@ -15,6 +15,8 @@ use crate::timing::Book;
 
 /// Bytes one look at the page tables covers at most.
 const LOOK_BYTES_MAX: u64 = 2 << 20;
+/// Page requests of one group: as many as an operation has operands.
+const GROUP_MAX: usize = 4;
 /// Page requests for one page, answered with success and of no use, before the device gives up (status 0x04).
 const REQUESTS_MAX: u32 = 8;
 
@@ -304,13 +306,36 @@ impl<'a, B: Bus> Walk<'a, B> {
         if self.requested.1 > REQUESTS_MAX {
             return Err(self.stop(Status::PAGE_REQUEST_INVALID, span, addr));
         }
-        match self.model.request_page(page, span.access) {
+        match self.request(page, span) {
             PageAnswer::Success => {
                 self.present_until = self.done;
                 Ok(())
             }
             PageAnswer::Invalid => Err(self.stop(Status::PAGE_REQUEST_INVALID, span, addr)),
             PageAnswer::Failure => Err(self.stop(Status::HARDWARE_TRANSLATION, span, addr)),
+        }
+    }
+
+    /// Asks for the page of `span`, and in the same group for the pages that the other operands miss at this progress. If
+    /// the group is refused, it may be for one of those: then the page is asked for alone.
+    fn request(&self, page: u64, span: Span) -> PageAnswer {
+        let mut wanted = [(page, span.access); GROUP_MAX];
+        let mut len = 1;
+        for other in self.spans.iter().filter(|other| **other != span && other.unit == self.unit) {
+            let addr = self.addr_at(*other, self.done);
+            if let Some(place) = wanted.get_mut(len)
+                && self.done < self.size
+                && self.model.bus.present(addr, 1, other.access) == 0
+            {
+                *place = (addr & !(PAGE_BYTES - 1), other.access);
+                len += 1;
+            }
+        }
+        // The one that stopped the walk comes last, and ends the group.
+        wanted[..len].reverse();
+        match self.model.request_pages(&wanted[..len]) {
+            PageAnswer::Invalid if len > 1 => self.model.request_page(page, span.access),
+            answer => answer,
         }
     }
 

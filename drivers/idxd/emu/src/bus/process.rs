@@ -16,6 +16,7 @@
 
 use std::ffi::c_void;
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::ptr;
 
 use nix::errno::Errno;
@@ -25,7 +26,6 @@ use nix::unistd::Pid;
 use super::pagemap::Pagemap;
 use super::{Access, Bus, BusFault, PAGE_BYTES, Presence};
 use crate::Error;
-use crate::index::index;
 
 /// Bytes one system call copies at most.
 const COPY_BYTES_MAX: u64 = 2 << 20;
@@ -67,14 +67,26 @@ impl ProcessMemory {
     ///
     /// The page has no mapping, or not with that permission, or there is no memory.
     pub fn populate(addr: u64, access: Access) -> Result<(), Errno> {
+        let page = addr / PAGE_BYTES;
+        Self::populate_pages(page..page + 1, access)
+    }
+
+    /// Brings pages in, by number.
+    ///
+    /// # Errors
+    ///
+    /// As [`populate`](Self::populate), for one of them. Others may have been brought in.
+    pub fn populate_pages(pages: Range<u64>, access: Access) -> Result<(), Errno> {
         let advice = match access {
             Access::Read => libc::MADV_POPULATE_READ,
             Access::Write => libc::MADV_POPULATE_WRITE,
         };
-        let page = usize::try_from(addr & !(PAGE_BYTES - 1)).map_err(|_| Errno::EFAULT)?;
-        let page = ptr::with_exposed_provenance_mut::<c_void>(page);
-        // SAFETY: populating changes no byte a program can see; an address that is not mapped is an error code.
-        Errno::result(unsafe { libc::madvise(page, index(PAGE_BYTES), advice) }).map(drop)
+        let bytes = |pages: u64| pages.checked_mul(PAGE_BYTES).and_then(|bytes| usize::try_from(bytes).ok());
+        let start = bytes(pages.start).ok_or(Errno::EFAULT)?;
+        let len = bytes(pages.end.saturating_sub(pages.start)).ok_or(Errno::EFAULT)?;
+        let start = ptr::with_exposed_provenance_mut::<c_void>(start);
+        // SAFETY: populating changes no byte a program can see; what is not mapped is an error code.
+        Errno::result(unsafe { libc::madvise(start, len, advice) }).map(drop)
     }
 
     /// Copies as much as goes at once; `None` when not even the first byte did.
