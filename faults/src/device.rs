@@ -68,6 +68,8 @@ impl Machine {
             name: name.into(),
             engines,
             timing,
+            // Of silicon's time, what a stock kernel does: it brings in the page that is asked for.
+            fault_around_pages_max: timing.map_or(EmulatedConfig::default().fault_around_pages_max, |_| 1),
             ..EmulatedConfig::default()
         };
         let dsa = Emulated::dsa(config("emu-dsa", engines))?;

@@ -5,7 +5,7 @@ mod support;
 
 use support::{BOTH, Cold, Device, End, Faulting, Options, Plan, Task, When, noise, until, within};
 use svala::backend::{Completion, Failure};
-use svala::{Access, Error, FaultPolicy, Faults, IoBuf, IoBufMut, ResolverChoice, Runtime};
+use svala::{Access, Error, FaultPolicy, Faults, IoBuf, IoBufMut, PopulatedInVain, ResolverChoice, Runtime};
 
 const PAGE: usize = 4096;
 const RESOLVERS: [ResolverChoice; 2] = [ResolverChoice::Auto, ResolverChoice::Threads];
@@ -191,7 +191,10 @@ fn a_page_that_faults_for_ever_ends_the_operation() {
         let failed = within(runtime.fill(vec![0; 4 * PAGE], 1)).expect_err("stuck");
         let Error::Fault { done, source, .. } = failed.error else { panic!("{:?}", failed.error) };
         assert_eq!(done, 2 * PAGE as u64);
-        assert!(source.expect("a reason").to_string().contains("although it was populated"));
+        let source = source.expect("a reason");
+        let in_vain = source.get_ref().and_then(|why| why.downcast_ref::<PopulatedInVain>());
+        let in_vain = in_vain.unwrap_or_else(|| panic!("{source}"));
+        assert_eq!(in_vain.faults, runtime.config().fault_retries_max + 1);
         // The first made progress, then as many as are allowed, then the one too many.
         assert_eq!(failed.report.faults.faults, 1 + u64::from(runtime.config().fault_retries_max) + 1);
     }

@@ -1,11 +1,11 @@
-//! Random lives of a device: bind, report, answer, drop, unbind, discard, overflow and remove, in any order and with
+//! Random lives of a device: bind, report, answer, drop, unbind, exit of an mm, discard, overflow and remove, in any order and with
 //! bounds so small that they are met all the time.
 //!
 //! A model beside the crate predicts each answer from the documented rules alone: what a report returns, what the
 //! device is told, what stays taken. At the end everything is let go of in a random order, and then: each group has
 //! been answered exactly once, the counters reconcile, nothing is left.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -23,7 +23,11 @@ const PASIDS: u32 = 4;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Bind { space: u32, number: Option<u32>, refuse: bool },
+    Bind {
+        space: u32,
+        number: Option<u32>,
+        refuse: bool,
+    },
     DropBond(usize),
     Unbind(usize),
     PollDetaching(usize),
@@ -31,15 +35,26 @@ enum Step {
     Claim(u32),
     ReserveAndCancel(usize),
     DropToken(usize),
-    Partial { pasid: u32, index: u32 },
-    Last { pasid: u32, index: u32 },
+    Partial {
+        pasid: u32,
+        index: u32,
+    },
+    Last {
+        pasid: u32,
+        index: u32,
+    },
     StopMarker(u32),
     Discard(bool),
     Take,
     Respond(usize, Code),
     Handle(usize, u64),
     DropGroup(usize),
-    Lookup { pasid: u32, space: u32 },
+    /// The memory behind an address space goes, whoever is still bound to it.
+    Exit(u32),
+    Lookup {
+        pasid: u32,
+        space: u32,
+    },
     Quiesce(bool),
     PollDrained,
 }
@@ -66,6 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<usize>(), code).prop_map(|(at, code)| Step::Respond(at, code)),
         2 => (any::<usize>(), 0u64..4).prop_map(|(at, failing)| Step::Handle(at, failing)),
         1 => any::<usize>().prop_map(Step::DropGroup),
+        1 => (0u32..3).prop_map(Step::Exit),
         3 => (pasid(), 0u32..3).prop_map(|(pasid, space)| Step::Lookup { pasid, space }),
         1 => any::<bool>().prop_map(Step::Quiesce),
         2 => Just(Step::PollDrained),
@@ -120,6 +136,8 @@ struct World {
     uses: BTreeMap<u32, Use>,
     open: BTreeMap<(u32, u32), OpenGroup>,
     queued: VecDeque<ModelGroup>,
+    /// Address spaces whose memory has gone.
+    exited: BTreeSet<u32>,
     /// What the device must have been told, in order.
     expected: Vec<((u32, u32), Code)>,
     address: u64,
@@ -146,6 +164,7 @@ impl World {
             uses: BTreeMap::new(),
             open: BTreeMap::new(),
             queued: VecDeque::new(),
+            exited: BTreeSet::new(),
             expected: Vec::new(),
             address: 0x1000,
             arrived: BTreeMap::new(),
@@ -263,14 +282,18 @@ impl World {
             Step::Handle(at, failing) => {
                 if let Some((model, group)) = self.pick(at) {
                     let fails = model.addresses.get(usize::try_from(failing).unwrap()).copied();
-                    let mut populate = |_: &stage::Named, request: &PageRequest| {
-                        if Some(request.address()) == fails {
+                    let space = group.space().expect("a group in flight holds its address space").name;
+                    let gone = self.exited.contains(&space);
+                    let mut populate = |populated: &stage::Named, request: &PageRequest| {
+                        assert_eq!(populated.name, space);
+                        // What `mmget_not_zero` is for.
+                        if gone || Some(request.address()) == fails {
                             Err(Unresolved::Invalid)
                         } else {
                             Ok(())
                         }
                     };
-                    let code = if fails.is_some() { Code::Invalid } else { Code::Success };
+                    let code = if gone || fails.is_some() { Code::Invalid } else { Code::Success };
                     assert_eq!(handle(group, &mut populate), code);
                     self.answered(model.key, code);
                 }
@@ -280,6 +303,9 @@ impl World {
                     drop(group);
                     self.answered(model.key, Code::Invalid);
                 }
+            }
+            Step::Exit(space) => {
+                self.exited.insert(space);
             }
             Step::Lookup { pasid: number, space } => {
                 let found = self.table.lookup::<Sva>(pasid(number), &space);

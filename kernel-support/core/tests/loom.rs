@@ -362,6 +362,42 @@ fn drain_against_the_last_bond() {
     });
 }
 
+/// The memory of an address space goes while a group of it is on its way, and then the bond. The handler sees that and
+/// the group is answered invalid, or it was quicker; and no handler runs once unbinding has waited, so that what stands
+/// behind the address space can be freed.
+#[test]
+fn exit_of_an_mm_against_a_fault() {
+    explore(2, || {
+        let (told, table, iopf) = device();
+        let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+        let (reporter, queue, number) = (iopf.reporter(), iopf.queue(), bond.pasid());
+        let (exited, freed) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let engine = thread::spawn(move || reporter.report(write(number)).is_ok());
+        let (exited_too, freed_too) = (exited.clone(), freed.clone());
+        let worker = thread::spawn(move || {
+            let mut populate = |_: &stage::Named, _: &PageRequest| {
+                assert_eq!(freed_too.load(Ordering::Acquire), 0, "populated after unbinding");
+                match exited_too.load(Ordering::Acquire) {
+                    0 => Ok(()),
+                    _ => Err(Unresolved::Invalid),
+                }
+            };
+            while let Some(group) = queue.wait() {
+                handle(group, &mut populate);
+            }
+        });
+        exited.store(1, Ordering::Release);
+        drop(bond.unbind().unwrap().wait());
+        freed.store(1, Ordering::Release);
+        let accepted = engine.join().unwrap();
+        let stats = remove(iopf.quiesce(Discard::AnswerInvalid), &told);
+        worker.join().unwrap();
+        assert_eq!((told.answers().len(), stats.groups), (1, 1));
+        assert!(accepted || stats.invalid == 1);
+        assert_eq!((table.in_use(), told.alive()), (0, 0));
+    });
+}
+
 /// A worker sleeps on an empty queue: a report wakes it.
 #[test]
 fn report_against_a_sleeping_worker() {

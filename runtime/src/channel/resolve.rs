@@ -141,18 +141,17 @@ impl Channel {
 
     /// How far the window reaches from `offset` of the faulting range on.
     fn window_bytes(&self, contents: &mut Contents, faulting: &Operand, offset: u64) -> u64 {
-        if matches!(contents.work, Work::Many { .. }) {
-            // Each member is a transfer of its own.
-            contents.window.forget();
-        }
+        let is_batch = matches!(contents.work, Work::Many { .. });
         let Operand { span, access } = *faulting;
         let addr = span.addr.add(offset).page();
         let window = &mut contents.window;
         let mut streams = self.streams.lock();
-        if window.is_new()
-            && let Some(bytes) = streams.continued(addr, access)
-        {
-            window.inherit(bytes, offset);
+        match streams.continued(addr, access) {
+            // Of this transfer, of another lane of it, or of one before.
+            Some(bytes) => window.inherit(bytes, offset),
+            // Each member is a transfer of its own.
+            None if is_batch => window.forget(),
+            None => {}
         }
         let bytes = window.next(offset, addr, self.window_bounds());
         streams.note(addr, span.part(offset, bytes).end(), access, window.bytes());

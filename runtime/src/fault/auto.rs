@@ -168,6 +168,10 @@ impl Auto {
             let call = (took - pages_f * costs.populate_page_ns).max(costs.submit_ns);
             towards(&mut costs.populate_call_ns, call);
             costs.fault_ns = costs.populate_call_ns + 2.0 * costs.submit_ns;
+            if self.measured {
+                let request = costs.populate_call_ns + costs.populate_page_ns;
+                costs.block_page_ns = CostModel::PUBLISHED.block_page_ns.max(request);
+            }
         }
     }
 

@@ -45,6 +45,9 @@ impl CostModel {
         costs.work_page_ns = per_page(least(|round| round.copy));
         costs.sample_ns = nanos(least(|round| round.sample));
         costs.populate_call_ns = round_trip()?;
+        // A page request goes to a thread of the kernel's and back as well, and ends in the same populating.
+        let request = costs.populate_call_ns + costs.populate_page_ns;
+        costs.block_page_ns = costs.block_page_ns.max(request);
         // The device's record has to be seen and the rest submitted as well.
         costs.fault_ns = costs.populate_call_ns + 2.0 * costs.submit_ns;
         Ok(costs)

@@ -6,8 +6,8 @@
 //! transfer, so nothing is populated that was not asked for.
 //!
 //! A program that works through memory in many transfers faults once or twice in each, and a window of its own would
-//! start small in every one. So a transfer that begins where the last window of another ended goes on with its window:
-//! [`Streams`] remembers a few such ends.
+//! start small in every one; and a driver may work on several parts of one transfer at once. So a fault where a window
+//! ended goes on with that window, whichever part or transfer it was given to: [`Streams`] remembers such ends.
 
 use crate::address::{Access, VirtAddr};
 
@@ -37,11 +37,7 @@ impl Window {
         Self { bytes: 0, end: 0, cap: u64::MAX }
     }
 
-    pub(crate) const fn is_new(&self) -> bool {
-        self.bytes == 0
-    }
-
-    /// Goes on with a window that another transfer left, for a fault at `offset`.
+    /// Goes on with a window that ended here, for a fault at `offset`.
     pub(crate) const fn inherit(&mut self, bytes: u64, offset: u64) {
         self.bytes = bytes;
         self.end = offset;
@@ -82,9 +78,9 @@ impl Window {
 }
 
 /// Streams remembered at once.
-const STREAMS: usize = 16;
+const STREAMS: usize = 64;
 
-/// Where the windows of transfers ended of late, most recent first.
+/// Where windows ended of late, most recent first.
 #[derive(Debug)]
 pub(crate) struct Streams {
     ends: [Option<End>; STREAMS],
@@ -102,7 +98,7 @@ impl Streams {
         Self { ends: [None; STREAMS] }
     }
 
-    /// The window of the stream that a first fault at `addr` continues, if it continues one.
+    /// The window of the stream that a fault at `addr` continues, if it continues one.
     pub(crate) fn continued(&self, addr: VirtAddr, access: Access) -> Option<u64> {
         self.ends.iter().flatten().find(|end| end.is_continued(addr, access)).map(|end| end.bytes)
     }

@@ -44,8 +44,8 @@ pub(crate) fn copy_cold(setup: &Setup) {
     match setup.faults {
         Faults::Resolve | Faults::ResolveByThreads => {
             assert!(faults.faults > 0 && faults.resolutions > 0 && faults.resubmissions > 0, "{faults:?}");
-            // 64 KiB, doubled each time: a handful for half a mebibyte.
-            assert!(faults.resolutions <= 12, "{faults:?}");
+            // 16 KiB, doubled each time, in each of the parts under way: a handful for half a mebibyte.
+            assert!(faults.resolutions <= 16, "{faults:?}");
         }
         Faults::Prefetch => assert!(faults.resolutions > 0 && faults.faults == 0, "{faults:?}"),
         // Whichever it chose, it found the pages absent.

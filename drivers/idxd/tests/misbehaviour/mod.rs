@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use idxd_emu::{FaultPlan, Nonsense, QueueConfig, Repeat, StopAt, Which};
 use pollster::block_on;
-use svala::{Access, DifDestination, DifFormat, DifSource, Error, IoBuf, Outcome};
+use svala::{
+    Access, DeflateOptions, DifDestination, DifFormat, DifSource, Error, IoBuf, Outcome, PopulatedInVain,
+};
 
 use crate::conformance::{batch, checksum, control, delta, integrity, memory, patterns};
 use crate::support::{Emulation, Faults, PAGE, Pages, Setup, State, noise};
@@ -115,6 +117,24 @@ fn a_page_that_faults_for_ever_is_an_error_after_a_bound() {
     let failed = block_on(setup.runtime.copy(noise(5 * PAGE, 1), vec![0; 5 * PAGE])).expect_err("never");
     assert!(matches!(failed.error, Error::Fault { .. }), "{}", failed.error);
     assert!(failed.report.faults.faults <= 20, "{:?}", failed.report);
+    assert!(failed.buffers.is_some());
+}
+
+/// What keeps nothing of a partial run is populated whole each time, and loses its page each time: as under a control
+/// group too small for it. It ends, and says why.
+#[test]
+fn an_operation_that_begins_again_and_again_ends_and_says_why() {
+    let setup = setup(FaultPlan::seeded(3).fault_at_page(0, Repeat::Always));
+    let (src, room) = (noise(5 * PAGE, 1), vec![0; 8 * PAGE]);
+    let failed = block_on(setup.runtime.deflate(src, room, DeflateOptions::default())).expect_err("never");
+    let Error::Fault { source: Some(source), .. } = &failed.error else { panic!("{}", failed.error) };
+    let in_vain = source.get_ref().and_then(|why| why.downcast_ref::<PopulatedInVain>());
+    let in_vain = in_vain.unwrap_or_else(|| panic!("{source}"));
+    assert_eq!(in_vain.faults, setup.runtime.config().fault_retries_max + 1);
+    // All of both buffers, as often as it began again.
+    let pages = failed.report.faults.pages_populated;
+    assert_eq!(in_vain.populated_bytes, pages * PAGE as u64);
+    assert!(pages >= 13 * u64::from(setup.runtime.config().fault_retries_max), "{:?}", failed.report);
     assert!(failed.buffers.is_some());
 }
 

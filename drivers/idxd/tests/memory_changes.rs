@@ -1,0 +1,207 @@
+//! What the kernel can do to memory under a running operation, on the emulated device with real memory: each ends in
+//! right bytes or in an error that says where.
+//!
+//! Every test stops a copy in the middle, see [`real_memory`], under every policy and with both resolvers.
+//!
+//! UNSAFETY: forks, and truncates a file under its map.
+#![expect(unsafe_code, reason = "fork is an unsafe call")]
+
+mod real_memory;
+
+use real_memory::{
+    Area, GATE, PAGE, PAGES, RW, answer, copies, copy_interrupted, faulted, memfd, noise, not_run,
+};
+use svala::Access;
+
+#[test]
+fn mprotect_ends_the_copy_where_writing_is_forbidden() {
+    for prot in [libc::PROT_READ, libc::PROT_NONE] {
+        for case in copies() {
+            let ended = case.run(|| case.dst.protect(16, 4, prot));
+            faulted(&ended, &case.dst, 16, Access::Write, &case.name);
+            case.is_right_up_to(16);
+            case.goes_on();
+        }
+    }
+}
+
+#[test]
+fn mprotect_of_the_source_is_a_read_fault() {
+    for case in copies() {
+        let ended = case.run(|| case.src.protect(25, 2, libc::PROT_NONE));
+        faulted(&ended, &case.src, 25, Access::Read, &case.name);
+        case.is_right_up_to(25);
+        case.goes_on();
+    }
+}
+
+/// What was protected and is allowed again is as if nothing had happened.
+#[test]
+fn mprotect_that_is_taken_back_leaves_no_trace() {
+    for case in copies() {
+        case.run(|| {
+            case.dst.protect(16, 8, libc::PROT_NONE);
+            case.dst.protect(16, 8, RW);
+        })
+        .unwrap_or_else(|failed| panic!("{}: {}", case.name, failed.error));
+        case.is_right_up_to(PAGES);
+    }
+}
+
+/// Source pages that are given back read as zeros; nothing else changes.
+#[test]
+fn dontneed_of_the_source_copies_zeros() {
+    for case in copies() {
+        case.run(|| case.src.advise(20, 5, libc::MADV_DONTNEED).expect("advice"))
+            .unwrap_or_else(|failed| panic!("{}: {}", case.name, failed.error));
+        let mut want = noise(PAGES * PAGE, 7);
+        want[20 * PAGE..25 * PAGE].fill(0);
+        assert!(case.dst.read(0, PAGES) == want, "{}", case.name);
+    }
+}
+
+/// Destination pages that are given back when they have been populated but not written come back.
+#[test]
+fn dontneed_of_the_destination_ahead_is_populated_again() {
+    for case in copies() {
+        case.run(|| case.dst.advise(GATE + 1, 20, libc::MADV_DONTNEED).expect("advice"))
+            .unwrap_or_else(|failed| panic!("{}: {}", case.name, failed.error));
+        case.is_right_up_to(PAGES);
+    }
+}
+
+/// The kernel may take the pages at any time, and then they read as zeros, page by page.
+#[test]
+fn free_of_the_source_copies_old_bytes_or_zeros() {
+    for case in copies() {
+        case.run(|| case.src.advise(20, 5, libc::MADV_FREE).expect("advice"))
+            .unwrap_or_else(|failed| panic!("{}: {}", case.name, failed.error));
+        let (want, found) = (noise(PAGES * PAGE, 7), case.dst.read(0, PAGES));
+        for page in 0..PAGES {
+            let bytes = page * PAGE..(page + 1) * PAGE;
+            let is_zero = (20..25).contains(&page) && found[bytes.clone()].iter().all(|byte| *byte == 0);
+            assert!(is_zero || found[bytes.clone()] == want[bytes], "{}: page {page}", case.name);
+        }
+    }
+}
+
+/// Anonymous memory goes to swap if there is any, and else stays; a file's goes to the file.
+#[test]
+fn pageout_and_cold_change_no_byte() {
+    for advice in [libc::MADV_PAGEOUT, libc::MADV_COLD] {
+        for case in copies() {
+            case.run(|| {
+                case.src.advise(0, PAGES, advice).expect("advice");
+                case.dst.advise(0, GATE, advice).expect("advice");
+            })
+            .unwrap_or_else(|failed| panic!("{}: {}", case.name, failed.error));
+            case.is_right_up_to(PAGES);
+        }
+    }
+}
+
+/// The mapping stays, empty: the copy goes there, and not after the pages that have gone.
+#[test]
+fn mremap_that_leaves_the_mapping_is_populated_again() {
+    for case in copies() {
+        let mut moved = None;
+        let ended =
+            case.run(|| moved = Some(case.dst.relocate(20, 20, libc::MREMAP_DONTUNMAP).expect("moves")));
+        ended.unwrap_or_else(|failed| panic!("{}: {}", case.name, failed.error));
+        case.is_right_up_to(PAGES);
+        let moved = moved.expect("moved");
+        let there = moved.read(0, 20);
+        // Whatever had been written there when it moved: the bytes of the copy, or none.
+        let want = noise(PAGES * PAGE, 7);
+        for page in 0..20 {
+            let (found, want) = (&there[page * PAGE..][..PAGE], &want[(page + 20) * PAGE..][..PAGE]);
+            assert!(found == want || found.iter().all(|byte| *byte == 0), "{}: page {page}", case.name);
+        }
+    }
+}
+
+/// The child sees memory as it was at the fork, however much the device writes for the parent.
+#[test]
+fn fork_leaves_the_child_its_own_copy() {
+    for case in copies() {
+        // All of the destination but the gate is there, so that it is shared with the child.
+        let old = noise(PAGES * PAGE, 11);
+        case.dst.write(0, &old[..GATE * PAGE]);
+        case.dst.write(GATE + 1, &old[(GATE + 1) * PAGE..]);
+        let mut pipe = [0; 2];
+        // SAFETY: two descriptors.
+        answer(unsafe { libc::pipe(pipe.as_mut_ptr()) }).expect("a pipe");
+        let mut child = 0;
+        let ended = case.run(|| {
+            // SAFETY: the child compares memory and leaves, and calls nothing that is not safe then.
+            child = unsafe { libc::fork() };
+            if child == 0 {
+                in_the_child(pipe[0], &case.dst, &old);
+            }
+            assert!(child > 0, "fork");
+        });
+        ended.unwrap_or_else(|failed| panic!("{}: {}", case.name, failed.error));
+        case.is_right_up_to(PAGES);
+        // SAFETY: one byte, for the child to begin.
+        assert_eq!(unsafe { libc::write(pipe[1], [1_u8].as_ptr().cast(), 1) }, 1);
+        let mut status = 0;
+        // SAFETY: the test's own child.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0, "{}: the child's memory has changed", case.name);
+        for end in pipe {
+            // SAFETY: the test's own descriptors.
+            unsafe { libc::close(end) };
+        }
+    }
+}
+
+/// Waits until the parent's copy is over and looks at pages that the parent has written since the fork.
+fn in_the_child(pipe: i32, dst: &Area, old: &[u8]) -> ! {
+    let mut byte = 0_u8;
+    // SAFETY: one byte.
+    let read = unsafe { libc::read(pipe, (&raw mut byte).cast(), 1) };
+    let mut same = read == 1;
+    for page in GATE + 1..PAGES {
+        for at in [0, PAGE - 1] {
+            // SAFETY: the child's copy of the mapping.
+            let found = unsafe { dst.at(page).wrapping_add(at).read_volatile() };
+            same &= found == old[page * PAGE + at];
+        }
+    }
+    // SAFETY: ends the child, and nothing else.
+    unsafe { libc::_exit(i32::from(!same)) }
+}
+
+/// A file cut under its map: the CPU would get a signal, the operation gets an error.
+#[test]
+fn a_file_truncated_under_its_map_is_a_read_fault() {
+    for case in copies() {
+        let file = memfd(PAGES);
+        let src = Area::map(PAGES, RW, libc::MAP_SHARED, Some(&file)).expect("maps");
+        src.write(0, &noise(PAGES * PAGE, 7));
+        let cut = || file.set_len(24 * PAGE as u64).expect("cuts");
+        let ended = copy_interrupted(&case.runtime, &src, &case.dst, cut);
+        faulted(&ended, &src, 24, Access::Read, &case.name);
+        case.is_right_up_to(24);
+        case.goes_on();
+    }
+}
+
+/// `MADV_GUARD_INSTALL`, Linux 6.13.
+const MADV_GUARD_INSTALL: i32 = 102;
+
+#[test]
+fn guard_pages_end_the_copy() {
+    for case in copies() {
+        let mut supported = true;
+        let ended = case.run(|| supported = case.dst.advise(28, 1, MADV_GUARD_INSTALL).is_ok());
+        if !supported {
+            not_run("guard pages: this kernel has no MADV_GUARD_INSTALL");
+            ended.expect("copies");
+            continue;
+        }
+        faulted(&ended, &case.dst, 28, Access::Write, &case.name);
+        case.is_right_up_to(28);
+        case.goes_on();
+    }
+}
