@@ -1,12 +1,29 @@
 //! `guest`: a virtual machine with DSA and IAA in it, and tests inside.
 
-use std::process::ExitCode;
+mod archive;
+mod cases;
+mod image;
+mod job;
+mod judge;
+mod kernel_log;
+mod machine;
+mod modules;
+mod packages;
+mod programs;
+mod session;
+mod suite;
+
+use std::process::{ExitCode, Stdio};
 
 use clap::{Args, Subcommand};
 
-use crate::cache::Cache;
 use crate::error::Error;
 use crate::{kernel, qemu};
+use cases::Effort;
+use job::{Job, Step};
+use machine::WHOLE;
+use session::{COMMAND, Echo, End};
+use suite::Guests;
 
 /// QEMU with the device, kernels, and tests in a guest
 #[derive(Debug, Subcommand)]
@@ -25,10 +42,17 @@ pub(crate) enum Guest {
 
 /// What `guest test` is told.
 #[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 all passed, 1 a test failed, 2 trouble, 3 something is missing.")]
 pub(crate) struct Test {
     /// 1: Debian's kernel; 2: the kernel of `guest kernel`
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     tier: u8,
+    /// The long tests at their full length
+    #[arg(long)]
+    full: bool,
+    /// Print the names of the tests
+    #[arg(long)]
+    list: bool,
     /// Only tests whose name contains one of these
     name: Vec<String>,
 }
@@ -36,6 +60,12 @@ pub(crate) struct Test {
 /// What `guest run` is told.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
+    /// 1: Debian's kernel; 2: the kernel of `guest kernel`
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    tier: u8,
+    /// Leave the work queues as they are after boot: none is configured
+    #[arg(long)]
+    bare: bool,
     /// The command and its arguments
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -43,25 +73,67 @@ pub(crate) struct Run {
 
 /// What `guest shell` is told.
 #[derive(Debug, Args)]
-pub(crate) struct Shell {}
+pub(crate) struct Shell {
+    /// 1: Debian's kernel; 2: the kernel of `guest kernel`
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    tier: u8,
+}
 
 /// Does it.
 pub(crate) fn run(guest: &Guest) -> Result<ExitCode, Error> {
     match guest {
         Guest::Qemu(args) => qemu::run(args),
         Guest::Kernel(args) => kernel::run(args),
-        Guest::Test(Test { tier, name }) => boot(*tier, name),
-        Guest::Run(Run { command }) => boot(1, command),
-        Guest::Shell(Shell {}) => boot(1, &[]),
+        Guest::Test(Test { list: true, .. }) => Ok(suite::list()),
+        Guest::Test(Test { tier, name, full, .. }) => {
+            suite::run(*tier, name, if *full { Effort::Full } else { Effort::Usual })
+        }
+        Guest::Run(args) => command(args),
+        Guest::Shell(Shell { tier }) => shell(*tier),
     }
 }
 
-/// The pieces that a machine needs.
-fn boot(tier: u8, _: &[String]) -> Result<ExitCode, Error> {
-    let cache = Cache::open()?;
-    qemu::program(&cache)?;
-    if tier == 2 {
-        kernel::image(&cache)?;
+/// Enabled queues that everybody may open.
+fn prepared() -> [Step; 2] {
+    ["queues", "permissions"]
+        .map(|name| Step { required: true, ..Step::new(name, &[&format!("/scripts/{name}")]) })
+}
+
+/// The guest's status is ours.
+fn command(args: &Run) -> Result<ExitCode, Error> {
+    let guests = Guests::prepare(args.tier)?;
+    let words: Vec<_> = args.command.iter().map(String::as_str).collect();
+    let mut steps = if args.bare { Vec::new() } else { prepared().to_vec() };
+    steps.push(Step { deadline_s: Some(86_400), ..Step::new(COMMAND, &words) });
+    let job = Job { modules: guests.modules(&["idxd"]), steps };
+    let machine = machine::Machine { name: "run", ..WHOLE };
+    let session = guests.boot(&machine, &job, &mut Echo::new())?;
+    for note in &session.notes {
+        eprintln!("guest: {note}");
     }
-    Err(Error::missing("the guest's image", "a later version of this program"))
+    match session.ran.last() {
+        Some(ran) if ran.name == COMMAND => match &ran.end {
+            End::Exit(status) => return Ok(ExitCode::from(u8::try_from(*status).unwrap_or(1))),
+            End::Otherwise(text) => eprintln!("guest: {text}"),
+            End::Never => eprintln!("guest: it ended first; see {}", guests.log(&machine).display()),
+        },
+        Some(ran) => eprint!("guest: {}: {:?}\n{}", ran.name, ran.end, ran.output),
+        None => eprintln!("guest: it did not start; see {}", guests.log(&machine).display()),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// QEMU's second serial line is the terminal.
+fn shell(tier: u8) -> Result<ExitCode, Error> {
+    let guests = Guests::prepare(tier)?;
+    let mut steps = prepared().to_vec();
+    steps.push(Step { deadline_s: None, interactive: true, ..Step::new("shell", &["/scripts/shell"]) });
+    let job = Job { modules: guests.modules(&["idxd"]), steps };
+    let machine = machine::Machine { name: "shell", ..WHOLE };
+    eprintln!("the kernel's log: {}; leave with exit", guests.log(&machine).display());
+    let mut command = guests.command(&machine, &job)?;
+    command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|source| Error::Start { program, source })?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,6 +7,7 @@ mod cache;
 mod error;
 mod guest;
 mod kernel;
+mod program;
 mod qemu;
 
 use std::process::ExitCode;

@@ -1,7 +1,10 @@
-//! The conformance bodies on real work queues: the first of a DSA and the first of an IAA that can be opened.
+//! The conformance bodies on real work queues: the first of a DSA and the first of an IAA that can be opened, or the one
+//! that `SVALA_TEST_QUEUE` names.
 //!
-//! Never run on hardware yet. To run: `cargo test -p svala-idxd --test hardware -- --ignored --nocapture`.
-//! A test that is run without a queue fails, and says what was wrong with each.
+//! Run in a guest, on a device that QEMU emulates under the kernel's own driver; never run on hardware yet. To run:
+//! `cargo test -p svala-idxd --test hardware -- --ignored --nocapture`. `SVALA_TEST_METHOD` is `write` for descriptors by
+//! `write(2)`, `mapped` for the CPU's instruction or nothing. A test that is run without a queue fails, and says what was
+//! wrong with each.
 
 #[expect(dead_code, reason = "no real queue is offered numbers and lists yet")]
 mod conformance;
@@ -14,7 +17,7 @@ use conformance::{
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
 use svala::{FaultPolicy, Runtime};
-use svala_idxd::{Device, DeviceType, HardwareOptions, HardwareQueue, Sysfs, WorkQueue};
+use svala_idxd::{Device, DeviceType, HardwareOptions, HardwareQueue, MethodChoice, Sysfs, WorkQueue};
 
 /// The first queue of this kind that opens.
 fn first(
@@ -22,9 +25,14 @@ fn first(
     device_type: DeviceType,
 ) -> Result<(&Device, &WorkQueue, HardwareQueue), String> {
     let mut reasons = String::new();
+    let wanted = std::env::var("SVALA_TEST_QUEUE").ok();
+    let options = HardwareOptions { method: method(), ..HardwareOptions::default() };
     for device in devices.iter().filter(|device| device.device_type == device_type) {
         for queue in device.work_queues.iter().filter(|queue| queue.is_enabled()) {
-            match HardwareQueue::open(device, queue, &HardwareOptions::default()) {
+            if wanted.as_ref().is_some_and(|wanted| *wanted != queue.name) {
+                continue;
+            }
+            match HardwareQueue::open(device, queue, &options) {
                 Ok(open) => return Ok((device, queue, open)),
                 Err(error) => reasons += &format!("\n  {error}"),
             }
@@ -32,6 +40,15 @@ fn first(
     }
     let name = device_type.name();
     Err(format!("no {name} work queue of {} devices can be used:{reasons}", devices.len()))
+}
+
+fn method() -> MethodChoice {
+    match std::env::var("SVALA_TEST_METHOD").as_deref() {
+        Ok("write") => MethodChoice::Write,
+        Ok("mapped") => MethodChoice::Mapped,
+        Ok(other) => panic!("SVALA_TEST_METHOD={other}: write or mapped"),
+        Err(_) => MethodChoice::Auto,
+    }
 }
 
 fn capabilities(queue: &HardwareQueue) -> &Capabilities {
@@ -80,21 +97,24 @@ fn everywhere(device_type: DeviceType, body: fn(&Setup)) {
     }
 }
 
-/// A test for each body.
+/// A test for each body, in a module for each kind of device.
 macro_rules! on_hardware {
-    ($device_type:ident: $($name:ident = $body:path;)*) => {
-        $(
-            #[test]
-            #[ignore = "needs an enabled wq in /dev/dsa"]
-            fn $name() {
-                everywhere(DeviceType::$device_type, $body);
-            }
-        )*
+    ($module:ident, $device_type:ident: $($name:ident = $body:path;)*) => {
+        mod $module {
+            use super::*;
+            $(
+                #[test]
+                #[ignore = "needs an enabled wq in /dev/dsa"]
+                fn $name() {
+                    everywhere(DeviceType::$device_type, $body);
+                }
+            )*
+        }
     };
 }
 
 on_hardware! {
-    Dsa:
+    dsa, Dsa:
     copy_is_right_at_every_length_and_offset = memory::copy_lengths;
     copy_of_cold_memory_is_right = memory::copy_cold;
     jobs_larger_than_a_transfer_are_whole = memory::larger_than_a_transfer;
@@ -128,7 +148,7 @@ on_hardware! {
 }
 
 on_hardware! {
-    Iax:
+    iaa, Iax:
     deflate_is_read_by_another_inflate = compression::deflate;
     inflate_reads_small_windows_and_leaves_large_ones = compression::inflate;
     compression_of_cold_memory_is_right = compression::cold;

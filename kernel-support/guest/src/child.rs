@@ -1,0 +1,99 @@
+//! A program, run to its end or to its deadline.
+//!
+//! Process 1 is also everybody's foster parent: children of others that end are taken note of and forgotten.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::job::Step;
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a status.
+    Exited(i32),
+    /// By a signal.
+    Killed(i32),
+    /// It had to be killed.
+    Late,
+}
+
+/// Runs a step with `line` as its output.
+pub(crate) fn run(step: &Step, line: &File, deadline: Option<Duration>) -> Result<End> {
+    let (program, arguments) = step.command.split_first().context("an empty command")?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/bin:/usr/bin:/sbin")
+        .env("HOME", "/tmp")
+        .env("TERM", "linux");
+    command.envs(step.environment.iter().map(|(name, value)| (name, value))).current_dir("/tmp");
+    command.stdout(line.try_clone()?).stderr(line.try_clone()?).process_group(0);
+    command.stdin(if step.interactive { Stdio::from(line.try_clone()?) } else { Stdio::null() });
+    if step.user != 0 {
+        command.uid(step.user).gid(step.user);
+    }
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    signals.thread_block()?;
+    let notices = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    // A child begins with no signal blocked: the standard library sees to it.
+    let child = command.spawn().with_context(|| program.clone())?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    wait(pid, &notices, deadline)
+}
+
+fn wait(pid: Pid, notices: &SignalFd, deadline: Option<Duration>) -> Result<End> {
+    let started = Instant::now();
+    let mut late = false;
+    loop {
+        if let Some(end) = reap(pid)? {
+            return Ok(if late { End::Late } else { end });
+        }
+        let left = deadline.map(|deadline| deadline.saturating_sub(started.elapsed()));
+        if left == Some(Duration::ZERO) && !late {
+            late = true;
+            let _ = killpg(pid, Signal::SIGKILL);
+        }
+        // A killed process that does not end is in the kernel's hands: nothing more to be done about it.
+        let timeout = match left {
+            None => PollTimeout::NONE,
+            Some(_) if late => PollTimeout::from(10_000_u16),
+            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        };
+        let mut waited = [PollFd::new(notices.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut waited, timeout) {
+            Ok(0) if late => return Ok(End::Late),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        while notices.read_signal()?.is_some() {}
+    }
+}
+
+/// Takes note of all that ended; says how `pid` did, if it did.
+fn reap(pid: Pid) -> Result<Option<End>> {
+    loop {
+        match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(who, status)) if who == pid => return Ok(Some(End::Exited(status))),
+            Ok(WaitStatus::Signaled(who, signal, _)) if who == pid => {
+                return Ok(Some(End::Killed(signal as i32)));
+            }
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(None),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the guest's kernel complained of.
+
+/// A line that should not be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// The step that was running; empty before and after all of them.
+    pub(crate) step: String,
+    pub(crate) line: String,
+}
+
+/// Words of a kernel in trouble.
+const WORDS: &[&str] = &[
+    "WARNING:",
+    "BUG:",
+    "BUG ",
+    "Oops",
+    "Call Trace",
+    "cut here",
+    "Kernel panic",
+    "KASAN",
+    "UBSAN",
+    "possible circular locking",
+    "possible recursive locking",
+    "suspicious RCU usage",
+    "refcount_t",
+    "general protection",
+    "Bad page",
+    "bad rss",
+    "segfault",
+    "traps:",
+    "blocked for more than",
+    "DMAR: DRHD: handling fault",
+    "DMAR: [DMA",
+    "DMAR: Invalid",
+    "DMAR: VT-d detected",
+    "idxd halted",
+    "Device is HALTED",
+];
+
+/// All of them, with the step that each belongs to.
+pub(crate) fn complaints(log: &str) -> Vec<Complaint> {
+    let mut step = String::new();
+    let mut found = Vec::new();
+    for line in log.lines() {
+        if let Some((_, mark)) = line.split_once("@svala ") {
+            step = mark.strip_prefix("begin ").unwrap_or_default().trim().to_owned();
+            continue;
+        }
+        if WORDS.iter().any(|word| line.contains(word)) {
+            found.push(Complaint { step: step.clone(), line: line.trim().to_owned() });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_belongs_to_the_step_that_ran() {
+        let log = "[ 1.0] all is well\n[ 2.0] @svala begin one\n[ 2.1] WARNING: CPU: 0 PID: 1 at mm/x.c:1\n\
+                   [ 3.0] @svala end one\n[ 4.0] DMAR: DRHD: handling fault status reg 2\n";
+        let found = complaints(log);
+        let steps: Vec<_> = found.iter().map(|one| one.step.as_str()).collect();
+        assert_eq!(steps, ["one", ""]);
+    }
+
+    #[test]
+    fn a_quiet_log_is_quiet() {
+        assert!(
+            complaints("[    0.5] DMAR: IOMMU feature pasid supported\n[ 1.0] idxd 0000:00:03.0: ok\n")
+                .is_empty()
+        );
+    }
+}

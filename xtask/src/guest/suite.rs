@@ -1,0 +1,263 @@
+//! `guest test`: boots the machines, judges, and says what came of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::guest::cases::{Case, Effort, Plan, plans};
+use crate::guest::image::Image;
+use crate::guest::job::Job;
+use crate::guest::kernel_log::{Complaint, complaints};
+use crate::guest::machine::{Machine, Start};
+use crate::guest::packages::Packages;
+use crate::guest::programs::Programs;
+use crate::guest::session::{self, Listener, Ran, Session};
+use crate::{kernel, qemu};
+
+/// Seconds for a boot, on a machine that has other things to do.
+const BOOT_S: u64 = 300;
+
+/// All that a boot needs.
+#[derive(Debug)]
+pub(crate) struct Guests {
+    qemu: PathBuf,
+    firmware: [PathBuf; 2],
+    kernel: PathBuf,
+    image: Image,
+    programs: Programs,
+    /// Where logs go.
+    place: PathBuf,
+    /// Whether the driver is part of the kernel.
+    is_built_in: bool,
+}
+
+impl Guests {
+    /// Gets and builds what is missing.
+    pub(crate) fn prepare(tier: u8) -> Result<Self, Error> {
+        let cache = Cache::open()?;
+        let qemu = qemu::program(&cache)?;
+        let is_built_in = tier == 2;
+        let packages = Packages::get(&cache)?;
+        let kernel = if is_built_in { kernel::image(&cache)? } else { packages.kernel() };
+        let image = Image::new(&packages, !is_built_in)?;
+        let programs = Programs::build()?;
+        let place = cache.dir(format!("guest/tier{tier}"))?;
+        Ok(Self { qemu, firmware: packages.firmware(), kernel, image, programs, place, is_built_in })
+    }
+
+    /// What the kernel's console said in a boot of this machine.
+    pub(crate) fn log(&self, machine: &Machine) -> PathBuf {
+        self.place.join(format!("{}.kernel.log", machine.name))
+    }
+
+    /// The modules of these names with what they need, in order.
+    pub(crate) fn modules(&self, names: &[&str]) -> Vec<String> {
+        if self.is_built_in {
+            return Vec::new();
+        }
+        let wanted = |name: &str| names.contains(&name) || (names.contains(&"idxd") && name == "idxd_bus");
+        self.image.modules().iter().filter(|(name, _)| wanted(name)).map(|(_, place)| place.clone()).collect()
+    }
+
+    /// QEMU with this job.
+    pub(crate) fn command(&self, machine: &Machine, job: &Job) -> Result<std::process::Command, Error> {
+        let job = serde_json::to_vec(job).map_err(|error| Error::Unexpected {
+            path: self.place.clone(),
+            what: format!("the job: {error}"),
+        })?;
+        let image =
+            self.image.write(&self.programs, &job, &self.place.join(format!("{}.image", machine.name)))?;
+        let log = self.log(machine);
+        let start = Start {
+            qemu: &self.qemu,
+            firmware: &self.firmware,
+            kernel: &self.kernel,
+            image: &image,
+            log: &log,
+        };
+        Ok(machine.command(&start))
+    }
+
+    /// One boot. Its console's log and QEMU's messages stay.
+    pub(crate) fn boot(
+        &self,
+        machine: &Machine,
+        job: &Job,
+        listener: &mut dyn Listener,
+    ) -> Result<Session, Error> {
+        let messages = self.place.join(format!("{}.qemu.log", machine.name));
+        let steps = job.steps.iter().filter_map(|step| step.deadline_s).sum::<u64>();
+        let deadline = Duration::from_secs(BOOT_S + steps);
+        let mut command = self.command(machine, job)?;
+        let session = session::run(&mut command, &messages, deadline, listener)?;
+        let image = self.place.join(format!("{}.image", machine.name));
+        let _ = fs::remove_file(image);
+        Ok(session)
+    }
+
+    /// The kernel and QEMU, in a line.
+    pub(crate) fn describe(&self) -> String {
+        let kernel = if self.is_built_in { "the kernel of guest kernel" } else { self.image.release() };
+        format!("Linux {kernel}, {}", self.qemu.display())
+    }
+}
+
+/// What came of a test.
+#[derive(Debug)]
+struct Verdict {
+    name: String,
+    outcome: Result<String, String>,
+}
+
+/// Runs the tests of a tier whose names contain one of `names`, or all.
+pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode, Error> {
+    let plans: Vec<_> = plans(effort).into_iter().filter_map(|plan| chosen(plan, names)).collect();
+    if plans.is_empty() {
+        return Err(Error::missing(
+            format!("a test named {}", names.join(" or ")),
+            "cargo xtask guest test --list",
+        ));
+    }
+    let guests = Guests::prepare(tier)?;
+    println!("{}", guests.describe());
+    let mut verdicts = Vec::new();
+    for plan in &plans {
+        verdicts.extend(carry_out(&guests, plan)?);
+    }
+    Ok(summary(&verdicts, &guests.place))
+}
+
+/// Prints the names.
+pub(crate) fn list() -> ExitCode {
+    for plan in plans(Effort::Usual) {
+        for case in plan.cases.iter().filter(|case| !case.step.required) {
+            println!("{:12} {}", plan.machine.name, case.step.name);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Leaves the wanted tests, and what they need.
+fn chosen(mut plan: Plan, names: &[String]) -> Option<Plan> {
+    let wanted =
+        |case: &Case| names.is_empty() || names.iter().any(|name| case.step.name.contains(name.as_str()));
+    if !plan.cases.iter().any(|case| !case.step.required && wanted(case)) {
+        return None;
+    }
+    plan.cases.retain(|case| case.step.required || wanted(case));
+    Some(plan)
+}
+
+/// Prints a dot of progress: a name when a step begins, and its judgement.
+struct Progress<'a> {
+    cases: BTreeMap<&'a str, &'a Case>,
+    started: Instant,
+}
+
+impl Listener for Progress<'_> {
+    fn begin(&mut self, _: &str) {
+        self.started = Instant::now();
+    }
+
+    fn end(&mut self, ran: &Ran) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let verdict = self.cases.get(ran.name.as_str()).map(|case| case.judge.judge(ran));
+        match verdict {
+            Some(Ok(text)) => println!("  ok    {} ({seconds:.1} s): {text}", ran.name),
+            Some(Err(text)) => {
+                println!("  FAILED {} ({seconds:.1} s): {text}", ran.name);
+                ran.output
+                    .lines()
+                    .rev()
+                    .take(25)
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .rev()
+                    .for_each(|line| println!("      | {line}"));
+            }
+            None => {}
+        }
+    }
+}
+
+/// One boot, and a verdict for each of its tests.
+fn carry_out(guests: &Guests, plan: &Plan) -> Result<Vec<Verdict>, Error> {
+    let machine = &plan.machine;
+    println!("machine {}", machine.name);
+    let job = Job {
+        modules: guests.modules(plan.modules),
+        steps: plan.cases.iter().map(|case| case.step.clone()).collect(),
+    };
+    let cases = plan.cases.iter().map(|case| (case.step.name.as_str(), case)).collect();
+    let mut progress = Progress { cases, started: Instant::now() };
+    let session = guests.boot(machine, &job, &mut progress)?;
+    let log = guests.log(machine);
+    let text = fs::read(&log).map_err(Error::io(&log))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    keep(guests, machine, &session)?;
+    for note in &session.notes {
+        println!("  note: {note}");
+    }
+    let complaints = complaints(&text);
+    let mut verdicts: Vec<_> =
+        plan.cases.iter().map(|case| verdict(case, &session, &complaints, &text)).collect();
+    // What belongs to no test: booting, modules, powering off.
+    let others: Vec<_> = complaints.iter().filter(|one| one.step.is_empty()).collect();
+    let outcome = match others.first() {
+        None if session.is_over => Ok(format!("up after {} s", session.up)),
+        None => Err(format!("the guest did not come to its end; see {}", log.display())),
+        Some(first) => Err(format!("the kernel complains, {} lines: {}", others.len(), first.line)),
+    };
+    if let Err(text) = &outcome {
+        println!("  FAILED boot_{}: {text}", machine.name);
+    }
+    verdicts.push(Verdict { name: format!("boot_{}", machine.name), outcome });
+    Ok(verdicts)
+}
+
+/// Writes what the tests printed beside the kernel's log.
+fn keep(guests: &Guests, machine: &Machine, session: &Session) -> Result<(), Error> {
+    let path = guests.place.join(format!("{}.output.log", machine.name));
+    let text: String =
+        session.ran.iter().map(|ran| format!("=== {} {:?}\n{}\n", ran.name, ran.end, ran.output)).collect();
+    fs::write(&path, text).map_err(Error::io(path))
+}
+
+fn verdict(case: &Case, session: &Session, complaints: &[Complaint], log: &str) -> Verdict {
+    let name = case.step.name.clone();
+    let ran = session.ran.iter().find(|ran| ran.name == name);
+    let mut outcome = match ran {
+        Some(ran) => case.judge.judge(ran),
+        None => Err(last_words(log)),
+    };
+    let provoked = |one: &&Complaint| case.provokes.iter().any(|part| one.line.contains(part));
+    let own: Vec<_> = complaints.iter().filter(|one| one.step == name && !provoked(one)).collect();
+    if let (Ok(_), Some(first)) = (&outcome, own.first()) {
+        let text = format!("the kernel complains, {} lines: {}", own.len(), first.line);
+        println!("  FAILED {name}: {text}");
+        outcome = Err(text);
+    }
+    Verdict { name, outcome }
+}
+
+/// Why a step was not reached.
+fn last_words(log: &str) -> String {
+    let last = log.trim_end().lines().last().unwrap_or("nothing");
+    format!("not reached; the kernel's last line: {}", last.trim())
+}
+
+fn summary(verdicts: &[Verdict], place: &Path) -> ExitCode {
+    let failed: Vec<_> = verdicts.iter().filter(|one| one.outcome.is_err()).collect();
+    println!("\nlogs: {}", place.display());
+    for one in &failed {
+        if let Err(text) = &one.outcome {
+            println!("FAILED {}: {text}", one.name);
+        }
+    }
+    println!("{} passed, {} failed", verdicts.len() - failed.len(), failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
