@@ -121,7 +121,8 @@ impl Command {
 #[command(next_help_heading = "Common options")]
 pub struct Common {
     /// What does the work: auto (hardware if usable, else the CPU), software (the CPU), emulated (a DSA and an IAA
-    /// in software, page faults and all), or a work queue: wq0.0, /dev/dsa/wq0.0
+    /// in software, page faults and all), emulated-qat, emulated-all, qat (a virtual function, by vfio) or one with its
+    /// address, qat:0000:6b:00.1, or a work queue: wq0.0, /dev/dsa/wq0.0
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
     /// What to do when a device meets a page that is not in memory: resolve (fetch it and what follows, go on),
@@ -161,7 +162,7 @@ impl Common {
 }
 
 const LIST_HELP: &str = "The queues svala would use, best first; the emulated ones; the devices of the idxd driver as a tree of\n\
-    groups, engines and work queues, with who may open each; and what was found of hardware. 'svala doctor' says\n\
+    groups, engines and work queues, with who may open each; virtual functions of QAT; and what was found of hardware. 'svala doctor' says\n\
     what keeps a device from being used.\n\n\
     Examples:\n  \
     svala list\n  \

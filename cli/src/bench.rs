@@ -18,7 +18,7 @@ mod table;
 use std::time::{Duration, Instant};
 
 use svala::{Config, block_on};
-use svala_engine::{Device, Engine};
+use svala_engine::{Device, Engine, QatFunctions};
 
 use crate::args::{Against, Bench, Common};
 use crate::error::Trouble;
@@ -73,7 +73,7 @@ pub(crate) fn run(common: &Common, args: &Bench) -> Result<Answer, Trouble> {
 fn open(common: &Common, device: &Device) -> Result<Engine, Trouble> {
     let engine = Engine::builder().device(device.clone()).faults(common.faults);
     let engine = engine.config(|config: &mut Config| config.offload_bytes_min = 0);
-    Ok(engine.sysfs(sysfs(&common.root)).open()?)
+    Ok(engine.sysfs(sysfs(&common.root)).qat_functions(QatFunctions::at(&common.root)).open()?)
 }
 
 struct Running<'a> {
@@ -91,7 +91,7 @@ impl Running<'_> {
     fn queues(&mut self) -> Result<(), Trouble> {
         for device in self.plan.queues.clone() {
             let engine = open(self.common, &device)?;
-            if device == Device::Emulated {
+            if device.is_emulated() {
                 self.results.is_emulated = true;
             }
             self.table.begin(&self.results)?;

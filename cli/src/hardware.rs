@@ -18,7 +18,7 @@ pub(crate) fn look(machine: &Machine) -> Vec<Finding> {
     vec![
         pci(machine, "DSA device", &[Kind::Dsa], ""),
         pci(machine, "IAA device", &[Kind::Iaa], ""),
-        pci(machine, "QAT device", &[Kind::Qat, Kind::QatVf], "; not driven by this version"),
+        pci(machine, "QAT device", &[Kind::Qat, Kind::QatVf], ""),
         entries(machine, "idxd work queues", &["/dev/dsa", "/dev/iax"]),
         entries(machine, "idxd driver", &["/sys/bus/dsa/devices"]),
         entries(machine, "IOMMU", &["/sys/class/iommu"]),

@@ -1,9 +1,11 @@
 //! `svala list`: what can do work here, and what cannot.
 
 mod devices;
+mod qat;
 mod queues;
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -25,7 +27,9 @@ pub(crate) fn run(session: &Session<'_>) -> Result<Finding, Trouble> {
     let emulated = emulated(&session.engine);
     let hardware = hardware::look(&machine);
     let snapshot = session.engine.snapshot();
-    session.say(text(&machine, &device, &queues, &emulated, &hardware).trim_end().as_bytes())?;
+    session.say(
+        text(&session.common.root, &machine, &device, &queues, &emulated, &hardware).trim_end().as_bytes(),
+    )?;
     let (emulated, emulated_error) = match emulated {
         Ok(queues) => (queues, None),
         Err(error) => (Vec::new(), Some(error)),
@@ -35,6 +39,7 @@ pub(crate) fn run(session: &Session<'_>) -> Result<Finding, Trouble> {
         "queues": queues,
         "emulated": emulated,
         "emulated_error": emulated_error,
+        "qat": qat::functions(&session.common.root),
         "devices": machine.devices(),
         "drivers": machine.discovery().map_or(&[][..], |discovery| &discovery.drivers),
         "hardware": hardware,
@@ -49,8 +54,8 @@ pub(crate) fn run(session: &Session<'_>) -> Result<Finding, Trouble> {
 fn emulated(engine: &Engine) -> Result<Vec<Queue>, String> {
     let of = |engine: &Engine| engine.capabilities().map(Queue::from).filter(Queue::is_emulated).collect();
     match engine.device() {
-        Device::Emulated => Ok(of(engine)),
-        _ => match Engine::builder().device(Device::Emulated).open() {
+        Device::EmulatedAll => Ok(of(engine)),
+        _ => match Engine::builder().device(Device::EmulatedAll).open() {
             Ok(engine) => Ok(of(&engine)),
             Err(error) => Err(error.to_string()),
         },
@@ -58,6 +63,7 @@ fn emulated(engine: &Engine) -> Result<Vec<Queue>, String> {
 }
 
 fn text(
+    root: &Path,
     machine: &Machine,
     device: &str,
     queues: &[Queue],
@@ -68,8 +74,8 @@ fn text(
     for queue in queues {
         queue.write(&mut text);
     }
-    if device != "emulated" {
-        text.push_str("emulated devices, with --device emulated\n");
+    if device != "emulated-all" {
+        text.push_str("emulated devices, with --device emulated, emulated-qat or emulated-all\n");
         match emulated {
             Ok(queues) => queues.iter().for_each(|queue| queue.write(&mut text)),
             Err(error) => {
@@ -78,6 +84,7 @@ fn text(
         }
     }
     devices::write(&mut text, machine);
+    qat::write(&mut text, root);
     text.push_str("hardware\n");
     for finding in hardware {
         let mark = if finding.found { "yes" } else { "no " };

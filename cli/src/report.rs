@@ -99,13 +99,7 @@ impl fmt::Display for Stats {
 
 /// What `--device` was.
 pub(crate) fn device_name(device: &Device) -> String {
-    match device {
-        Device::Auto => "auto".into(),
-        Device::Software => "software".into(),
-        Device::Emulated => "emulated".into(),
-        Device::Path(path) => path.display().to_string(),
-        other => format!("{other:?}"),
-    }
+    device.to_string()
 }
 
 /// A rate in units of 10^9 bytes; 0 for what took no time.

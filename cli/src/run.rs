@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use svala_engine::{Engine, Sysfs, block_on};
+use svala_engine::{Engine, QatFunctions, Sysfs, block_on};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{self, Args, Command, Common};
@@ -120,7 +120,7 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
     }
     let stop = Stop::install()?;
     let engine = Engine::builder().device(common.device.clone()).faults(common.faults);
-    let engine = engine.sysfs(sysfs(&common.root)).open()?;
+    let engine = engine.sysfs(sysfs(&common.root)).qat_functions(QatFunctions::at(&common.root)).open()?;
     let session = Session { engine, stop, progress: Progress::new(!is_silent(common)), common };
     let start = Instant::now();
     let found = block_on(dispatch(&session, command));

@@ -6,11 +6,13 @@ use idxd_emu::FaultPlan;
 use svala::backend::Kind;
 use svala::{Config, FaultPolicy, Path, Reason, Report, Runtime};
 use svala_idxd::{Emulated, EmulatedConfig, HardwareQueue, Sysfs};
+use svala_qat::QatFunctions;
 use svala_software::{SoftwareConfig, SoftwareQueue};
 
 use crate::device::Device;
 use crate::error::OpenError;
 use crate::hardware;
+use crate::qat;
 
 /// An engine about to be opened.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +20,10 @@ pub struct Builder {
     device: Device,
     config: Option<Config>,
     plan: FaultPlan,
+    qat_plan: qat_emu::FaultPlan,
     cpu_threads: Option<usize>,
     sysfs: Sysfs,
+    qat_functions: QatFunctions,
 }
 
 impl Builder {
@@ -50,6 +54,13 @@ impl Builder {
         self
     }
 
+    /// What is to go wrong on the emulated QAT.
+    #[must_use]
+    pub fn emulated_qat_plan(mut self, plan: qat_emu::FaultPlan) -> Self {
+        self.qat_plan = plan;
+        self
+    }
+
     /// Threads of the CPU engine; by default as many as the machine runs at once.
     #[must_use]
     pub const fn cpu_threads(mut self, threads: usize) -> Self {
@@ -64,6 +75,13 @@ impl Builder {
         self
     }
 
+    /// Where virtual functions of QAT are looked for; by default where the kernel has them.
+    #[must_use]
+    pub fn qat_functions(mut self, functions: QatFunctions) -> Self {
+        self.qat_functions = functions;
+        self
+    }
+
     /// Opens the engine.
     ///
     /// # Errors
@@ -74,7 +92,7 @@ impl Builder {
         config.software_reason =
             if self.device == Device::Software { Reason::Asked } else { Reason::NoDevice };
         let mut builder = Runtime::builder();
-        if self.device == Device::Emulated {
+        if matches!(self.device, Device::Emulated | Device::EmulatedAll) {
             let emulated = |name: &str| EmulatedConfig {
                 name: name.into(),
                 plan: self.plan.clone(),
@@ -83,10 +101,13 @@ impl Builder {
             builder =
                 builder.queue(Emulated::dsa(emulated("emu-dsa"))?).queue(Emulated::iaa(emulated("emu-iaa"))?);
         }
+        if matches!(self.device, Device::EmulatedQat | Device::EmulatedAll) {
+            builder = builder.queue(qat::emulated(self.qat_plan).map_err(OpenError::EmulatedQat)?);
+        }
         let queues = match &self.device {
             Device::Path(path) => vec![hardware::open(&self.sysfs, path)?],
-            Device::Auto => hardware::open_any(&self.sysfs),
-            Device::Software | Device::Emulated => Vec::new(),
+            Device::Auto | Device::Qat(_) => hardware::open_any(&self.sysfs),
+            Device::Software | Device::Emulated | Device::EmulatedQat | Device::EmulatedAll => Vec::new(),
         };
         for queue in queues {
             builder = match queue {
@@ -94,6 +115,10 @@ impl Builder {
                 HardwareQueue::Iaa(queue) => builder.queue(queue),
                 other => unreachable!("a queue of neither kind: {other:?}"),
             };
+        }
+        if let Device::Qat(address) = &self.device {
+            builder =
+                builder.queue(qat::open(&self.qat_functions, address.as_deref()).map_err(OpenError::Qat)?);
         }
         let mut software = SoftwareConfig::default();
         if let Some(threads) = self.cpu_threads {

@@ -38,6 +38,12 @@ pub enum OpenError {
     /// The work queue cannot be used.
     #[error("{}", chain(.0))]
     Hardware(#[source] svala_idxd::OpenError),
+    /// The virtual function of a QAT cannot be used.
+    #[error("{}", chain(.0))]
+    Qat(#[source] svala_qat::Error),
+    /// The emulated virtual function does not start.
+    #[error("emulated QAT: {}", chain(.0))]
+    EmulatedQat(#[source] svala_qat::Error),
     /// The emulated device does not start.
     #[error("emulated device: {0}")]
     Emulated(#[from] svala_idxd::EmulatedError),
@@ -55,7 +61,11 @@ impl OpenError {
     pub const fn is_hardware(&self) -> bool {
         matches!(
             self,
-            Self::Device { .. } | Self::NotAQueue { .. } | Self::NoDriver { .. } | Self::Hardware(_)
+            Self::Device { .. }
+                | Self::NotAQueue { .. }
+                | Self::NoDriver { .. }
+                | Self::Hardware(_)
+                | Self::Qat(_)
         )
     }
 }

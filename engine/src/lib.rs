@@ -24,6 +24,7 @@ mod error;
 mod expand;
 mod guard;
 mod hardware;
+mod qat;
 mod segments;
 mod stream;
 
@@ -44,4 +45,5 @@ pub use svala::{
     ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
 };
 pub use svala_idxd::Sysfs;
+pub use svala_qat::QatFunctions;
 pub use svala_software::{Format, FrameError};

@@ -15,6 +15,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check { id: "qat_vfio", group: Group::Qat, title: "vfio-pci", required: false, look: vfio },
     Check { id: "qat_iommufd", group: Group::Qat, title: "iommufd", required: false, look: iommufd },
+    Check { id: "qat_services", group: Group::Qat, title: "services", required: false, look: services },
 ];
 
 fn of_kind(machine: &Machine, kind: Kind) -> Vec<&Function> {
@@ -24,7 +25,7 @@ fn of_kind(machine: &Machine, kind: Kind) -> Vec<&Function> {
 fn virtual_functions(machine: &Machine) -> Finding {
     let (whole, parts) = (of_kind(machine, Kind::Qat), of_kind(machine, Kind::QatVf));
     if !parts.is_empty() {
-        let text = format!("{} of them; this version of svala does not drive them", parts.len());
+        let text = format!("{} of them, for --device qat; never run on hardware", parts.len());
         return Finding::ok(text).saw(parts.iter().take(4).map(|one| one.evidence()));
     }
     let Some(first) = whole.first() else {
@@ -65,4 +66,45 @@ fn iommufd(machine: &Machine) -> Finding {
         )
     };
     finding.saw(NODES.map(|node| machine.presence(node)))
+}
+
+/// Ring pairs do what their physical function is set up for.
+fn services(machine: &Machine) -> Finding {
+    let parts = of_kind(machine, Kind::QatVf);
+    if parts.is_empty() {
+        return Finding::not_needed("there is no virtual function of a QAT");
+    }
+    let files = |part: &&Function| {
+        ["state", "cfg_services"].map(|name| format!("{}/physfn/qat/{name}", part.directory()))
+    };
+    for part in &parts {
+        let [state, services] = files(part).map(|file| machine.read(&file));
+        if let Some(found) = state.text().map(str::trim).filter(|found| *found != "up") {
+            let remedy = format!("echo up > {}/physfn/qat/state", part.directory());
+            return Finding::wrong(format!("the physical function is {found}"), remedy)
+                .saw([state.evidence()]);
+        }
+        let found = services.text().map(str::trim);
+        let compresses = |found: &str| found.split([';', ',']).any(|one| matches!(one.trim(), "dc" | "dcc"));
+        match found {
+            Some(found) if compresses(found) => {}
+            Some(found) => {
+                let directory = format!("{}/physfn/qat", part.directory());
+                let remedy = format!(
+                    "echo down > {directory}/state; echo dc > {directory}/cfg_services; echo up > {directory}/state"
+                );
+                let text = format!("set up for {found}, and not for compression");
+                return Finding::wrong(text, remedy).saw([services.evidence()]);
+            }
+            None => {
+                return Finding::unknown(
+                    "the physical function does not say",
+                    "the function's driver says at opening what its ring pairs do",
+                )
+                .saw([services.evidence()]);
+            }
+        }
+    }
+    let first = parts.first().map(|part| files(part).map(|file| machine.read(&file).evidence()));
+    Finding::ok("compression").saw(first.into_iter().flatten())
 }

@@ -61,7 +61,7 @@ fn the_json_has_the_kernels_names() {
     assert_eq!((&queue["size"], &queue["group_id"], &queue["priority"]), (&16.into(), &0.into(), &10.into()));
     assert_eq!(queue["node"]["mode"], 0o600);
     assert_eq!(list["drivers"], serde_json::json!(["dmaengine", "idxd", "user"]));
-    assert_eq!(list["emulated"].as_array().unwrap().len(), 2);
+    assert_eq!(list["emulated"].as_array().unwrap().len(), 3);
     let found: Vec<_> =
         list["hardware"].as_array().unwrap().iter().filter(|one| one["found"] == true).collect();
     assert_eq!(found.len(), 8, "all but the QAT: {found:?}");

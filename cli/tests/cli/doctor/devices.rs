@@ -262,7 +262,7 @@ fn a_qat_needs_virtual_functions_vfio_iommufd_and_memlock() {
     machine.function(part, "0x4941");
     machine.remove(&format!("{part}/driver"));
     let (report, _) = machine.json(&["doctor"]);
-    let expected = ["qat_vfio: wrong", "qat_iommufd: wrong", "memlock: wrong"];
+    let expected = ["qat_vfio: wrong", "qat_iommufd: wrong", "qat_services: unknown", "memlock: wrong"];
     assert_eq!(complaints(&report), expected.map(str::to_owned).into());
 
     machine.link(&format!("{part}/driver"), "../../../bus/pci/drivers/vfio-pci");
@@ -270,7 +270,17 @@ fn a_qat_needs_virtual_functions_vfio_iommufd_and_memlock() {
     machine.directory("dev/vfio/devices");
     let limits = machine.read("proc/self/limits").replace("8388608   ", "unlimited ");
     machine.write("proc/self/limits", &limits);
+    machine.link(&format!("{part}/physfn"), "../0000:6b:00.0");
+    machine.write(&format!("{whole}/qat/state"), "down\n");
+    machine.write(&format!("{whole}/qat/cfg_services"), "sym;asym\n");
+    for (file, now) in [("qat/state", "up\n"), ("qat/cfg_services", "dc\n")] {
+        let (report, _) = machine.json(&["doctor"]);
+        assert_eq!(complaints(&report), ["qat_services: wrong".to_owned()].into());
+        let remedy = finding(&report, "qat_services")["remedy"].as_str().unwrap().to_owned();
+        assert!(remedy.contains(&format!("0000:6b:00.1/physfn/{file}")), "{remedy}");
+        machine.write(&format!("{whole}/{file}"), now);
+    }
     let (report, _) = machine.json(&["doctor"]);
     assert!(complaints(&report).is_empty(), "{:?}", complaints(&report));
-    assert!(finding(&report, "qat_vfs")["text"].as_str().unwrap().contains("does not drive"));
+    assert!(finding(&report, "qat_vfs")["text"].as_str().unwrap().contains("never run on hardware"));
 }
