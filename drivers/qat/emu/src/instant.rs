@@ -16,7 +16,7 @@ struct Bank {
     tail: AtomicU32,
 }
 
-/// A virtual function that answers in the write of the tail: all input used, no output, verified.
+/// A virtual function that answers in the write of the tail: all input used, two bytes of output, verified.
 ///
 /// Each ring pair is used by one thread at a time. Messages of the physical function are not answered.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ impl Bank {
             let command = first >> 8 & 0xff;
             let to = responses + u64::from(tail);
             word(to + 24).store(1 << 32, Ordering::Relaxed);
-            word(to + 16).store(lengths & 0xffff_ffff, Ordering::Relaxed);
+            word(to + 16).store(lengths & 0xffff_ffff | 2 << 32, Ordering::Relaxed);
             word(to + 8).store(opaque, Ordering::Relaxed);
             word(to).store(9 << 8 | 0xc0 << 24 | 8 << 48 | command << 56, Ordering::Release);
             head = (head + 128) & request_mask;
