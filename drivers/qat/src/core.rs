@@ -226,6 +226,9 @@ impl fmt::Debug for Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
+        if self.worker.arena.is_forked() {
+            return;
+        }
         for pair in &self.pairs {
             pair.stop();
         }

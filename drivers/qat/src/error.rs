@@ -161,6 +161,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// This is a child of the process that opened the function.
+    #[error("the function belongs to process {process}, of which this is a child")]
+    Forked {
+        /// The process.
+        process: u32,
+    },
     /// Memory to be registered is not whole pages.
     #[error("{:#x}, {} bytes: not whole pages", span.addr, span.len)]
     NotPages {

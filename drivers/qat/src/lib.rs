@@ -13,7 +13,7 @@
 //!
 //! **Memory.** An [`Arena`] is pinned once, at addresses within the aperture of the IOMMU; rings live there, bounce
 //! buffers, and what [`Arena::allocate`] hands out. Buffers of one's own are registered explicitly ([`Registered`]), which
-//! needs whole pages. Everything else is copied. There is no cache that registers memory behind the caller's back: what
+//! needs whole pages. Everything else is copied, by the thread that submits or polls. There is no cache that registers memory behind the caller's back: what
 //! `munmap` or a fork does to such memory would leave the device with other pages than the program has, silently.
 //!
 //! **Verification.** Compression is verified by the device, always; an answer that does not say so is a failure.

@@ -23,7 +23,8 @@ pub(crate) struct Held {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Silent {
     bank: usize,
-    dst: u64,
+    /// None where it was refused.
+    dst: Option<u64>,
 }
 
 /// What there is to do.
@@ -109,7 +110,8 @@ fn reset(inner: &Inner, state: &mut State, bank: usize) {
         if one.bank != bank {
             return true;
         }
-        if inner.memory.poke(one.dst, 0xee) {
+        let Some(dst) = one.dst else { return false };
+        if inner.memory.poke(dst, 0xee) {
             state.stats.late_writes += 1
         } else {
             state.stats.late_faults += 1
@@ -152,7 +154,7 @@ fn request(inner: &Inner, slices: &mut Slices, bank: usize, addr: u64) {
     let outcome = match Message::parse(&words) {
         Ok(message) => {
             if action == Some(Action::NeverAnswers) {
-                inner.state.lock().silent.push(Silent { bank, dst: message.dst });
+                inner.state.lock().silent.push(Silent { bank, dst: Some(message.dst) });
                 return;
             }
             slices.execute(&message, &inner.memory, action)
@@ -175,7 +177,7 @@ fn request(inner: &Inner, slices: &mut Slices, bank: usize, addr: u64) {
         }
         Outcome::WriteFault => {
             state.stats.dma_faults += 1;
-            state.silent.push(Silent { bank, dst: 0 });
+            state.silent.push(Silent { bank, dst: None });
         }
     }
 }

@@ -47,6 +47,8 @@ struct Inner {
     /// Registered buffers: address to length.
     registered: RwLock<BTreeMap<u64, u64>>,
     registered_count: AtomicUsize,
+    /// The process it was made in.
+    process: u32,
 }
 
 // SAFETY: the mapping is plain memory, and who may touch which part is decided by `Piece`s, which are handed out under a
@@ -75,15 +77,21 @@ impl Arena {
             free: Mutex::new(Free::new(len)),
             registered: RwLock::default(),
             registered_count: AtomicUsize::new(0),
+            process: std::process::id(),
         })))
     }
 
     /// A buffer of `len` bytes, all zero, that the function reaches without a copy.
     ///
+    /// A child process does not have this memory: what was allocated before a fork ends it when touched.
+    ///
     /// # Errors
     ///
-    /// [`Error::ArenaFull`].
+    /// [`Error::ArenaFull`]; [`Error::Forked`] in a child.
     pub fn allocate(&self, len: usize) -> Result<ArenaBuf, Error> {
+        if self.is_forked() {
+            return Err(Error::Forked { process: self.0.process });
+        }
         let bytes = len as u64;
         let full = || Error::ArenaFull { bytes, arena_bytes: self.0.len };
         let mut piece = self.take(bytes, UNIT).ok_or_else(full)?;
@@ -99,6 +107,11 @@ impl Arena {
     /// Bytes of it.
     pub fn bytes(&self) -> u64 {
         self.0.len
+    }
+
+    /// Whether this is a child of the process it was made in: nothing of the function may be touched.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.0.is_forked()
     }
 
     pub(crate) fn function(&self) -> &Arc<dyn VirtualFunction> {
@@ -134,6 +147,9 @@ impl Arena {
     ///
     /// As [`VirtualFunction::map`].
     pub(super) unsafe fn register(&self, span: Span) -> Result<(), Error> {
+        if self.is_forked() {
+            return Err(Error::Forked { process: self.0.process });
+        }
         let mut registered = self.0.registered.write();
         let overlaps = registered.range(..span.end().get()).next_back();
         if overlaps.is_some_and(|(start, len)| start + len > span.addr.get()) {
@@ -152,6 +168,10 @@ impl Arena {
 
     /// The opposite. False if the function may still reach it.
     pub(super) fn unregister(&self, span: Span) -> bool {
+        // The address space of the function is the parent's.
+        if self.is_forked() {
+            return false;
+        }
         let mut registered = self.0.registered.write();
         if registered.remove(&span.addr.get()).is_some() {
             self.0.registered_count.fetch_sub(1, Ordering::Release);
@@ -175,8 +195,18 @@ impl fmt::Debug for Arena {
     }
 }
 
+impl Inner {
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.process
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
+        // A child has no such mapping, and the function's address space is its parent's.
+        if self.is_forked() {
+            return;
+        }
         let span = Span::new(VirtAddr::of(self.start.as_ptr().cast_const()), self.len);
         match self.function.unmap(span) {
             Ok(()) => unmap(self.start, self.len),

@@ -128,3 +128,28 @@ fn memory_outlives_the_queue() {
     buffer.fill(9);
     assert!(buffer.iter().all(|byte| *byte == 9));
 }
+
+/// The function's address space is the parent's: a child that drops what it inherited takes nothing away.
+#[test]
+#[expect(unsafe_code, reason = "fork")]
+fn a_child_takes_nothing_away_from_its_parent() {
+    let machine = Machine::of(Model::Gen4);
+    let registered = Registered::new(&machine.arena, pages(8192)).expect("registers");
+    let span = registered.span();
+    // SAFETY: the child calls no more than what takes no lock that another thread could hold: the device is idle.
+    match unsafe { nix::unistd::fork() }.expect("a child") {
+        nix::unistd::ForkResult::Child => {
+            drop(registered);
+            let is_kept = machine.function.device().is_mapped(span.addr.get(), span.len);
+            let is_refused = matches!(machine.arena.allocate(100), Err(Error::Forked { .. }));
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(if is_kept && is_refused { 0 } else { 1 }) }
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            let status = nix::sys::wait::waitpid(child, None).expect("it ends");
+            assert_eq!(status, nix::sys::wait::WaitStatus::Exited(child, 0));
+        }
+    }
+    drop(registered);
+    assert!(!machine.function.device().is_mapped(span.addr.get(), span.len));
+}
