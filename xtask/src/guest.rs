@@ -47,7 +47,7 @@ pub(crate) struct Test {
     /// 1: Debian's kernel; 2: the kernel of `guest kernel`
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     tier: u8,
-    /// The long tests at their full length
+    /// Also the tests that are long or known to fail, and all at their full length
     #[arg(long)]
     full: bool,
     /// Print the names of the tests

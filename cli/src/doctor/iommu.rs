@@ -225,13 +225,17 @@ fn scalable_mode(machine: &Machine) -> Finding {
     }
     let config = machine.kernel_config();
     let enabled = machine.devices().iter().find(|device| device.pasid_enabled == Some(true));
-    let finding = if let Some(device) = enabled {
+    // The kernel goes by the last word. It is asked before the driver is: that of Linux 7 says that PASIDs are enabled
+    // without looking whether the IOMMU has them on.
+    let words = words(machine);
+    let word = words.iter().rev().find(|word| ["sm_on", "sm_off"].contains(&word.as_str()));
+    let finding = if word.is_some_and(|word| word == "sm_off") {
+        Finding::wrong("switched off at boot", remedy)
+    } else if word.is_some() {
+        Finding::ok("on")
+    } else if let (Some(device), None) = (enabled, config.has(BY_DEFAULT)) {
         Finding::ok("on")
             .saw([Evidence::new(format!("/sys/bus/dsa/devices/{}/pasid_enabled", device.name), "1")])
-    } else if has_word(machine, "sm_off") {
-        Finding::wrong("switched off at boot", remedy)
-    } else if has_word(machine, "sm_on") {
-        Finding::ok("on")
     } else {
         match config.has(BY_DEFAULT) {
             Some(true) => Finding::ok("on").saw([config.evidence(BY_DEFAULT)]),

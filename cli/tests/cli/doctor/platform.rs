@@ -190,7 +190,7 @@ fn an_iommu_that_is_off() {
     });
 }
 
-/// What decides is whether a device has PASIDs; without one, the command line, then what the kernel was built with.
+/// What decides is the command line, then what the kernel was built with.
 #[test]
 fn scalable_mode_is_asked_for_or_the_default() {
     let stands = |line: &str, config: &str| {
@@ -209,6 +209,7 @@ fn scalable_mode_is_asked_for_or_the_default() {
     assert_eq!(stands("intel_iommu=on", CONFIG), "wrong");
     assert_eq!(stands("intel_iommu=on", &default), "ok");
     assert_eq!(stands("intel_iommu=on,sm_off", &default), "wrong");
+    assert_eq!(stands("intel_iommu=on,sm_on intel_iommu=sm_off", CONFIG), "wrong", "the last word counts");
     assert_eq!(stands("not_intel_iommu=sm_on", CONFIG), "wrong");
 }
 
@@ -257,4 +258,13 @@ fn a_cpu_without_five_levels_asks_none_of_the_iommu() {
     let (report, _) = machine.json(&["doctor"]);
     assert_eq!(finding(&report, "iommu_five_levels")["verdict"], "not_needed");
     assert!(complaints(&report).is_empty());
+}
+
+/// As a guest showed: the driver of Linux 7.2 says so on an IOMMU whose scalable mode is off.
+#[test]
+fn a_driver_that_says_pasids_are_enabled_does_not_hide_scalable_mode_that_is_off() {
+    let machine = Machine::right();
+    machine.write("proc/cmdline", "ro intel_iommu=on,sm_off\n");
+    let (report, _) = machine.json(&["doctor"]);
+    assert_eq!(finding(&report, "iommu_scalable_mode")["verdict"], "wrong");
 }
