@@ -10,10 +10,12 @@ pub mod cache;
 pub mod compare;
 pub mod copy;
 pub mod crc;
+pub mod crc_any;
 pub mod deflate;
 pub mod delta;
 pub mod dif;
 pub mod fill;
+pub mod filter;
 pub mod frame;
 pub mod guard;
 pub mod inflate;
@@ -23,6 +25,7 @@ pub mod populate_check;
 #[cfg(feature = "queue")]
 mod queue;
 pub mod scatter_gather;
+pub mod zero;
 
 pub use bypass::Bypass;
 pub use cache::CacheLines;
@@ -32,6 +35,7 @@ pub use crc::{
     adler32, adler32_combine, copy_crc32c, copy_crc64, crc32, crc32_combine, crc32c, crc32c_combine, crc64,
     crc64_combine,
 };
+pub use crc_any::AnyCrc;
 pub use deflate::{Deflated, Deflater, Level, OutputFull, Segment, Window, deflate, deflate_bound};
 pub use fill::fill;
 pub use frame::{CheckKind, Format, FrameBytes, FrameError, HEADER_BYTES_MAX, Header, Part};
@@ -41,3 +45,4 @@ pub use pattern::Pattern;
 pub use populate_check::{BadRange, check_readable, check_writable};
 #[cfg(feature = "queue")]
 pub use queue::{QueueError, SoftwareConfig, SoftwareFlight, SoftwareQueue};
+pub use zero::{ZeroError, ZeroWord, zero_compress, zero_decompress};
