@@ -9,6 +9,7 @@ mod doctor;
 mod faults;
 mod files;
 mod pattern;
+mod scan;
 mod size;
 
 pub use bench::{Against, Bench, Operations};
@@ -20,6 +21,7 @@ pub use doctor::Doctor;
 pub use faults::Faults;
 pub use files::{Compare, Copy, Crc, Fill, Kind};
 pub use pattern::{Pattern, Pattern16};
+pub use scan::{Condition, Found, Order, Scan};
 pub use size::Size;
 
 use std::ffi::OsString;
@@ -43,6 +45,7 @@ use svala_engine::{Device, FaultPolicy};
     svala copy big.img copy.img --device emulated --stats   # watch the page faults\n  \
     svala delta create old.img new.img -o new.delta\n  \
     svala dif check disk.img --block 512\n  \
+    svala scan ages.u8 --width 8 --where 18..65\n  \
     svala list\n  \
     svala doctor\n  \
     svala configure load dsa.conf --enable\n  \
@@ -82,6 +85,8 @@ pub enum Command {
     Delta(Delta),
     /// Data integrity fields behind the blocks of a file: add, check and take away
     Dif(Dif),
+    /// Find the elements of a column for which a condition holds
+    Scan(Scan),
     /// Show the queues of the chosen device, and what hardware there is and is not
     #[command(after_help = LIST_HELP)]
     List,
@@ -107,6 +112,7 @@ impl Command {
             Self::Decompress(_) => "decompress",
             Self::Delta(_) => "delta",
             Self::Dif(_) => "dif",
+            Self::Scan(_) => "scan",
             Self::List => "list",
             Self::Doctor(_) => "doctor",
             Self::Configure(_) => "configure",
@@ -214,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_command_line_panics(words in prop::collection::vec("(copy|crc|fill|compress|list|doctor|configure|save|load|delta|create|dif|check|bench|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
+        fn no_command_line_panics(words in prop::collection::vec("(copy|scan|crc|fill|compress|list|doctor|configure|save|load|delta|create|dif|check|bench|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
             let _ = parse(std::iter::once("svala".to_owned()).chain(words));
         }
     }

@@ -5,6 +5,7 @@
 //! same beside it. What was measured is printed as it comes, so that Ctrl-C loses nothing.
 
 mod check;
+mod columns;
 mod lane;
 mod measure;
 mod memory;

@@ -18,8 +18,9 @@
 //! `copy` and `compare` map two windows of 32 MiB of two files at a time, `crc` and `fill` one or two of one file;
 //! `compress` has two segments of 1 MiB per CPU in flight (4 to 32), with room for their output; `decompress` works
 //! in half a mebibyte, or with twice what one job of the device takes. `delta` has eight stretches of half a mebibyte
-//! in flight, twice mapped and once read or made; `dif` maps a window of two files. `bench` takes at most half of the
-//! memory there is, and says so before it begins; `faults` three times its `--size`, which has to be there.
+//! in flight, twice mapped and once read or made; `dif` maps a window of two files. `scan` maps two windows of one file,
+//! or all of it in Parquet's encoding or deflated, with room for what is found. `bench` takes at most half of the memory
+//! there is, and says so before it begins; `faults` three times its `--size`, which has to be there.
 //!
 //! # JSON
 //!
@@ -37,6 +38,7 @@
 //! | `delta create` | `action`, `old`, `new`, `delta`, `old_bytes`, `new_bytes`, `delta_bytes`, `old_crc32c`, `new_crc32c`, `stretches`, `stretches_whole` (stored as they are) |
 //! | `delta apply` | the same without the stretches |
 //! | `dif` | `action`, `file`, `bytes`, `blocks`, `block_bytes`; `insert` and `strip`: `output`; `check`: `ok`, `mismatch` (null, or `block`, `block_offset`, `field_offset`, `what`, `field`) |
+//! | `scan` | `file`, `elements`, `matches`, `first`, `last` (indices, or null); with `--aggregates`: `aggregates` (`min`, `max`, `sum_modulo_2_32`); with `-o`: `output` |
 //! | `list` | `device`, `queues`, `emulated` (queues, or `emulated_error`), `qat` (virtual functions, and what each lacks), `devices` and `drivers` (of the idxd driver, with the kernel's names for attributes), `hardware` (`name`, `found`, `detail`), `resolver`, `resolver_reason`, `waiting` |
 //! | `doctor` | `usable` (queues), `accelerators` (their number), `summary`, `findings`: of each `id`, `group`, `subject`, `title`, `verdict` (`ok`, `wrong`, `unknown`, `not_needed`), `required`, `text`, `evidence` (`place`, `value` or `error`), `remedy`; no `stats` |
 //! | `bench` | `note`, `interrupted`, `machine`, `settings`, `rows` (of each `queue`, `operation`, `size_bytes`, `depth`, `batch`, `buffers`, `operations`, `seconds`, `ops_per_second`, `gb_per_second`, `latency_ns` with `p50`, `p99`, `p99.9`, `max`, `paths`, the counts of faults, `cpu` with the same figures or null, `ratio` or null), `skipped` (with `why`); no `stats` |
@@ -73,6 +75,7 @@ mod pipeline;
 mod progress;
 mod report;
 mod run;
+mod scan;
 mod sink;
 mod source;
 mod stop;

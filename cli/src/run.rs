@@ -19,7 +19,7 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::{
     bench, compare, compress, configure, copy, crc, decompress, delta, dif, doctor, faults, fill, list,
-    output,
+    output, scan,
 };
 
 /// What a command works with.
@@ -168,6 +168,7 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Decompress(args) => decompress::run(session, args).await,
         Command::Delta(args) => delta::run(session, args).await,
         Command::Dif(args) => dif::run(session, args).await,
+        Command::Scan(args) => scan::run(session, args).await,
         Command::List => list::run(session),
         // Answered before there was an engine.
         Command::Doctor(_) | Command::Configure(_) | Command::Bench(_) | Command::Faults(_) => {

@@ -40,9 +40,9 @@ pub use stream::{
     Trailing,
 };
 pub use svala::{
-    Access, Batch, Completed, Config, Drained, Error, Failed, FaultPolicy, Faults, FileMap, FileMapMut,
-    IoBuf, IoBufMut, Job, Lent, Operation, Outcome, Path, QueueName, QueueSnapshot, Reason, Report,
-    ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
+    Access, Batch, BitVec, Column, Completed, Config, Drained, Error, Failed, FaultPolicy, Faults, FileMap,
+    FileMapMut, IoBuf, IoBufMut, Job, Lent, Operation, Outcome, Path, Predicate, QueueName, QueueSnapshot,
+    Reason, Report, ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
 };
 pub use svala_idxd::Sysfs;
 pub use svala_qat::QatFunctions;

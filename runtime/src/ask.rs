@@ -3,6 +3,7 @@
 //! Made where the buffers are when the operation starts, and not earlier: a future that has not begun is its buffers
 //! and little else.
 
+pub(crate) mod filter;
 pub(crate) mod numeric;
 
 use crate::address::Span;

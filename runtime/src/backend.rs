@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::address::{Access, VirtAddr};
 use crate::dif::DifMismatch;
+use crate::filter::ColumnFault;
 use crate::job::{Done, Job, Operands, Operations};
 use crate::path::{Path, QueueName, Reason};
 
@@ -237,6 +238,11 @@ pub enum Failure {
     },
     /// The device cannot decode this stream; another engine may.
     Stream,
+    /// A column, its second input or what is asked of it is not what it should be.
+    Column {
+        /// What is wrong.
+        fault: ColumnFault,
+    },
     /// Memory vanished under the operation: a mapped file was truncated.
     Vanished {
         /// Where.

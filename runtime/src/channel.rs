@@ -43,13 +43,24 @@ use line::{Joined, Line};
 use turn::Turn;
 
 /// Operations whose queue depends on more than what the operation is.
-pub(crate) const CHOSEN_WITH_CARE: [Operation; 6] = [
+pub(crate) const CHOSEN_WITH_CARE: [Operation; 17] = [
     Operation::Deflate,
     Operation::Inflate,
     Operation::Dualcast,
     Operation::CreateDelta,
     Operation::ApplyDelta,
     Operation::DixGenerate,
+    Operation::SetMembership,
+    Operation::Select,
+    Operation::Expand,
+    Operation::RleBurst,
+    Operation::FindUnique,
+    Operation::Scan,
+    Operation::Extract,
+    Operation::ZeroDecompress8,
+    Operation::ZeroDecompress16,
+    Operation::ZeroDecompress32,
+    Operation::CrcAny,
 ];
 
 /// What wakes and drops one round of reaping may leave to do with the list unlocked.

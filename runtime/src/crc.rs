@@ -12,6 +12,19 @@ pub enum CrcKind {
     Crc64,
 }
 
+/// A CRC of any polynomial of up to 64 bits.
+///
+/// Source: IAA §3.10.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AnyCrc {
+    /// The polynomial in the highest bits, without its leading 1, not reflected: `0x04c1_1db7 << 32` for CRC-32.
+    pub polynomial: u64,
+    /// Whether bit 0 of each byte comes first. The result is then in the lowest bits, else in the highest.
+    pub reflect: bool,
+    /// Whether to start from ones and to complement the result.
+    pub invert: bool,
+}
+
 bitflags! {
     /// Steps of a CRC that are left out.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

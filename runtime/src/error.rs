@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::address::{Access, VirtAddr};
 use crate::backend::Failure;
 use crate::dif::DifMismatch;
+use crate::filter::ColumnFault;
 use crate::health::QueueFault;
 use crate::job::Operation;
 use crate::path::QueueName;
@@ -203,6 +204,14 @@ pub enum Error {
         /// What was asked.
         operation: Operation,
     },
+    /// A column, its second input or what is asked of it is not what it should be.
+    #[error("{operation}: {fault}")]
+    Column {
+        /// What was asked.
+        operation: Operation,
+        /// What is wrong.
+        fault: ColumnFault,
+    },
     /// A mapped file was truncated under the operation.
     #[error("{operation}: memory at {addr} vanished (a mapped file was truncated)")]
     Vanished {
@@ -261,6 +270,7 @@ impl Error {
             Failure::Dif { block, mismatch } => Self::Dif { queue, operation, block, mismatch },
             Failure::Truncated { len } => Self::Truncated { operation, len },
             Failure::Stream => Self::Stream { queue, operation },
+            Failure::Column { fault } => Self::Column { operation, fault },
             Failure::Vanished { addr } => Self::Vanished { operation, addr },
             Failure::Refused { tries } => Self::Refused { queue, tries },
             Failure::Queue(why) => Self::QueueOut { queue, operation, why },
@@ -290,6 +300,7 @@ impl Error {
             Self::Corrupt { operation, offset } => Self::Corrupt { operation, offset },
             Self::Truncated { operation, len } => Self::Truncated { operation, len },
             Self::Stream { queue, operation } => Self::Stream { queue, operation },
+            Self::Column { operation, fault } => Self::Column { operation, fault },
             Self::Dif { queue, operation, block, mismatch } => {
                 Self::Dif { queue, operation, block, mismatch }
             }

@@ -12,9 +12,37 @@ pub use kind::{Operation, Operations};
 pub use value::{Done, Value};
 
 use crate::address::{Access, PAGE_BYTES, Span, VirtAddr};
-use crate::crc::{Crc, CrcKind};
+use crate::crc::{AnyCrc, Crc, CrcKind};
 use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
+use crate::filter::{Aggregates, Filter, FilterOptions};
 use crate::numeric::{Conversion, NumberExceptions, Reduction};
+
+/// What counts as a word in zero compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ZeroWord {
+    /// One byte.
+    Bits8,
+    /// Two.
+    Bits16,
+    /// Four.
+    Bits32,
+}
+
+impl ZeroWord {
+    /// Bytes of a word.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::Bits8 => 1,
+            Self::Bits16 => 2,
+            Self::Bits32 => 4,
+        }
+    }
+
+    /// Bytes that `len` bytes take at most: a bit for each word of each 128 bytes, and all of them.
+    pub const fn bound(self, len: u64) -> u64 {
+        len.saturating_add(len.div_ceil(128).saturating_mul(16 / self.bytes()))
+    }
+}
 
 /// Which checksum of the uncompressed bytes a deflate or inflate job computes on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -294,6 +322,44 @@ pub enum Job {
         /// Eight bytes of pattern; the lowest byte goes first.
         pattern: u64,
     },
+    /// Filters a column.
+    Filter {
+        /// The column: as many bytes as its elements take, or all of a stream.
+        src: Span,
+        /// First byte of the second input, [`Filter::second_bytes`] of which are read.
+        second: VirtAddr,
+        /// Room for the output; none asks for aggregates only.
+        dst: Span,
+        /// What is asked, and what inputs and output look like.
+        filter: Filter,
+    },
+    /// Leaves out the words of `src` that are zero.
+    ZeroCompress {
+        /// Whole words.
+        src: Span,
+        /// Room for the output.
+        dst: Span,
+        /// What a word is.
+        word: ZeroWord,
+    },
+    /// Puts words back that are zero.
+    ZeroDecompress {
+        /// Blocks of bits and words.
+        src: Span,
+        /// Room for the output.
+        dst: Span,
+        /// What a word is.
+        word: ZeroWord,
+    },
+    /// A CRC of any polynomial.
+    CrcAny {
+        /// First byte read.
+        src: VirtAddr,
+        /// Bytes.
+        len: u64,
+        /// Which.
+        crc: AnyCrc,
+    },
     /// Compresses `src` into a raw deflate segment (RFC 1951) that ends on a byte boundary, so that segments
     /// can be concatenated.
     Deflate {
@@ -388,6 +454,10 @@ impl Job {
             Self::GatherCopy { .. } => Operation::GatherCopy,
             Self::ScatterCopy { .. } => Operation::ScatterCopy,
             Self::ScatterFill { .. } => Operation::ScatterFill,
+            Self::Filter { filter, .. } => filter.operation(),
+            Self::ZeroCompress { word, .. } => Operation::of_zero_compress(*word),
+            Self::ZeroDecompress { word, .. } => Operation::of_zero_decompress(*word),
+            Self::CrcAny { .. } => Operation::CrcAny,
             Self::Deflate { .. } => Operation::Deflate,
             Self::Inflate { .. } => Operation::Inflate,
         }
@@ -405,6 +475,7 @@ impl Job {
             | Self::ComparePattern { len, .. }
             | Self::CreateDelta { len, .. }
             | Self::Crc { len, .. }
+            | Self::CrcAny { len, .. }
             | Self::CopyCrc { len, .. }
             | Self::DifCheck { len, .. }
             | Self::DifInsert { len, .. }
@@ -421,7 +492,11 @@ impl Job {
             | Self::ScatterCopy { blocks, .. }
             | Self::ScatterFill { blocks, .. } => blocks.bytes(),
             Self::ApplyDelta { delta, .. } => delta.len,
-            Self::Deflate { src, .. } | Self::Inflate { src, .. } => src.len,
+            Self::Filter { src, filter, .. } => src.len.saturating_add(filter.second_bytes()),
+            Self::Deflate { src, .. }
+            | Self::Inflate { src, .. }
+            | Self::ZeroCompress { src, .. }
+            | Self::ZeroDecompress { src, .. } => src.len,
             Self::Noop | Self::Drain => 0,
         }
     }
@@ -440,6 +515,7 @@ impl Job {
                 | Self::Compare { .. }
                 | Self::ComparePattern { .. }
                 | Self::Crc { .. }
+                | Self::CrcAny { .. }
                 | Self::CopyCrc { .. }
                 | Self::DifCheck { .. }
                 | Self::DifUpdate { .. }
@@ -478,6 +554,10 @@ impl Job {
             Self::DifUpdate { source, destination, .. } => {
                 Some(Value::Tags { source: source.tags, destination: destination.tags })
             }
+            Self::Filter { .. } => Some(Value::Filter { elements: 0, aggregates: Aggregates::EMPTY }),
+            Self::ZeroCompress { .. } | Self::ZeroDecompress { .. } => Some(Value::Written(0)),
+            // Ones over nothing, complemented.
+            Self::CrcAny { .. } => Some(Value::Crc(0)),
             Self::Deflate { .. } | Self::Inflate { .. } | Self::Noop | Self::Drain => None,
         }
     }
@@ -490,10 +570,19 @@ impl Job {
         }
     }
 
-    /// Whether a driver can do the job piece by piece. Every one can be: an inflate too, in a decoder that can stop
-    /// anywhere.
+    /// Whether a driver can do the job piece by piece. An inflate can be, in a decoder that can stop anywhere; not a filter
+    /// whose elements or outputs are where only their contents say, nor a CRC that has no seed.
     pub const fn can_split(&self) -> bool {
-        true
+        match self {
+            Self::Filter { filter, .. } => filter.splits(),
+            Self::ZeroDecompress { .. } | Self::CrcAny { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Bytes of the longest range of the job.
+    pub fn range_bytes_max(&self) -> u64 {
+        self.operands().into_iter().flatten().map(|operand| operand.span.len).max().unwrap_or(0)
     }
 
     /// Whether addresses and sizes are what an accelerator takes. The CPU takes any.
@@ -508,6 +597,10 @@ impl Job {
             }
             Self::ApplyDelta { delta, dst, .. } => (delta.addr.get() | dst.get()) % WORD == 0,
             Self::DixGenerate { dst, .. } => dst.get() % WORD == 0,
+            // Whether a device can write bits as elements is not known here.
+            Self::Filter { filter, .. } => {
+                filter.nominal_width() != 1 || !filter.options().contains(FilterOptions::FORCE_ARRAY)
+            }
             Self::Convert { src, dst, conversion, .. } => {
                 conversion.is_of_devices() && is_aligned(conversion, src.get(), dst.get())
             }
@@ -603,7 +696,19 @@ impl Job {
             Self::CacheFlush { addr, len, .. } | Self::TranslationFetch { addr, len } => {
                 (Operand::read(addr, len), None, None)
             }
-            Self::Deflate { src, dst, .. } | Self::Inflate { src, dst, .. } => {
+            Self::Filter { src, second, dst, filter } => {
+                let second = match filter.second_bytes() {
+                    0 => None,
+                    bytes => Operand::read(second, bytes),
+                };
+                let written = if dst.len == 0 { None } else { Operand::write(dst.addr, dst.len) };
+                (Operand::read(src.addr, src.len), second, written)
+            }
+            Self::CrcAny { src, len, .. } => (Operand::read(src, len), None, None),
+            Self::Deflate { src, dst, .. }
+            | Self::Inflate { src, dst, .. }
+            | Self::ZeroCompress { src, dst, .. }
+            | Self::ZeroDecompress { src, dst, .. } => {
                 (Operand::read(src.addr, src.len), Operand::write(dst.addr, dst.len), None)
             }
         };

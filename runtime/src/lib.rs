@@ -27,12 +27,14 @@ mod batch;
 mod buffer;
 mod channel;
 mod choice;
+mod column;
 mod config;
 mod crc;
 mod dif;
 mod driver;
 mod error;
 mod fault;
+mod filter;
 mod fork;
 mod group;
 mod health;
@@ -53,22 +55,26 @@ mod wait;
 pub use address::{Access, PAGE_BYTES, Span, VirtAddr};
 pub use batch::{Batch, Lent, MemberOutcome};
 pub use buffer::{FileMap, FileMapMut, IoBuf, IoBufMut, Slice};
+pub use column::{BitVec, Column, Predicate};
 pub use config::Config;
-pub use crc::{Crc, CrcBypass, CrcKind};
+pub use crc::{AnyCrc, Crc, CrcBypass, CrcKind};
 pub use dif::{
     DIF_BYTES, DifBlock, DifChecks, DifDestination, DifFields, DifFormat, DifGuard, DifMismatch, DifSource,
     DifTags,
 };
 pub use error::{Error, Failed, PopulatedInVain};
 pub use fault::{AutoSnapshot, CostModel, Estimate, FaultPolicy, ResolverChoice, Situation};
+pub use filter::{Aggregates, ColumnFault, Filter, FilterKind, FilterOptions, OutputWidth, Packing};
 pub use group::{Group, GroupOptions, Grouped};
 pub use health::{QueueFault, QueueState};
 pub use job::{
     BLOCK_ENTRY_BYTES, Blocks, Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX,
-    Operand, Operands, Operation, Operations, Value,
+    Operand, Operands, Operation, Operations, Value, ZeroWord,
 };
 pub use numeric::{Compute, Conversion, NumberExceptions, NumberFlags, NumberType, Reduction, Rounding};
-pub use operation::{Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Inflated, Outcome};
+pub use operation::{
+    ColumnQuery, Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Filtered, Inflated, Outcome,
+};
 pub use path::{Path, QueueName, Reason};
 pub use report::{Faults, QueueSnapshot, Report, Snapshot};
 pub use runtime::{Builder, Drained, Runtime};

@@ -15,6 +15,7 @@
 
 mod control;
 mod delta;
+mod filter;
 mod integrity;
 mod numeric;
 mod running;
@@ -34,6 +35,8 @@ use crate::report::Report;
 use crate::runtime::Runtime;
 use crate::slot::Work;
 use running::Running;
+
+pub use filter::{ColumnQuery, Filtered};
 
 /// An operation that went well: what it found, what happened on the way, and the buffers.
 #[derive(Debug)]

@@ -304,7 +304,7 @@ impl Runtime {
             Reason::Check
         } else if device && !job.has_device_shape() {
             Reason::Shape
-        } else if !job.can_split() && job.bytes() > capabilities.unsplit_bytes_max {
+        } else if !job.can_split() && job.range_bytes_max() > capabilities.unsplit_bytes_max {
             Reason::Large { bytes_max: capabilities.unsplit_bytes_max }
         } else if job.bytes() == 0 && device && !job.in_step() {
             Reason::Empty

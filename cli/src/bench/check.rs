@@ -9,6 +9,7 @@ use flate2::read::DeflateDecoder;
 use svala::Value;
 use svala_engine::{Engine, Operation};
 
+use super::columns;
 use super::lane::perform;
 use super::memory::Arena;
 use super::numbers;
@@ -51,6 +52,9 @@ fn is_right(operation: Operation, setup: &Setup, after: &Buffers, value: Value) 
     let data = setup::data(BYTES);
     if numbers::is_numeric(operation) {
         return numbers::is_right(operation, &data, after);
+    }
+    if columns::is_column(operation) {
+        return columns::is_right(operation, &data, after, value);
     }
     let crc32c = || Value::Crc(Crc::<u32>::new(&CRC_32_ISCSI).checksum(&data).into());
     let crc64 = || Value::Crc(Crc::<u64>::new(&CRC_64_NVME).checksum(&data));

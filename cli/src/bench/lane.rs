@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use svala::{Batch, Check, Crc, DeflateOptions, Done, Lent, Value};
 use svala_engine::{Completed, Engine, Error, Failed, Operation, Report};
 
+use super::columns;
 use super::numbers;
 use super::setup::{Buffers, COMPARED, DESTINATION, FORMAT, PATTERN, PATTERN16, SOURCE};
 
@@ -51,6 +52,9 @@ pub(super) fn performed<V, B>(
 pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buffers) -> Performed {
     if numbers::is_numeric(operation) {
         return numbers::perform(engine, operation, buffers).await;
+    }
+    if columns::is_column(operation) {
+        return columns::perform(engine, operation, buffers).await;
     }
     let Buffers { a, b, c, .. } = buffers;
     let nothing = |()| Value::None;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use svala::{DELTA_RANGE_BYTES_MAX, DifBlock};
 use svala_engine::{Device, Operation};
 
-use super::{memory, numbers};
+use super::{columns, memory, numbers};
 use crate::args::{Against, Bench, Operations, Size};
 use crate::error::Trouble;
 use crate::report::device_name;
@@ -50,6 +50,7 @@ impl Point {
             Operation::Inflate | Operation::Convert | Operation::Reduce => 3,
             Operation::GatherReduce | Operation::GatherCopy | Operation::ScatterCopy => 3,
             Operation::ReduceDualcast => 4,
+            operation if columns::is_column(operation) => 3,
             _ => 2,
         };
         buffers * ((self.size as u64).next_multiple_of(4096) * 17 / 16 + 8192)
@@ -194,6 +195,9 @@ pub(super) fn unfit(point: &Point) -> Option<String> {
         }
         operation if numbers::is_numeric(operation) && !point.size.is_multiple_of(numbers::BLOCK_BYTES) => {
             Some(format!("not whole blocks of {} bytes", numbers::BLOCK_BYTES))
+        }
+        operation if !point.size.is_multiple_of(columns::unit(operation)) => {
+            Some(format!("not whole words of {} bytes", columns::unit(operation)))
         }
         operation if point.batch > 1 && !batches(operation) => Some("not in batches".into()),
         _ => None,

@@ -11,6 +11,7 @@ use svala::{
 };
 use svala_engine::{Engine, Operation, compressed_bytes_max};
 
+use super::columns;
 use super::memory::{self, Arena};
 use super::numbers;
 
@@ -97,6 +98,10 @@ impl Setup {
         if numbers::is_numeric(operation) {
             let ([a, b, c, d], list) = numbers::contents(operation, data);
             return Ok(Self { a, b, c, d, list });
+        }
+        if columns::is_column(operation) {
+            let [a, b, c] = columns::contents(operation, data);
+            return Ok(Self { a, b, c, d: NONE, list: None });
         }
         let blocks = size / 512;
         let (a, b, c) = match operation {

@@ -16,4 +16,5 @@ mod judges;
 mod limits;
 mod listing;
 mod refusals;
+mod scan;
 mod statistics;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use svala::backend::{Completion, Kind, Notifier};
 
 use crate::dsa::{DsaQueue, DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
-use crate::iaa::{IaaQueue, IaaQueueConfig};
+use crate::iaa::{ANALYTICS, IaaQueue, IaaQueueConfig};
 use crate::portal::{Accepted, Portal};
 
 /// Why there is no emulated device.
@@ -104,6 +104,8 @@ impl Emulated {
     ///
     /// As [`Emulated::dsa`].
     pub fn iaa(config: EmulatedConfig) -> Result<IaaQueue<EmulatedPortal>, EmulatedError> {
+        let capabilities = Capabilities::of(DeviceKind::Iaa, config.version);
+        let op_cap = config.queue.operations.unwrap_or(capabilities.op_cap);
         let queue = IaaQueueConfig {
             iaa_cap: Capabilities::of(DeviceKind::Iaa, config.version).iaa_cap,
             name: config.name.clone(),
@@ -113,7 +115,9 @@ impl Emulated {
             dedicated_size: dedicated_size(&config.queue),
             ..IaaQueueConfig::default()
         };
-        Ok(IaaQueue::new(start(config, DeviceKind::Iaa)?, &queue))
+        let missing = ANALYTICS.into_iter().filter(|(_, opcode)| !op_cap.contains(*opcode));
+        let queue = IaaQueue::new(start(config, DeviceKind::Iaa)?, &queue);
+        Ok(missing.fold(queue, |queue, (operation, _)| queue.without(operation)))
     }
 }
 

@@ -378,6 +378,9 @@ fn operations(device: &Device, queue: &WorkQueue) -> Operations {
 /// Operations that an IAA queue must not be given.
 fn refused(device: &Device, queue: &WorkQueue) -> impl Iterator<Item = Operation> {
     let opcodes = [(Operation::Deflate, Opcode::COMPRESS), (Operation::Inflate, Opcode::DECOMPRESS)];
-    let refused = opcodes.into_iter().filter(|&(_, opcode)| !allows(device, queue, opcode));
+    let refused = opcodes
+        .into_iter()
+        .chain(crate::iaa::ANALYTICS)
+        .filter(|&(_, opcode)| !allows(device, queue, opcode));
     refused.map(|(operation, _)| operation)
 }

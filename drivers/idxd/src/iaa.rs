@@ -1,4 +1,4 @@
-//! The IAA queue: deflate and inflate.
+//! The IAA queue: deflate and inflate, filters over columns, zero compression and CRCs.
 //!
 //! A deflate job runs in parts of at most half the queue's `transfer_bytes_max`, so that a part's output fits a
 //! descriptor even where nothing compresses; the CRC goes on from part to part through the AECS. An inflate job is as many
@@ -10,6 +10,7 @@
 //! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
 #![expect(unsafe_code, reason = "implements an unsafe trait; no unsafe operation in here")]
 
+mod analytics;
 mod deflate;
 mod inflate;
 mod workspace;
@@ -19,7 +20,7 @@ use std::cell::Cell;
 use idxd_spec::iaa::Descriptor as IaaDescriptor;
 use idxd_spec::iaa::{Completion as IaaCompletion, CompressAecs, DecompressAecs};
 use idxd_spec::register::IaaCap;
-use idxd_spec::{Descriptor, Status};
+use idxd_spec::{Descriptor, Opcode, Status};
 use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, LaneFault, Member, Notifier, Polled, Queue, Refused,
     Submission, Submitted, Verdict,
@@ -30,6 +31,7 @@ use svala::{
 
 use crate::portal::{Accepted, Credits, Portal};
 use crate::record::{Records, Trust};
+use analytics::Analytics;
 use deflate::{Deflating, Order};
 use inflate::{Inflating, Next, Ranges};
 use workspace::Workspace;
@@ -106,16 +108,40 @@ pub struct IaaFlight {
     workspace: Box<Workspace>,
     inflating: Cell<Inflating>,
     deflating: Cell<Deflating>,
+    analytics: Cell<Analytics>,
     descriptor: Cell<IaaDescriptor>,
     job: Cell<Job>,
     progress: Cell<Progress>,
 }
 
+/// Bytes of a group of 64 of the widest elements: what a filter needs to be cut.
+const GROUP_BYTES_MAX: u64 = 256;
+
+/// What an IAA does beside compression, and the opcodes of it.
+pub(crate) const ANALYTICS: [(Operation, Opcode); 15] = [
+    (Operation::Scan, Opcode::SCAN),
+    (Operation::SetMembership, Opcode::SET_MEMBERSHIP),
+    (Operation::Extract, Opcode::EXTRACT),
+    (Operation::Select, Opcode::SELECT),
+    (Operation::Expand, Opcode::EXPAND),
+    (Operation::RleBurst, Opcode::RLE_BURST),
+    (Operation::FindUnique, Opcode::FIND_UNIQUE),
+    (Operation::ZeroCompress8, Opcode::ZERO_COMPRESS_8),
+    (Operation::ZeroCompress16, Opcode::ZERO_COMPRESS_16),
+    (Operation::ZeroCompress32, Opcode::ZERO_COMPRESS_32),
+    (Operation::ZeroDecompress8, Opcode::ZERO_DECOMPRESS_8),
+    (Operation::ZeroDecompress16, Opcode::ZERO_DECOMPRESS_16),
+    (Operation::ZeroDecompress32, Opcode::ZERO_DECOMPRESS_32),
+    (Operation::CrcAny, Opcode::CRC64),
+    (Operation::TranslationFetch, Opcode::TRANSLATION_FETCH),
+];
+
 /// What a queue does with transfers of at most so many bytes: the AECS is a transfer too (IAA §6.1.11).
 fn operations(transfer_bytes_max: u64) -> Operations {
     let needs =
         [(Operation::Deflate, CompressAecs::SIZE as u64), (Operation::Inflate, DecompressAecs::SIZE as u64)];
-    let offered = needs.into_iter().filter(|(_, bytes)| *bytes <= transfer_bytes_max);
+    let analytics = ANALYTICS.into_iter().map(|(operation, _)| (operation, GROUP_BYTES_MAX));
+    let offered = needs.into_iter().chain(analytics).filter(|(_, bytes)| *bytes <= transfer_bytes_max);
     offered.fold(Operations::NONE, |operations, (operation, _)| operations.with(operation))
 }
 
@@ -186,6 +212,12 @@ impl<P: Portal> IaaQueue<P> {
                 flight.inflating.set(inflating);
                 descriptor
             }
+            job if analytics::is_analytics(&job) => {
+                let mut analytics = flight.analytics.get();
+                let descriptor = analytics.load(&job, self.transfer_bytes_max, &flight.workspace)?;
+                flight.analytics.set(analytics);
+                descriptor
+            }
             _ => return Err(Failure::Unsupported),
         };
         let mut descriptor = descriptor.with_completion(flight.record.addr());
@@ -233,6 +265,7 @@ impl<P: Portal> IaaQueue<P> {
             Status::SUCCESS | Status::ANALYTICS_ERROR if matches!(flight.job.get(), Job::Deflate { .. }) => {
                 self.deflated(flight, &done, record)
             }
+            Status::SUCCESS if analytics::is_analytics(&flight.job.get()) => self.analysed(flight, &done),
             Status::PAGE_FAULT | Status::PAGE_REQUEST_INVALID => {
                 flight.set_state(State::Faulted);
                 Polled::Fault(flight.fault(&done))
@@ -270,6 +303,26 @@ impl<P: Portal> IaaQueue<P> {
                 Polled::Done(Ok(Done { bytes: read, value }))
             }
             Next::Failed(failure) => Polled::Done(Err(failure)),
+        }
+    }
+
+    /// A descriptor of a filter, of zero compression or of a CRC has ended well.
+    fn analysed(&self, flight: &IaaFlight, done: &IaaCompletion) -> Polled {
+        flight.set_state(State::Idle);
+        let job = flight.job.get();
+        let mut analytics = flight.analytics.get();
+        let next = analytics.done(&job, done);
+        flight.analytics.set(analytics);
+        let mut progress = flight.progress.get();
+        progress.read = analytics.done_bytes(&job);
+        flight.progress.set(progress);
+        match next {
+            Ok(analytics::Next::Descriptor) => match self.load(flight) {
+                Ok(()) => self.advance(flight),
+                Err(failure) => Polled::Done(Err(failure)),
+            },
+            Ok(analytics::Next::End(done)) => Polled::Done(Ok(done)),
+            Err(failure) => Polled::Done(Err(failure)),
         }
     }
 
@@ -320,6 +373,11 @@ impl<P: Portal> IaaQueue<P> {
 /// What a status is that no step of a job expects.
 fn failure(flight: &IaaFlight, done: &IaaCompletion, record: &[u8; 64]) -> Failure {
     let status = done.status();
+    if status.without_write() == Status::ANALYTICS_ERROR
+        && let Some(failure) = analytics::failure(&flight.job.get(), done.error_code())
+    {
+        return failure;
+    }
     match status.name() {
         Some(name) => Failure::Status { status: status.0, name, done_bytes: flight.progress.get().read },
         None => {
@@ -358,6 +416,9 @@ impl IaaFlight {
             None => Deflating::area(&descriptor, &self.workspace),
         };
         let aecs = aecs.map(|span| Operand { span, access: Access::Write });
+        // Parameters of a filter, or its second input: only read.
+        let second = operand(descriptor.src2_addr(), descriptor.src2_size().into(), Access::Read);
+        let aecs = if analytics::is_analytics(&self.job.get()) { second } else { aecs };
         let rest: Operands = [
             operand(descriptor.src1_addr(), descriptor.src1_size().into(), Access::Read),
             operand(descriptor.dst_addr(), descriptor.dst_size_max().into(), Access::Write),
@@ -392,6 +453,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
             workspace: Workspace::new(),
             inflating: Cell::new(Inflating::default()),
             deflating: Cell::new(Deflating::default()),
+            analytics: Cell::new(Analytics::START),
             descriptor: Cell::new(IaaDescriptor::noop()),
             job: Cell::new(Job::Inflate { src: nothing, dst: nothing, check: Check::None }),
             progress: Cell::new(Progress { state: State::Idle, block_on_fault: false, read: 0, tries: 0 }),
@@ -415,6 +477,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         flight.job.set(*job);
         flight.inflating.set(Inflating::default());
         flight.deflating.set(Deflating::default());
+        flight.analytics.set(Analytics::START);
         flight.progress.set(Progress {
             state: State::Idle,
             block_on_fault: submission.block_on_fault,

@@ -10,7 +10,7 @@ mod support;
 
 use std::fmt::Write;
 
-use conformance::{checksum, compression, control, delta, integrity, memory, numeric, patterns};
+use conformance::{analytics, checksum, compression, control, delta, integrity, memory, numeric, patterns};
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, NOTES, Setup, TRANSFER_BYTES_MAX};
 use svala::{Operation, Runtime};
@@ -43,6 +43,18 @@ const MEMORY: [fn(&Setup); 20] = [
 const NUMERIC: [fn(&Setup); 4] = [numeric::convert, numeric::reduce, numeric::gather_reduce, numeric::blocks];
 /// Of an IAA.
 const COMPRESSION: [fn(&Setup); 2] = [compression::deflate, compression::cold];
+const ANALYTICS: [fn(&Setup); 10] = [
+    analytics::scan,
+    analytics::scan_cold,
+    analytics::questions,
+    analytics::extract,
+    analytics::select_and_expand,
+    analytics::sets,
+    analytics::bursts,
+    analytics::encodings,
+    analytics::zeros,
+    analytics::crc_any,
+];
 
 /// Columns: how a queue is named in a report, and in the table.
 const COLUMNS: [(&str, &str); 6] = [
@@ -102,9 +114,14 @@ fn the_table_is_what_the_bodies_have_run() {
     let setup = emulated(Version::V3);
     MEMORY.iter().chain(&NUMERIC).for_each(|body| body(&setup));
     let setup = emulated(Version::V2);
-    COMPRESSION.iter().chain(&[compression::inflate as fn(&Setup)]).for_each(|body| body(&setup));
+    COMPRESSION
+        .iter()
+        .chain(&ANALYTICS)
+        .chain(&[compression::inflate as fn(&Setup)])
+        .for_each(|body| body(&setup));
+    control::translation_fetch(&Emulation::new(QueueConfig::shared(16), Faults::Resolve).iaa_alone());
     let setup = cpu();
-    MEMORY.iter().chain(&NUMERIC).chain(&COMPRESSION).for_each(|body| body(&setup));
+    MEMORY.iter().chain(&NUMERIC).chain(&COMPRESSION).chain(&ANALYTICS).for_each(|body| body(&setup));
     let table = table();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/coverage.md");
     if std::env::var_os("SVALA_COVERAGE").is_some_and(|wanted| wanted == "write") {

@@ -7,7 +7,8 @@ mod misbehaviour;
 mod support;
 
 use conformance::{
-    batch, checksum, codes, compression, control, delta, integrity, memory, numeric, patterns, streams,
+    analytics, batch, checksum, codes, compression, control, delta, integrity, memory, numeric, patterns,
+    streams,
 };
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, Setup};
@@ -168,6 +169,26 @@ on_devices! {
     a_room_is_too_small_or_just_enough_at_every_level = codes::rooms;
     each_operand_may_be_cold_at_every_level = codes::cold;
     streams_the_device_cannot_decode_are_left_alone = streams::broken;
+    scans_are_comparisons_of_each_element = analytics::scan;
+    scans_of_cold_columns_are_right = analytics::scan_cold;
+    questions_have_the_answers_of_a_loop = analytics::questions;
+    extracts_are_slices = analytics::extract;
+    masks_select_and_spread = analytics::select_and_expand;
+    sets_hold_what_they_hold = analytics::sets;
+    bursts_repeat_values = analytics::bursts;
+    columns_of_any_encoding_are_filtered = analytics::encodings;
+    zeros_are_left_out_and_put_back = analytics::zeros;
+    crcs_of_any_polynomial_are_those_of_another_crate = analytics::crc_any;
+    broken_columns_are_errors_with_their_values = analytics::broken_columns;
+}
+
+#[test]
+fn an_iaa_alone_fetches_translations() {
+    for faults in [Faults::Resolve, Faults::BlockOnFault] {
+        let setup = Emulation::new(QueueConfig::shared(16), faults).iaa_alone();
+        assert!(setup.offers(svala::Operation::TranslationFetch));
+        control::translation_fetch(&setup);
+    }
 }
 
 /// A DSA 3, with each policy that can end well, small transfers and large.

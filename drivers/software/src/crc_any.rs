@@ -75,7 +75,7 @@ mod tests {
     /// Against the `crc` crate, with the parameters of IAA table 3-7 and more.
     #[test]
     fn every_width_is_what_its_parameters_say() {
-        let data: Vec<u8> = (0..1000_u32).map(|at| (at * at % 251) as u8).collect();
+        let data: Vec<u8> = (0..1000_u32).map(|at| u8::try_from(at * at % 251).unwrap()).collect();
         let any = |polynomial, reflect, invert| AnyCrc { polynomial, reflect, invert };
         for data in [&data[..], &data[..1], &data[..7], &data[..8], &data[..69], &[]] {
             let gzip = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(data);

@@ -12,6 +12,7 @@
 //! UNSAFETY: implements the trait whose promise is about when memory is used.
 #![expect(unsafe_code, reason = "a queue promises when it stops using memory")]
 
+mod column;
 mod config;
 mod cost;
 mod integrity;
@@ -45,7 +46,7 @@ use ticket::Ticket;
 use workers::Shared;
 
 /// What the queue does on every machine. Besides, where the processor can, [`Operation::CacheFlush`].
-const DONE: [Operation; 29] = [
+const DONE: [Operation; 43] = [
     Operation::Noop,
     Operation::Drain,
     Operation::Copy,
@@ -75,6 +76,20 @@ const DONE: [Operation; 29] = [
     Operation::ScatterFill,
     Operation::Deflate,
     Operation::Inflate,
+    Operation::Scan,
+    Operation::SetMembership,
+    Operation::Extract,
+    Operation::Select,
+    Operation::Expand,
+    Operation::RleBurst,
+    Operation::FindUnique,
+    Operation::ZeroCompress8,
+    Operation::ZeroCompress16,
+    Operation::ZeroCompress32,
+    Operation::ZeroDecompress8,
+    Operation::ZeroDecompress16,
+    Operation::ZeroDecompress32,
+    Operation::CrcAny,
 ];
 
 fn operations() -> Operations {

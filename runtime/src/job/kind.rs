@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::ZeroWord;
+use crate::filter::FilterKind;
+
 /// The kinds of operation, for capabilities, counters and messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,11 +71,39 @@ pub enum Operation {
     Deflate,
     /// Expand a raw deflate stream.
     Inflate,
+    /// Find the elements of a column in a range.
+    Scan,
+    /// Find the elements of a column in a set.
+    SetMembership,
+    /// Take elements of a column by their indices.
+    Extract,
+    /// Take elements of a column by a mask.
+    Select,
+    /// Spread elements of a column by a mask.
+    Expand,
+    /// Repeat values as often as a column says.
+    RleBurst,
+    /// Find the values that occur in a column.
+    FindUnique,
+    /// Leave out bytes that are zero.
+    ZeroCompress8,
+    /// Leave out words of 16 bits that are zero.
+    ZeroCompress16,
+    /// Leave out words of 32 bits that are zero.
+    ZeroCompress32,
+    /// Put back bytes that are zero.
+    ZeroDecompress8,
+    /// Put back words of 16 bits that are zero.
+    ZeroDecompress16,
+    /// Put back words of 32 bits that are zero.
+    ZeroDecompress32,
+    /// CRC of a range with any polynomial.
+    CrcAny,
 }
 
 impl Operation {
     /// Every kind there is.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 44] = [
         Self::Noop,
         Self::Drain,
         Self::Copy,
@@ -103,6 +134,20 @@ impl Operation {
         Self::ScatterFill,
         Self::Deflate,
         Self::Inflate,
+        Self::Scan,
+        Self::SetMembership,
+        Self::Extract,
+        Self::Select,
+        Self::Expand,
+        Self::RleBurst,
+        Self::FindUnique,
+        Self::ZeroCompress8,
+        Self::ZeroCompress16,
+        Self::ZeroCompress32,
+        Self::ZeroDecompress8,
+        Self::ZeroDecompress16,
+        Self::ZeroDecompress32,
+        Self::CrcAny,
     ];
 
     /// The word used in messages, counters and on the command line.
@@ -138,6 +183,51 @@ impl Operation {
             Self::ScatterFill => "scatter_fill",
             Self::Deflate => "deflate",
             Self::Inflate => "inflate",
+            Self::Scan => "scan",
+            Self::SetMembership => "set_membership",
+            Self::Extract => "extract",
+            Self::Select => "select",
+            Self::Expand => "expand",
+            Self::RleBurst => "rle_burst",
+            Self::FindUnique => "find_unique",
+            Self::ZeroCompress8 => "zero_compress8",
+            Self::ZeroCompress16 => "zero_compress16",
+            Self::ZeroCompress32 => "zero_compress32",
+            Self::ZeroDecompress8 => "zero_decompress8",
+            Self::ZeroDecompress16 => "zero_decompress16",
+            Self::ZeroDecompress32 => "zero_decompress32",
+            Self::CrcAny => "crc_any",
+        }
+    }
+
+    /// The operation of a filter.
+    pub const fn of_filter(kind: FilterKind) -> Self {
+        match kind {
+            FilterKind::Scan => Self::Scan,
+            FilterKind::SetMembership => Self::SetMembership,
+            FilterKind::Extract => Self::Extract,
+            FilterKind::Select => Self::Select,
+            FilterKind::Expand => Self::Expand,
+            FilterKind::RleBurst => Self::RleBurst,
+            FilterKind::FindUnique => Self::FindUnique,
+        }
+    }
+
+    /// Zero compression of such words.
+    pub const fn of_zero_compress(word: ZeroWord) -> Self {
+        match word {
+            ZeroWord::Bits8 => Self::ZeroCompress8,
+            ZeroWord::Bits16 => Self::ZeroCompress16,
+            ZeroWord::Bits32 => Self::ZeroCompress32,
+        }
+    }
+
+    /// Zero decompression of such words.
+    pub const fn of_zero_decompress(word: ZeroWord) -> Self {
+        match word {
+            ZeroWord::Bits8 => Self::ZeroDecompress8,
+            ZeroWord::Bits16 => Self::ZeroDecompress16,
+            ZeroWord::Bits32 => Self::ZeroDecompress32,
         }
     }
 

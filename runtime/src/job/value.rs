@@ -1,6 +1,7 @@
 //! What a job answers.
 
 use crate::dif::DifTags;
+use crate::filter::Aggregates;
 use crate::numeric::NumberExceptions;
 
 /// What a finished job found.
@@ -30,6 +31,15 @@ pub enum Value {
     },
     /// What happened to at least one number.
     Exceptions(NumberExceptions),
+    /// A filter's output.
+    Filter {
+        /// Elements of it; 0 if there was no room for any.
+        elements: u32,
+        /// What is known of it without looking.
+        aggregates: Aggregates,
+    },
+    /// Bytes of output.
+    Written(u64),
     /// A deflate segment.
     Deflate {
         /// Bytes of output.

@@ -3,13 +3,15 @@
 //! There is no partial completion (IAA §7.1). So an operation reads its whole input, computes its whole output aside,
 //! makes sure of every page it is about to write, and only then writes.
 
+mod cipher;
 mod compress;
 mod decompress;
+mod filter;
 mod stream;
 
-use idxd_spec::iaa::{Completion, CrcFlags, Descriptor, ErrorCode};
+use idxd_spec::iaa::{Completion, CrcFlags, DecompressFlags, Descriptor, ErrorCode};
 use idxd_spec::{Flags, Opcode, Operand, Status};
-use svala_software::{crc32, crc32c};
+use svala_software::{AnyCrc, crc32, crc32c};
 
 use crate::bus::Bus;
 use crate::index::index;
@@ -28,6 +30,20 @@ pub(crate) fn run<B: Bus>(model: &Model<B>, descriptor: &Descriptor) -> Completi
         Opcode::DECOMPRESS => analytics.decompress(),
         Opcode::COMPRESS => analytics.compress(),
         Opcode::CRC64 => analytics.crc64(),
+        Opcode::ENCRYPT | Opcode::DECRYPT => analytics.cipher(),
+        Opcode::SCAN
+        | Opcode::SET_MEMBERSHIP
+        | Opcode::EXTRACT
+        | Opcode::SELECT
+        | Opcode::RLE_BURST
+        | Opcode::FIND_UNIQUE
+        | Opcode::EXPAND => analytics.filter(),
+        Opcode::ZERO_DECOMPRESS_32
+        | Opcode::ZERO_DECOMPRESS_16
+        | Opcode::ZERO_DECOMPRESS_8
+        | Opcode::ZERO_COMPRESS_32
+        | Opcode::ZERO_COMPRESS_16
+        | Opcode::ZERO_COMPRESS_8 => analytics.zero(),
         // What the checks let through and is not above does nothing but complete.
         _ => Ok(Completion::new(Status::SUCCESS)),
     };
@@ -63,7 +79,13 @@ impl<B: Bus> Analytics<'_, B> {
 
     fn crc64(&self) -> Result<Completion, Completion> {
         let input = self.read_src1()?;
-        let crc = generic_crc(&input, self.descriptor.crc_polynomial(), self.descriptor.crc_flags());
+        let (polynomial, flags) = (self.descriptor.crc_polynomial(), self.descriptor.crc_flags());
+        let crc = AnyCrc {
+            polynomial,
+            reflect: flags.contains(CrcFlags::REFLECT),
+            invert: flags.contains(CrcFlags::INVERT),
+        }
+        .checksum(&input);
         Ok(Completion::new(Status::SUCCESS).with_crc64(crc))
     }
 
@@ -89,10 +111,16 @@ impl<B: Bus> Analytics<'_, B> {
         let spans = [Span::read(Operand::SRC, self.descriptor.src1_addr())];
         let walk = Walk::new(self.model, &spans, size, self.blocks());
         // The plan's fault is on what is written, if anything is.
-        let writes = self.descriptor.opcode() != Opcode::CRC64;
+        let writes = self.descriptor.opcode() != Opcode::CRC64 && !self.suppresses_output();
         let walk = if writes { walk } else { walk.over_data() };
         read_whole(self.model, walk, spans[0], &mut input)?;
         Ok(input)
+    }
+
+    /// Whether a filter is asked for its aggregates only.
+    fn suppresses_output(&self) -> bool {
+        let is_filter = (Opcode::SCAN.0..=Opcode::EXPAND.0).contains(&self.descriptor.opcode().0);
+        is_filter && self.descriptor.decompress_flags().contains(DecompressFlags::SUPPRESS_OUTPUT)
     }
 
     /// The half of source 2 that is read.
@@ -174,49 +202,4 @@ fn analytics_error(code: u8) -> Completion {
 /// A length that came from 32-bit fields.
 fn len(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// A CRC of up to 64 bits, in the most significant bits of register and polynomial (IAA §3.10.3).
-fn generic_crc(data: &[u8], polynomial: u64, flags: CrcFlags) -> u64 {
-    let table: [u64; 256] = std::array::from_fn(|byte| {
-        (0..8).fold((byte as u64) << 56, |crc, _| {
-            let carry = if crc >> 63 == 1 { polynomial } else { 0 };
-            (crc << 1) ^ carry
-        })
-    });
-    // Ones from the lowest bit of the polynomial up: as many as the CRC is wide.
-    let inversion = match flags.contains(CrcFlags::INVERT) {
-        true => u64::MAX.checked_shl(polynomial.trailing_zeros()).unwrap_or(0),
-        false => 0,
-    };
-    let reflects = flags.contains(CrcFlags::REFLECT);
-    let crc = data.iter().fold(inversion, |crc, byte| {
-        let byte = if reflects { byte.reverse_bits() } else { *byte };
-        let [top, ..] = crc.to_be_bytes();
-        (crc << 8) ^ table[usize::from(top ^ byte)]
-    });
-    let crc = crc ^ inversion;
-    if reflects { crc.reverse_bits() } else { crc }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Against the `crc` crate, with the parameters of IAA table 3-7.
-    #[test]
-    fn generic_crc_is_what_its_parameters_say() {
-        let data = b"123456789 and some more to cross the width of every register";
-        let reflected = CrcFlags::INVERT | CrcFlags::REFLECT;
-        let gzip = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(data);
-        assert_eq!(generic_crc(data, 0x04c1_1db7 << 32, reflected), u64::from(gzip));
-        let iscsi = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(data);
-        assert_eq!(generic_crc(data, 0x1edc_6f41 << 32, reflected), u64::from(iscsi));
-        let wimax = crc::Crc::<u32>::new(&crc::CRC_32_BZIP2).checksum(data);
-        assert_eq!(generic_crc(data, 0x04c1_1db7 << 32, CrcFlags::INVERT), u64::from(wimax) << 32);
-        let t10_dif = crc::Crc::<u16>::new(&crc::CRC_16_T10_DIF).checksum(data);
-        assert_eq!(generic_crc(data, 0x8bb7 << 48, CrcFlags::empty()), u64::from(t10_dif) << 48);
-        let xz = crc::Crc::<u64>::new(&crc::CRC_64_XZ).checksum(data);
-        assert_eq!(generic_crc(data, 0x42f0_e1eb_a9ea_3693, reflected), xz);
-    }
 }

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use idxd_spec::iaa::{
-    Completion, CompressAecs, CompressFlags, CompressFlags2, CrcFlags, DecompressAecs, DecompressFlags,
-    Descriptor,
+    CipherFlags, Completion, CompressAecs, CompressFlags, CompressFlags2, CrcFlags, CryptoAecs,
+    DecompressAecs, DecompressFlags, Descriptor, FilterFlags,
 };
 use idxd_spec::{Flags, Opcode, Status};
 
@@ -72,6 +72,19 @@ fn flags_of(descriptor: &Descriptor) -> Option<(Flags, Flags)> {
             (SRC1 | DST | allowed | Flags::CRC_RFC3720, RESULT | required)
         }
         Opcode::CRC64 => (SRC1, RESULT),
+        Opcode::SCAN | Opcode::EXTRACT | Opcode::FIND_UNIQUE => {
+            let reads = flags.contains(Flags::READ_SRC2_AECS);
+            let aecs = if reads { Flags::ADDR3_TC | Flags::AECS_TOGGLE } else { Flags::empty() };
+            (SRC1 | DST | Flags::READ_SRC2_AECS | aecs | Flags::CRC_RFC3720, RESULT)
+        }
+        Opcode::SELECT | Opcode::EXPAND | Opcode::SET_MEMBERSHIP | Opcode::RLE_BURST => (
+            SRC1 | DST | Flags::ADDR3_TC | Flags::READ_SRC2_INPUT | Flags::CRC_RFC3720,
+            RESULT | Flags::READ_SRC2_INPUT,
+        ),
+        Opcode::ENCRYPT | Opcode::DECRYPT => {
+            (SRC1 | DST | SRC2 | Flags::CRC_RFC3720, RESULT | Flags::READ_SRC2_AECS)
+        }
+        opcode if is_zero(opcode) => (SRC1 | DST | Flags::CRC_RFC3720, RESULT),
         _ => return None,
     })
 }
@@ -91,6 +104,31 @@ fn compress_src2(flags: CompressFlags, operation: Flags) -> (Flags, Flags) {
         _ => writes,
     };
     (allowed, required)
+}
+
+const fn is_filter(opcode: Opcode) -> bool {
+    matches!(
+        opcode,
+        Opcode::SCAN
+            | Opcode::SET_MEMBERSHIP
+            | Opcode::EXTRACT
+            | Opcode::SELECT
+            | Opcode::RLE_BURST
+            | Opcode::FIND_UNIQUE
+            | Opcode::EXPAND
+    )
+}
+
+const fn is_zero(opcode: Opcode) -> bool {
+    matches!(
+        opcode,
+        Opcode::ZERO_DECOMPRESS_32
+            | Opcode::ZERO_DECOMPRESS_16
+            | Opcode::ZERO_DECOMPRESS_8
+            | Opcode::ZERO_COMPRESS_32
+            | Opcode::ZERO_COMPRESS_16
+            | Opcode::ZERO_COMPRESS_8
+    )
 }
 
 /// Those of source 2 that a decompression may have: not the second input of a filter, and not both ways to write the
@@ -147,6 +185,17 @@ fn operation_flags(descriptor: &Descriptor, rules: &Rules) -> Result<(), Complet
             let invalid = descriptor.crc_flags() - (CrcFlags::INVERT | CrcFlags::REFLECT);
             refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
         }
+        Opcode::ENCRYPT | Opcode::DECRYPT => {
+            let flags = CipherFlags::from_bits_retain(descriptor.decompress_flags().bits());
+            let invalid = flags - (CipherFlags::FLUSH_OUTPUT | CipherFlags::SUPPRESS_OUTPUT);
+            refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
+        }
+        opcode if is_filter(opcode) => {
+            let flags = descriptor.decompress_flags();
+            let invalid = flags - filter_decompress_flags(flags);
+            refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())?;
+            filter_flags(descriptor)
+        }
         _ => Ok(()),
     }
 }
@@ -187,6 +236,66 @@ fn compress_flags_2(
     (generates | abort, if generation >= 5 { tables } else { none })
 }
 
+/// Bytes 39:38 that a filter may have: without decompression, none of it (IAA table 6-8).
+fn filter_decompress_flags(flags: DecompressFlags) -> DecompressFlags {
+    let always = DecompressFlags::ENABLE | DecompressFlags::FLUSH_OUTPUT | DecompressFlags::SUPPRESS_OUTPUT;
+    if !flags.contains(DecompressFlags::ENABLE) {
+        return always;
+    }
+    always
+        | DecompressFlags::STOP_ON_EOB
+        | DecompressFlags::CHECK_FOR_EOB
+        | DecompressFlags::SELECT_BFINAL_EOB
+        | DecompressFlags::empty().with_ignore_end_bits(7)
+}
+
+/// Bytes 59:56 of a filter (IAA table 6-9).
+fn filter_flags(descriptor: &Descriptor) -> Result<(), Completion> {
+    let (opcode, flags) = (descriptor.opcode(), descriptor.filter_flags());
+    let parses = flags.src1_parser() == 2;
+    let mut allowed = FilterFlags::OUTPUT_BE | FilterFlags::INVERT_OUTPUT;
+    allowed |= FilterFlags::empty().with_output_width(3);
+    allowed |= match flags.src1_parser() {
+        0 | 1 => FilterFlags::empty().with_src1_parser(1).with_src1_width(0x1f),
+        // The width is in the stream.
+        2 => FilterFlags::empty().with_src1_parser(2),
+        _ => FilterFlags::empty(),
+    };
+    if descriptor.flags().contains(Flags::READ_SRC2_INPUT) {
+        allowed |= FilterFlags::SRC2_BE;
+    }
+    if opcode == Opcode::RLE_BURST {
+        allowed |= FilterFlags::empty().with_src2_width(0x1f);
+    }
+    if matches!(opcode, Opcode::SET_MEMBERSHIP | Opcode::FIND_UNIQUE) {
+        allowed |= FilterFlags::empty().with_drop_low_bits(0x1f).with_drop_high_bits(0x1f);
+    }
+    if flags.output_width() != 0 {
+        allowed |= FilterFlags::FORCE_ARRAY_OUTPUT;
+    }
+    let invalid = flags - allowed;
+    if !invalid.is_empty() {
+        return Err(Completion::new(Status::INVALID_FILTER_FLAGS).with_invalid_flags(invalid.bits()));
+    }
+    let is_array = match opcode {
+        Opcode::SCAN | Opcode::SET_MEMBERSHIP | Opcode::FIND_UNIQUE => false,
+        Opcode::RLE_BURST => flags.src2_width() > 0,
+        // Of Parquet's encoding the width is known when it is read.
+        _ => !parses && flags.src1_width() > 0,
+    };
+    if is_array && flags.contains(FilterFlags::INVERT_OUTPUT) {
+        return Err(Completion::new(Status::INVERT_OUTPUT));
+    }
+    let counts = [7, 15, 31].contains(&flags.src1_width());
+    if opcode == Opcode::RLE_BURST && !parses && !counts {
+        return Err(Completion::new(Status::SRC1_WIDTH));
+    }
+    if descriptor.input_count() == 0 {
+        return Err(Completion::new(Status::ELEMENT_COUNT));
+    }
+    Ok(())
+}
+
 fn has_reserved_bytes(descriptor: &Descriptor) -> bool {
     let flags = descriptor.flags();
     let is_set = |range: Range<usize>| descriptor.as_bytes()[range].iter().any(|byte| *byte != 0);
@@ -213,6 +322,12 @@ fn has_reserved_bytes(descriptor: &Descriptor) -> bool {
             (no_src2 && (is_set(40..48) || is_set(52..56))) || is_set(60..64)
         }
         Opcode::CRC64 => is_set(24..32) || is_set(40..56),
+        opcode if is_filter(opcode) => {
+            let reads = flags.intersects(Flags::READ_SRC2_AECS | Flags::READ_SRC2_INPUT);
+            !reads && (is_set(40..48) || is_set(52..56))
+        }
+        Opcode::ENCRYPT | Opcode::DECRYPT => is_set(56..64),
+        opcode if is_zero(opcode) => is_set(38..48) || is_set(52..64),
         _ => false,
     }
 }
@@ -229,7 +344,9 @@ fn fields(descriptor: &Descriptor, rules: &Rules) -> Status {
     }
     let dst = descriptor.dst_addr();
     let dst_size = if opcode == Opcode::MEMMOVE { src1_size } else { descriptor.dst_size_max() };
-    let needs_input = matches!(opcode, Opcode::MEMMOVE | Opcode::CRC64);
+    let needs_input = matches!(opcode, Opcode::MEMMOVE | Opcode::CRC64)
+        || (is_filter(opcode) && opcode != Opcode::EXPAND)
+        || is_zero(opcode);
     let sizes = [src1_size, dst_size, descriptor.src2_size()];
     let is_too_big = sizes.iter().any(|size| *size > rules.transfer_bytes_max);
     // Later generations count source 2 as well (IAA §6.1.7).
@@ -245,9 +362,25 @@ fn fields(descriptor: &Descriptor, rules: &Rules) -> Status {
         return Status::OVERLAPPING_BUFFERS;
     }
     match opcode {
-        Opcode::COMPRESS | Opcode::DECOMPRESS => aecs_fields(descriptor),
+        Opcode::COMPRESS | Opcode::DECOMPRESS | Opcode::ENCRYPT | Opcode::DECRYPT => aecs_fields(descriptor),
+        opcode if is_filter(opcode) && descriptor.flags().contains(Flags::READ_SRC2_INPUT) => {
+            second_input_fields(descriptor)
+        }
+        opcode if is_filter(opcode) => aecs_fields(descriptor),
         _ => Status::NONE,
     }
+}
+
+/// Size and place of a second input (IAA §4.1, §6.1.11).
+fn second_input_fields(descriptor: &Descriptor) -> Status {
+    let (second, size) = (descriptor.src2_addr(), descriptor.src2_size());
+    if size == 0 {
+        return Status::TRANSFER_SIZE;
+    }
+    let src1 = (descriptor.src1_addr(), descriptor.src1_size());
+    let dst = (descriptor.dst_addr(), descriptor.dst_size_max());
+    let overlaps = [src1, dst].into_iter().any(|(addr, len)| ranges_overlap(second, size, addr, len));
+    if overlaps { Status::OVERLAPPING_BUFFERS } else { Status::NONE }
 }
 
 /// Sizes and place of the AECS (IAA §6.1.11, table 4-7) and of the two halves of source 2 it lies in (§3.2).
@@ -257,7 +390,11 @@ fn aecs_fields(descriptor: &Descriptor) -> Status {
         return Status::NONE;
     }
     let (aecs, size) = (descriptor.src2_addr(), descriptor.src2_size());
-    let is_whole = descriptor.opcode() != Opcode::COMPRESS || size as usize == CompressAecs::SIZE;
+    let is_whole = match descriptor.opcode() {
+        Opcode::COMPRESS => size as usize == CompressAecs::SIZE,
+        Opcode::ENCRYPT | Opcode::DECRYPT => size as usize == CryptoAecs::SIZE,
+        _ => true,
+    };
     if size == 0 || size > AECS_SIZE_MAX || !is_whole {
         return Status::TRANSFER_SIZE;
     }

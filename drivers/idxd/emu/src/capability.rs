@@ -126,7 +126,9 @@ fn iaa_cap(kind: DeviceKind, version: Version) -> IaaCap {
     if kind != DeviceKind::Iaa || version < Version::V2 {
         return IaaCap(0);
     }
-    IaaCap(0).with_early_abort(true).with_header_generation(true)
+    let streams = IaaCap(0).with_early_abort(true).with_header_generation(true);
+    let crypto = streams.with_crypto_gcm(true).with_crypto_cfb(true).with_crypto_xts(true);
+    crypto.with_force_array_output(true)
 }
 
 /// Entries of both types, 64 of them, in the smallest size; offset mode, and updates without a drain.
@@ -256,9 +258,32 @@ fn op_cap(kind: DeviceKind, version: Version) -> OpCap {
         Opcode::SCATTER_COPY,
         Opcode::SCATTER_FILL,
     ];
-    const IAA_1: &[Opcode] =
-        &[Opcode::NOOP, Opcode::DRAIN, Opcode::MEMMOVE, Opcode::DECOMPRESS, Opcode::COMPRESS, Opcode::CRC64];
-    const IAA_2: &[Opcode] = &[Opcode::TRANSLATION_FETCH];
+    const IAA_1: &[Opcode] = &[
+        Opcode::NOOP,
+        Opcode::DRAIN,
+        Opcode::MEMMOVE,
+        Opcode::DECOMPRESS,
+        Opcode::COMPRESS,
+        Opcode::CRC64,
+        Opcode::ZERO_DECOMPRESS_32,
+        Opcode::ZERO_DECOMPRESS_16,
+        Opcode::ZERO_COMPRESS_32,
+        Opcode::ZERO_COMPRESS_16,
+        Opcode::SCAN,
+        Opcode::SET_MEMBERSHIP,
+        Opcode::EXTRACT,
+        Opcode::SELECT,
+        Opcode::RLE_BURST,
+        Opcode::FIND_UNIQUE,
+        Opcode::EXPAND,
+    ];
+    const IAA_2: &[Opcode] = &[
+        Opcode::TRANSLATION_FETCH,
+        Opcode::ENCRYPT,
+        Opcode::DECRYPT,
+        Opcode::ZERO_DECOMPRESS_8,
+        Opcode::ZERO_COMPRESS_8,
+    ];
     let versions = match kind {
         DeviceKind::Dsa => [DSA_1, DSA_2, DSA_3],
         DeviceKind::Iaa => [IAA_1, IAA_2, &[]],

@@ -6,16 +6,20 @@
 
 mod aecs;
 mod completion;
+mod crypto_aecs;
 mod decompress_aecs;
 mod descriptor;
 mod error_code;
+mod filter_aecs;
 mod flags;
 mod huffman;
 
 pub use aecs::{Code, CompressAecs};
 pub use completion::Completion;
+pub use crypto_aecs::{CipherFlags, CryptoAecs, CryptoAlgorithm, CryptoFlags};
 pub use decompress_aecs::DecompressAecs;
-pub use descriptor::{Compress, Crc64, Decompress, Descriptor};
+pub use descriptor::{Compress, Crc64, Decompress, Descriptor, Filter};
 pub use error_code::ErrorCode;
+pub use filter_aecs::FilterAecs;
 pub use flags::{CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, FilterFlags};
 pub use huffman::{CodeLengths, Histogram};

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use idxd_spec::iaa::{CodeLengths, CompressAecs, DecompressAecs, Histogram};
+use idxd_spec::iaa::{CodeLengths, CompressAecs, DecompressAecs, FilterAecs, Histogram};
 use svala::{Span, VirtAddr};
 
 const WORD: usize = 8;
@@ -12,6 +12,8 @@ const COMPRESS_AECS_WORDS: usize = 2 * CompressAecs::SIZE / WORD;
 const HISTOGRAM_WORDS: usize = Histogram::SIZE / WORD;
 /// A few words, so that output that has no room shows.
 const SPILL_WORDS: usize = 8;
+/// The parameters of a filter.
+const FILTER_WORDS: usize = FilterAecs::SIZE / WORD;
 
 /// State of a job between its descriptors. Only read and written by the driver while no descriptor is under way.
 ///
@@ -19,6 +21,7 @@ const SPILL_WORDS: usize = 8;
 #[repr(C, align(64))]
 pub(super) struct Workspace {
     aecs: [Cell<u64>; AECS_WORDS],
+    filter: [Cell<u64>; FILTER_WORDS],
     compress_aecs: [Cell<u64>; COMPRESS_AECS_WORDS],
     histogram: [Cell<u64>; HISTOGRAM_WORDS],
     spill: [Cell<u64>; SPILL_WORDS],
@@ -28,11 +31,14 @@ pub(super) struct Workspace {
 
 const _: () = assert!((AECS_WORDS * WORD).is_multiple_of(CompressAecs::ALIGN));
 const _: () = assert!(Histogram::SIZE.is_multiple_of(WORD) && CompressAecs::SIZE.is_multiple_of(WORD));
+const _: () = assert!(std::mem::offset_of!(Workspace, filter).is_multiple_of(FilterAecs::ALIGN));
+const _: () = assert!(std::mem::offset_of!(Workspace, compress_aecs).is_multiple_of(CompressAecs::ALIGN));
 
 impl Workspace {
     pub(super) fn new() -> Box<Self> {
         Box::new(Self {
             aecs: [const { Cell::new(0) }; AECS_WORDS],
+            filter: [const { Cell::new(0) }; FILTER_WORDS],
             compress_aecs: [const { Cell::new(0) }; COMPRESS_AECS_WORDS],
             histogram: [const { Cell::new(0) }; HISTOGRAM_WORDS],
             spill: [const { Cell::new(0) }; SPILL_WORDS],
@@ -80,6 +86,14 @@ impl Workspace {
         let half = COMPRESS_AECS_WORDS / 2;
         load(if second { &self.compress_aecs[half..] } else { &self.compress_aecs[..half] }, &mut bytes);
         CompressAecs::from_bytes(bytes)
+    }
+
+    /// Writes the parameters of a filter; says where they are.
+    pub(super) fn set_filter_aecs(&self, aecs: &FilterAecs) -> VirtAddr {
+        for (word, bytes) in self.filter.iter().zip(aecs.as_bytes().as_chunks::<WORD>().0) {
+            word.set(u64::from_ne_bytes(*bytes));
+        }
+        VirtAddr::of(self.filter.as_ptr())
     }
 
     /// The AECS of decompression in the first half or the second.

@@ -1,5 +1,6 @@
 //! What every device must do, whatever it is: bodies that take a runtime.
 
+pub(crate) mod analytics;
 pub(crate) mod batch;
 pub(crate) mod checksum;
 pub(crate) mod codes;

@@ -63,6 +63,23 @@ impl Emulation {
         self
     }
 
+    /// The IAA without the DSA.
+    pub(crate) fn iaa_alone(self) -> Setup {
+        let Self { version, queue, faults, plan, .. } = self;
+        let transfer_bytes_max = usize::try_from(queue.transfer_bytes_max).expect("fits");
+        let device = EmulatedConfig { name: "iaa".into(), version, queue, plan, ..EmulatedConfig::default() };
+        let runtime = Runtime::builder()
+            .queue(Emulated::iaa(device).expect("starts"))
+            .config(|config| {
+                if faults == Faults::BlockOnFault {
+                    config.faults = FaultPolicy::BlockOnFault;
+                }
+            })
+            .build()
+            .expect("a runtime needs a thread and an eventfd");
+        Setup { runtime, faults, transfer_bytes_max }
+    }
+
     pub(crate) fn setup(self, change: impl FnOnce(&mut Config)) -> Setup {
         let Self { version, engines, queue, faults, plan } = self;
         let transfer_bytes_max = usize::try_from(queue.transfer_bytes_max).expect("fits");

@@ -1,6 +1,7 @@
 //! Output that is a vector of bits, or the indices of its ones.
 
 use super::array::Array;
+use super::range::count_ones;
 use super::unpack::low_half;
 use super::{Aggregates, FilterError, Filtered, Output};
 
@@ -33,10 +34,36 @@ impl<'a> Bits<'a> {
     }
 
     /// Takes whole words.
-    pub(super) fn push_words(&mut self, words: &[u64]) -> Result<(), FilterError> {
-        for word in words {
-            self.push(*word, WORD_BITS)?;
+    pub(super) fn push_words(&mut self, words: &mut [u64]) -> Result<(), FilterError> {
+        if self.begun_bits > 0 || self.indices.is_some() {
+            return words.iter().try_for_each(|word| self.push(*word, WORD_BITS));
         }
+        if self.output.invert {
+            words.iter_mut().for_each(|word| *word = !*word);
+        }
+        if let Some(first) = words.iter().position(|word| *word != 0) {
+            let base = self.taken + u64::from(self.output.first_index);
+            let last = words.iter().rposition(|word| *word != 0).unwrap_or(first);
+            let bits = |words: usize| words as u64 * u64::from(WORD_BITS);
+            let low = base + bits(first) + u64::from(words[first].trailing_zeros());
+            let high = base + bits(last + 1) - 1 - u64::from(words[last].leading_zeros());
+            self.aggregates.min = self.aggregates.min.min(low_half(low));
+            self.aggregates.max = low_half(high);
+            self.aggregates.sum = self.aggregates.sum.wrapping_add(count_ones(words));
+        }
+        if let Some(room) = &mut self.room {
+            let bytes_max = room.len();
+            let at = usize::try_from(self.taken / 8).unwrap_or(usize::MAX);
+            let end = at.saturating_add(words.len() * WORD);
+            let part = room.get_mut(at..end).ok_or(FilterError::OutputFull { bytes_max })?;
+            for (bytes, word) in part.as_chunks_mut::<WORD>().0.iter_mut().zip(words.iter()) {
+                *bytes = word.to_le_bytes();
+            }
+            if self.output.big_endian {
+                part.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+            }
+        }
+        self.taken += words.len() as u64 * u64::from(WORD_BITS);
         Ok(())
     }
 

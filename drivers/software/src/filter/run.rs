@@ -92,11 +92,11 @@ impl<'a> Sink<'a> {
     }
 
     /// The low `count` bits of words: all of each but the last.
-    fn words(&mut self, words: &[u64], count: usize) -> Result<(), FilterError> {
+    fn words(&mut self, words: &mut [u64], count: usize) -> Result<(), FilterError> {
         let rest = count % LANES;
         match self {
             Self::Bits(bits) => {
-                bits.push_words(&words[..count / LANES])?;
+                bits.push_words(&mut words[..count / LANES])?;
                 match words.get(count / LANES) {
                     Some(word) if rest > 0 => {
                         bits.push(word & ((1 << rest) - 1), u32::try_from(rest).unwrap_or(0))
@@ -185,12 +185,40 @@ fn scan(
         (Packing::Little | Packing::Big, 8) => scan_whole::<u8>(column, low, high, sink),
         (Packing::Little, 16) => scan_whole::<u16>(column, low, high, sink),
         (Packing::Little, 32) => scan_whole::<u32>(column, low, high, sink),
+        (Packing::Little, 1) => scan_bits(column, low, high, sink),
         _ => blocks(elements, column.count.into(), |block| {
             let mut words = [0; BLOCK / LANES];
             masks_of_words(block, low, high, &mut words);
-            sink.words(&words, block.len())
+            sink.words(&mut words, block.len())
         }),
     }
+}
+
+/// Elements of one bit are what is asked for, or the opposite of it, or all or none are.
+fn scan_bits(column: &Column<'_>, low: u32, high: u32, sink: &mut Sink<'_>) -> Result<(), FilterError> {
+    let (elements, expected) = (column.bytes.len() as u64 * 8, u64::from(column.count));
+    if elements < expected {
+        return Err(FilterError::InputTooSmall { elements, expected });
+    }
+    let has = |value: u32| (low..=high).contains(&value);
+    let (zero, one) = (if has(0) { u64::MAX } else { 0 }, if has(1) { u64::MAX } else { 0 });
+    let len = usize::try_from(expected.div_ceil(8)).unwrap_or(0);
+    let mut left = usize::try_from(expected).unwrap_or(0);
+    for piece in column.bytes[..len].chunks(PIECE / 8) {
+        let mut words = [0; PIECE / LANES];
+        let (whole, rest) = piece.as_chunks::<{ LANES / 8 }>();
+        for (word, bytes) in words.iter_mut().zip(whole) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        if let Some(word) = words.get_mut(whole.len()) {
+            *word = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+        words.iter_mut().for_each(|word| *word = *word & one | !*word & zero);
+        let count = left.min(PIECE);
+        sink.words(&mut words, count)?;
+        left -= count;
+    }
+    Ok(())
 }
 
 /// Elements of whole bytes, from memory to bits.
@@ -215,7 +243,7 @@ fn scan_whole<L: Lane + TryFrom<u32>>(
             Some((Ok(low), Ok(high))) => masks(piece, low, high, &mut words),
             _ => words.fill(0),
         }
-        sink.words(&words, piece.len() / L::BYTES)?;
+        sink.words(&mut words, piece.len() / L::BYTES)?;
     }
     Ok(())
 }
@@ -244,7 +272,7 @@ fn set_membership(
             let bits = group.iter().enumerate().map(|(lane, element)| is_in(*element) << lane);
             *word = bits.fold(0, |word, bit| word | bit);
         }
-        sink.words(&words, block.len())
+        sink.words(&mut words, block.len())
     })
 }
 
@@ -378,5 +406,5 @@ fn find_unique(
         }
         Ok(())
     })?;
-    sink.words(&words, values)
+    sink.words(&mut words, values)
 }

@@ -1,4 +1,5 @@
 //! Against loops over single bits, for every packing, width and output.
+#![expect(clippy::cast_possible_truncation, reason = "numbers of test data, all small")]
 
 use proptest::prelude::*;
 

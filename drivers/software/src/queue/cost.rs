@@ -2,7 +2,7 @@
 //!
 //! Factors are rounded up from what `benches/benches/operations.rs` measures on warm buffers.
 
-use svala::{Crc, CrcBypass, Job};
+use svala::{Crc, CrcBypass, Filter, FilterKind, Job, Packing};
 
 /// Compressing a byte takes as long as copying this many.
 const DEFLATE: u64 = 64;
@@ -16,6 +16,8 @@ const BLOCKS: u64 = 4;
 const REVERSED: u64 = 4;
 /// Computing with it.
 const NUMBERS: u64 = 8;
+/// Unpacking an element.
+const ELEMENT: u64 = 16;
 /// Writing it back from the caches.
 const FLUSH: u64 = 16;
 /// Making it present, where it may be absent: a fault less for the CPU, but the same work for the kernel.
@@ -40,10 +42,25 @@ pub(super) fn cost(job: &Job) -> u64 {
         Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } | Job::GatherReduce { .. } => {
             NUMBERS
         }
+        // Elements of whole bytes are compared as fast as they are read; others are unpacked one by one, and the second
+        // input, the output or the expanded column may be longer.
+        Job::Filter { filter, .. } if filter.kind() == FilterKind::Scan && is_whole(filter) => TWICE,
+        Job::Filter { filter, dst, .. } => {
+            let elements = u64::from(filter.count()).saturating_mul(ELEMENT);
+            return elements.saturating_add(bytes).saturating_add(dst.len);
+        }
+        Job::ZeroCompress { .. } | Job::CrcAny { .. } => NUMBERS,
+        Job::ZeroDecompress { src, dst, .. } => return src.len.max(dst.len).saturating_mul(NUMBERS),
         Job::CacheFlush { .. } => FLUSH,
         Job::TranslationFetch { .. } => POPULATE,
         _ => 1,
     })
+}
+
+/// Whether elements are whole bytes, and the output bits.
+const fn is_whole(filter: Filter) -> bool {
+    let whole = matches!(filter.width(), 8 | 16 | 32) && matches!(filter.packing(), Packing::Little);
+    whole && !filter.is_deflated() && !filter.is_indices()
 }
 
 const fn is_reversed(crc: Crc) -> bool {

@@ -55,7 +55,11 @@ pub(super) fn prepare() {
 
 /// Whether `job` needs a compressor.
 pub(super) const fn compresses(job: &Job) -> bool {
-    matches!(job, Job::Deflate { .. } | Job::Inflate { .. })
+    match job {
+        Job::Deflate { .. } | Job::Inflate { .. } => true,
+        Job::Filter { filter, .. } => filter.is_deflated(),
+        _ => false,
+    }
 }
 
 /// Does all of `job` on this thread. Only compression needs `contexts`.

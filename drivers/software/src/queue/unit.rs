@@ -13,13 +13,14 @@
 mod part;
 
 use svala::backend::Failure;
-use svala::{Check, Done, Job, NumberExceptions, Value};
+use svala::{Aggregates, Check, Done, Job, NumberExceptions, Value};
 
 pub(super) use part::unit_bytes;
 
+use super::column::moved;
 use super::work::check_of;
 use crate::crc::{adler32_combine, crc32_combine};
-use part::{Order, crc_with, empty_crc, part};
+use part::{Order, crc_with, element_at, empty_crc, part};
 
 /// Largest piece, in bytes: some 100 us of copying.
 const PIECE_BYTES_MAX: u64 = 1 << 20;
@@ -57,6 +58,9 @@ struct Found {
     tags: Value,
     /// What happened to the numbers of any piece.
     exceptions: NumberExceptions,
+    /// Elements of a filter's output.
+    elements: u32,
+    aggregates: Aggregates,
     /// The answer of a job that is a single piece.
     whole: Option<Done>,
 }
@@ -144,6 +148,13 @@ impl Unit {
             }
             (tags @ Value::Tags { .. }, _) if behind == 0 => found.tags = tags,
             (Value::Exceptions(exceptions), _) => found.exceptions |= exceptions,
+            (Value::Filter { .. }, Job::Filter { filter, .. }) => {
+                if let Value::Filter { elements, aggregates } = moved(value, element_at(filter, piece.offset))
+                {
+                    found.elements += elements;
+                    found.aggregates = found.aggregates.and(aggregates);
+                }
+            }
             (Value::Deflate { written, check: sum }, Job::Deflate { check, .. }) => {
                 found.written += written;
                 found.check = match check {
@@ -158,7 +169,7 @@ impl Unit {
 
     fn merge_failure(&mut self, offset: u64, failure: Failure) {
         let failure = match (failure, self.job) {
-            (Failure::OutputFull { .. }, Job::Deflate { dst, .. }) => {
+            (Failure::OutputFull { .. }, Job::Deflate { dst, .. } | Job::Filter { dst, .. }) => {
                 Failure::OutputFull { bytes_max: dst.len }
             }
             (Failure::Dif { block, mismatch }, job) => {
@@ -173,7 +184,7 @@ impl Unit {
 
     /// What all pieces together say. All have come back.
     pub(super) fn outcome(&self) -> Result<Done, Failure> {
-        let Found { failure, difference, crc, written, check, tags, exceptions, whole } = self.found;
+        let Found { failure, difference, crc, written, check, tags, exceptions, whole, .. } = self.found;
         if let Some((offset, failure)) = failure {
             // What comes after a difference does not matter to a comparison.
             if difference.is_none_or(|at| offset < at) {
@@ -189,6 +200,10 @@ impl Unit {
             Job::Deflate { .. } => Value::Deflate { written, check },
             Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } => {
                 Value::Exceptions(exceptions)
+            }
+            Job::Filter { .. } => {
+                let Found { elements, aggregates, .. } = self.found;
+                Value::Filter { elements, aggregates }
             }
             _ => tags,
         };
@@ -215,6 +230,8 @@ impl Found {
             check,
             tags: Value::None,
             exceptions: NumberExceptions::empty(),
+            elements: 0,
+            aggregates: Aggregates::EMPTY,
             whole: None,
         }
     }

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use svala::backend::Failure;
 use svala::{Access, Blocks, Check, Crc, CrcBypass, CrcKind, Done, Job, Span, Value, VirtAddr};
 
+use super::column;
 use super::integrity;
 use super::memory::{Contexts, len_of, pointer, readable, size_of_range, writable};
 use super::numbers;
@@ -83,6 +84,29 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
         | Job::ScatterFill { .. } => {
             // SAFETY: the caller's contract.
             unsafe { work_on_list(job) }.map(done)
+        }
+        Job::Filter { src, second, dst, filter } => {
+            // SAFETY: the caller's contract: nobody writes it meanwhile.
+            let second = unsafe { readable(Span::new(second, filter.second_bytes())) };
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            let inflater = contexts.map(|contexts| &mut contexts.inflater);
+            column::filter(filter, src, second, dst, inflater).map(done)
+        }
+        Job::ZeroCompress { src, dst, word } => {
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            column::zero_compress(word, src, dst).map(done)
+        }
+        Job::ZeroDecompress { src, dst, word } => {
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            column::zero_decompress(word, src, dst).map(done)
+        }
+        Job::CrcAny { src, len, crc } => {
+            // SAFETY: the caller's contract: nobody writes it meanwhile.
+            let src = unsafe { readable(Span::new(src, len)) };
+            Ok(done(column::crc(crc, src)))
         }
         // A drain is the queue's own business, and none in a batch.
         _ => Err(Failure::Unsupported),

@@ -5,6 +5,7 @@ mod oracle;
 
 mod batches;
 mod checksums;
+mod columns;
 mod control;
 mod integrity;
 mod lifecycle;

@@ -50,7 +50,7 @@ impl<B: Bus> Analytics<'_, B> {
     }
 
     /// Whether the input is done with; if not, the output has overflowed.
-    fn ended(&self, outcome: Outcome) -> Result<bool, Completion> {
+    pub(super) fn ended(&self, outcome: Outcome) -> Result<bool, Completion> {
         let flags = self.descriptor.decompress_flags();
         match outcome {
             Outcome::Error(code) => Err(analytics_error(code.raw())),
@@ -67,7 +67,7 @@ impl<B: Bus> Analytics<'_, B> {
 
     /// Checksums and positions after `output` and `bits` of input. The words of the exclusive or are those of the whole
     /// output, wherever a descriptor ends.
-    fn account(&self, stream: &mut Stream, output: &[u8], bits: usize) {
+    pub(super) fn account(&self, stream: &mut Stream, output: &[u8], bits: usize) {
         stream.crc = self.crc(stream.crc, output);
         let (second_half, words) = output.split_at(output.len().min(stream.position % 2));
         let word = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes.get(1).copied().unwrap_or(0)]);
@@ -79,7 +79,7 @@ impl<B: Bus> Analytics<'_, B> {
         stream.bit_offset = stream.bit_offset.wrapping_add(u32::from_le_bytes([a, b, c, d]));
     }
 
-    fn read_stream(&self) -> Result<Stream, Completion> {
+    pub(super) fn read_stream(&self) -> Result<Stream, Completion> {
         if !self.descriptor.flags().contains(Flags::READ_SRC2_AECS) {
             return Ok(Stream::start());
         }
@@ -117,7 +117,7 @@ impl<B: Bus> Analytics<'_, B> {
     }
 }
 
-fn stop_on(flags: DecompressFlags) -> StopOn {
+pub(super) fn stop_on(flags: DecompressFlags) -> StopOn {
     let stops = flags.contains(DecompressFlags::STOP_ON_EOB);
     let only_final = flags.contains(DecompressFlags::SELECT_BFINAL_EOB);
     if stops && !only_final { StopOn::AnyBlock } else { StopOn::FinalBlock }

@@ -142,6 +142,13 @@ impl Completion {
         self
     }
 
+    /// Sets [`crypto_hash`](Self::crypto_hash).
+    #[must_use]
+    pub fn with_crypto_hash(mut self, hash: [u8; 16]) -> Self {
+        self.bytes[CRYPTO_HASH..].copy_from_slice(&hash);
+        self
+    }
+
     /// Bytes 63:48: the hash of an operation with GCM (§6.2.12).
     #[must_use]
     pub fn crypto_hash(&self) -> [u8; 16] {

@@ -87,6 +87,23 @@ pub struct Crc64 {
     pub flags: CrcFlags,
 }
 
+/// What [`Descriptor::filter`] needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The column, or the deflate stream of it.
+    pub src: SrcAddr,
+    /// Bytes there.
+    pub src_size: u32,
+    /// Where the output goes.
+    pub dst: DstAddr,
+    /// Bytes there. Too few is an error that cannot be resumed.
+    pub dst_size_max: u32,
+    /// Formats of inputs and output.
+    pub flags: FilterFlags,
+    /// Elements of the column; for expand, bits of the second input. Not 0.
+    pub input_count: u32,
+}
+
 /// One constructor for each operation, and setters for what any of them may have.
 impl Descriptor {
     /// Bytes of a descriptor, and its alignment in memory and at the portal.
@@ -180,6 +197,48 @@ impl Descriptor {
         CODEC_FLAGS.write(&mut this.bytes, flags.bits());
         CRC_POLYNOMIAL.write(&mut this.bytes, polynomial);
         this
+    }
+
+    /// Filters a column: scan, set membership, extract, select, burst of runs, unique values or expand (IAA §6.3.3). The
+    /// parameters of scan and extract are in a [`FilterAecs`](super::FilterAecs), the second input of the others is
+    /// source 2: [`with_filter_aecs`](Self::with_filter_aecs), [`with_second_input`](Self::with_second_input).
+    #[must_use]
+    pub fn filter(opcode: Opcode, filter: Filter) -> Self {
+        let Filter { src, src_size, dst, dst_size_max, flags, input_count } = filter;
+        Self::transfer(opcode, src, src_size, dst, dst_size_max).with_filter(flags, input_count)
+    }
+
+    /// Filters: reads the parameters at `aecs`, 32-byte aligned.
+    #[must_use]
+    pub fn with_filter_aecs(self, aecs: SrcAddr) -> Self {
+        self.with_src2(aecs.0, super::FilterAecs::SIZE_U32).with_flags(Flags::READ_SRC2_AECS)
+    }
+
+    /// Filters: reads a second input of `size` bytes.
+    #[must_use]
+    pub fn with_second_input(self, addr: SrcAddr, size: u32) -> Self {
+        self.with_src2(addr.0, size).with_flags(Flags::READ_SRC2_INPUT)
+    }
+
+    /// Filters and CRCs: source 1 is a deflate stream that is expanded first, or no output is written, or what else these
+    /// flags say (§6.3.2.1).
+    #[must_use]
+    pub fn with_decompress_flags(mut self, flags: DecompressFlags) -> Self {
+        CODEC_FLAGS.write(&mut self.bytes, flags.bits());
+        self
+    }
+
+    /// Zero compression or decompression (uapi `IAX_OPCODE_ZERO_COMP_32` and its like; reserved in IAA table 6-2).
+    #[must_use]
+    pub fn zero(opcode: Opcode, src: SrcAddr, src_size: u32, dst: DstAddr, dst_size_max: u32) -> Self {
+        Self::transfer(opcode, src, src_size, dst, dst_size_max)
+    }
+
+    /// Encrypts or decrypts, as the [`CryptoAecs`](super::CryptoAecs) at `aecs` says (IAA §6.3.4): 32-byte aligned, with room
+    /// for a second one behind it where it is written.
+    #[must_use]
+    pub fn cipher(opcode: Opcode, src: SrcAddr, src_size: u32, dst: DstAddr, dst_size_max: u32) -> Self {
+        Self::transfer(opcode, src, src_size, dst, dst_size_max)
     }
 
     /// Adds `flags` to those set.

@@ -178,6 +178,15 @@ bitflags! {
 
 impl FilterFlags {
     field! {
+        /// Bits 21:17: low bits of an element that set membership and find unique do not look at. Reserved in table 6-9; the
+        /// place is that of the configuration library's software model.
+        drop_low_bits / with_drop_low_bits: u32, 0x1f << 17
+    }
+    field! {
+        /// Bits 26:22: the same of high bits.
+        drop_high_bits / with_drop_high_bits: u32, 0x1f << 22
+    }
+    field! {
         /// Bits 1:0: source 1 is 0 packed little-endian, 1 packed big-endian, 2 Parquet RLE.
         src1_parser / with_src1_parser: u32, 0x3 << 0
     }

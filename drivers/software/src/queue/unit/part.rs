@@ -1,6 +1,6 @@
 //! Where a job can be cut, in which order its pieces may be done, and what a piece is.
 
-use svala::{Crc, CrcKind, DIF_BYTES, Job, Span, VirtAddr};
+use svala::{Crc, CrcKind, DIF_BYTES, Filter, FilterKind, Job, OutputWidth, Span, VirtAddr};
 
 use super::super::integrity::{destination_after, source_after};
 use super::super::work::{bypass_of, low_half};
@@ -50,10 +50,25 @@ impl Order {
             | Job::Convert { .. }
             | Job::Reduce { .. }
             | Job::ReduceDualcast { .. } => Self::Any,
+            Job::Filter { src, dst, filter, .. } if is_apart(src, dst, filter) => Self::Any,
             // A delta record is of 512 KiB at most, half a piece; an inflate knows its end only when it is there.
             _ => Self::Whole,
         }
     }
+}
+
+/// Whether each part of a scan has its own bytes of input and output, and there are all of them: not so indices, which are as
+/// many as there are ones.
+fn is_apart(src: Span, dst: Span, filter: Filter) -> bool {
+    let is_bits = filter.kind() == FilterKind::Scan && filter.output() == OutputWidth::Nominal;
+    let is_there = filter.column_bytes() == Some(src.len);
+    let has_room = dst.len == 0 || dst.len >= filter.written_bytes(filter.count());
+    is_bits && is_there && has_room && filter.splits() && (1..=32).contains(&filter.width())
+}
+
+/// The index of the element at `offset` bytes of a packed column.
+pub(super) fn element_at(filter: Filter, offset: u64) -> u32 {
+    u32::try_from(offset * 8 / u64::from(filter.width().max(1))).unwrap_or(u32::MAX)
 }
 
 /// Bytes of input that belong together: pieces are multiples of it.
@@ -62,6 +77,10 @@ pub(in super::super) const fn unit_bytes(job: &Job) -> u64 {
         Job::DifInsert { format, .. } | Job::DixGenerate { format, .. } => format.block.bytes(),
         Job::DifCheck { format, .. } | Job::DifStrip { format, .. } | Job::DifUpdate { format, .. } => {
             format.block.bytes_with_field()
+        }
+        // Elements of any width end at a whole byte and their bits too.
+        Job::Filter { filter, .. } => {
+            ALIGN_BYTES * if filter.width() == 0 { 1 } else { filter.width() as u64 }
         }
         _ => ALIGN_BYTES,
     }
@@ -85,6 +104,13 @@ pub(super) fn part(job: &Job, offset: u64, len: u64, written: u64) -> Job {
         Job::Crc { .. } | Job::CopyCrc { .. } => part_of_crc(job, offset, len),
         Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } => {
             part_of_numbers(job, offset, len)
+        }
+        Job::Filter { src, second, dst, filter } => {
+            let first = element_at(filter, offset);
+            let written = filter.written_bytes(first);
+            let count = element_at(filter, len).min(filter.count() - first);
+            let (src, dst) = (src.part(offset, len), dst.part(written, filter.written_bytes(count)));
+            Job::Filter { src, second, dst, filter: filter.with_count(count) }
         }
         Job::Deflate { src, dst, level, last, check } => Job::Deflate {
             src: src.part(offset, len),
