@@ -540,6 +540,11 @@ impl Channel {
                         return step;
                     }
                 }
+                Phase::Fetching { operand, flying } => {
+                    if let Some(step) = self.fetch(slot, contents, operand, flying) {
+                        return step;
+                    }
+                }
                 Phase::Resolving(_) => return Step::Keep,
                 Phase::ToResolve(fault) => {
                     if !self.resolve(slot, contents, fault) {

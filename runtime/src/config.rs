@@ -11,6 +11,10 @@ use crate::path::Reason;
 pub struct Config {
     /// What to do about device page faults.
     pub faults: FaultPolicy,
+    /// Under `Prefetch`: whether the device also fetches the translations of what was populated, where it can (DSA 2).
+    /// Populating is what the CPU does far more cheaply than a device's page requests; what it cannot do is fill the
+    /// device's own cache of translations.
+    pub prefetch_translations: bool,
     /// What `Auto` chooses by. None: measured when the runtime starts.
     pub costs: Option<CostModel>,
     /// Who populates memory.
@@ -45,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             faults: FaultPolicy::Resolve,
+            prefetch_translations: false,
             costs: None,
             resolver: ResolverChoice::Auto,
             fault_retries_max: 8,

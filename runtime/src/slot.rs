@@ -136,6 +136,13 @@ pub(crate) enum Phase {
         /// The lane to go on with then. None: submit.
         then: Option<LaneFault>,
     },
+    /// All of the memory is populated, and the device fetches the translations of its operands before it is submitted.
+    Fetching {
+        /// Which operand.
+        operand: usize,
+        /// The queue has the job that fetches them.
+        flying: bool,
+    },
     /// The queue works on it.
     Flying,
     /// A lane faulted and the resolver works on it.

@@ -369,3 +369,57 @@ fn copies_of_swapped_pages(must_swap: bool) {
         assert!(faults.faults + faults.resolutions > 0 || way.0 == FaultPolicy::BlockOnFault, "{report:?}");
     }
 }
+
+/// Small operations all over a large cold region: what is populated is what they touch, within a tenth.
+#[test]
+fn random_small_operations_populate_what_they_touch() {
+    const REGION: usize = 16 << 10;
+    for way in ways() {
+        let name = format!("{way:?}");
+        let (runtime, src, region) = (runtime_as(way), Area::warm(2, 61), Area::cold(REGION));
+        let mut touched = std::collections::BTreeSet::new();
+        for step in 0..300_u64 {
+            // Half of them lie across two pages.
+            let page = usize::try_from(step * 7919 % (REGION as u64 - 1)).expect("small");
+            let into = if step % 2 == 0 { 0 } else { 2048 };
+            let dst = region.addr(page).add(into);
+            let job = Job::Copy { src: src.addr(0), dst, len: PAGE as u64 };
+            // SAFETY: the areas live until the copy has ended, and nobody refers to them.
+            block_on(unsafe { runtime.submit_raw(job) })
+                .unwrap_or_else(|failed| panic!("{name}: {}", failed.error));
+            touched.insert(page);
+            if into != 0 {
+                touched.insert(page + 1);
+            }
+        }
+        let present = region.present();
+        assert!(present >= touched.len(), "{name}: {present}");
+        // A kernel does not know where an operation ends: two pages in a row may be given a third.
+        let tenths_max = if way.0 == FaultPolicy::BlockOnFault { 15 } else { 11 };
+        assert!(present * 10 <= touched.len() * tenths_max, "{name}: {present} pages for {}", touched.len());
+    }
+}
+
+/// Under `Prefetch` a DSA 2 fetches the translations of each operand before it copies, and only if it is asked to.
+#[test]
+fn translations_are_fetched_before_the_copy() {
+    use svala_idxd::{Emulated, EmulatedConfig};
+    for fetches in [false, true] {
+        let queue = Emulated::dsa(EmulatedConfig::default()).expect("starts");
+        let device = queue.portal().device().expect("not closed");
+        let builder = svala::Runtime::builder().queue(queue).config(|config| {
+            config.faults = FaultPolicy::Prefetch;
+            config.prefetch_translations = fetches;
+        });
+        let runtime = builder.build().expect("a thread and an eventfd");
+        let (src, dst) = (Area::warm(PAGES, 71), Area::cold(PAGES));
+        let report = well(copy(&runtime, &src, &dst, PAGES), "copy");
+        assert!(dst.read(0, PAGES) == noise(PAGES * PAGE, 71));
+        assert_eq!((report.faults.faults, report.policy), (0, FaultPolicy::Prefetch));
+        assert_eq!(device.stats().descriptors, if fetches { 3 } else { 1 });
+        // What cannot be populated is found by the copy, and said by it.
+        dst.protect(20, 1, libc::PROT_NONE);
+        dst.advise(0, 20, libc::MADV_DONTNEED).expect("advice");
+        faulted(&copy(&runtime, &src, &dst, PAGES), &dst, 20, Access::Write, "prefetch");
+    }
+}

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use super::{Channel, Step};
 use crate::address::{Access, PAGE_BYTES, Span};
-use crate::backend::{Failure, LaneFault, Member, Verdict};
+use crate::backend::{Failure, LaneFault, Member, Polled, Submission, Submitted, Verdict};
 use crate::error::PopulatedInVain;
 use crate::fault::{Answer, FaultPolicy, Request};
-use crate::job::{Job, OPERANDS_MAX, Operand, Operands};
+use crate::job::{Job, OPERANDS_MAX, Operand, Operands, Operation};
 use crate::slot::{Contents, LaneSet, Phase, Work};
 
 /// Ranges populated at once for one operation.
@@ -183,6 +183,7 @@ impl Channel {
                 contents.resolution.resumed = LaneSet::EMPTY;
             }
             match then {
+                None if self.fetches(&work) => contents.phase = Phase::Fetching { operand: 0, flying: false },
                 None => contents.phase = Phase::ToSubmit,
                 Some(fault) if self.slots[slot as usize].handshake.is_abandoned() => {
                     self.resume(slot, contents, fault.lane, Verdict::Cancel);
@@ -196,6 +197,64 @@ impl Channel {
         }
         contents.phase = Phase::Populating { next: after, then };
         Some(Step::Keep)
+    }
+
+    /// Whether the device is to fetch translations before this work.
+    fn fetches(&self, work: &Work) -> bool {
+        let operations = self.capabilities().operations;
+        self.config.prefetch_translations
+            && operations.contains(Operation::TranslationFetch)
+            && matches!(work, Work::One(job) if job.operation() != Operation::TranslationFetch)
+    }
+
+    /// Has the device fetch the translations of the next operand, or sees how it is doing. None: go on. Whatever comes
+    /// of it, the operation is submitted: a translation that is not there is made when it is needed.
+    pub(super) fn fetch(
+        &self,
+        slot: u32,
+        contents: &mut Contents,
+        operand: usize,
+        flying: bool,
+    ) -> Option<Step> {
+        let span = match contents.work {
+            Work::One(job) => job.operands().get(operand).copied().map(|at| at.map(|at| at.span)),
+            Work::Many { .. } => None,
+        };
+        let Some(span) = span.filter(|_| !self.slots[slot as usize].handshake.is_abandoned() || flying)
+        else {
+            contents.phase = Phase::ToSubmit;
+            return None;
+        };
+        let next = Phase::Fetching { operand: operand + 1, flying: false };
+        let Some(Span { addr, len }) = span.filter(|span| span.len != 0) else {
+            contents.phase = next;
+            return None;
+        };
+        let job = Job::TranslationFetch { addr, len };
+        if !flying {
+            let how = Submission { block_on_fault: false, ..contents.submission };
+            // SAFETY: the caller owns the contents, and with them the flight, which is idle; the memory is the job's.
+            contents.phase = match unsafe { self.driver.submit_one(slot, &job, how) } {
+                Ok(Submitted::Flying) => Phase::Fetching { operand, flying: true },
+                Ok(Submitted::Done(_)) | Err(_) => next,
+            };
+            return None;
+        }
+        let work = Work::One(job);
+        // SAFETY: the caller owns the contents, and with them the flight.
+        match unsafe { self.driver.poll(slot, &work) } {
+            Polled::Pending => Some(Step::Keep),
+            Polled::Stalled => Some(Step::Stalled),
+            Polled::Done(_) => {
+                contents.phase = next;
+                None
+            }
+            Polled::Fault(fault) => {
+                // SAFETY: as above.
+                unsafe { self.driver.resume(slot, &work, fault.lane, Verdict::Cancel) };
+                None
+            }
+        }
     }
 
     /// Starts to populate `targets`. False: no room, and nothing was started.

@@ -71,7 +71,8 @@ impl CostModel {
         if prefetch < resolve {
             estimate.policy = FaultPolicy::Prefetch;
         }
-        if block.is_some_and(|block| block < resolve.min(prefetch)) {
+        // By a margin: an engine that waits does nothing for anybody else.
+        if block.is_some_and(|block| block + BLOCK_MARGIN_NS < resolve.min(prefetch)) {
             estimate.policy = FaultPolicy::BlockOnFault;
         }
         estimate
@@ -170,6 +171,8 @@ pub struct Estimate {
     pub policy: FaultPolicy,
 }
 
+/// By how much waiting has to be cheaper, in nanoseconds.
+const BLOCK_MARGIN_NS: f64 = 500.0;
 /// Bytes of each operand populated in one go before submission.
 pub(crate) const PREFETCH_BYTES: u64 = 64 << 20;
 /// Smallest window, unless configured otherwise.
