@@ -42,12 +42,13 @@ fn runtime(queue: &str) -> Result<Runtime> {
 /// What came of the copies.
 #[derive(Debug, Default)]
 struct Tally {
+    is_reset: AtomicBool,
     done: AtomicU64,
-    refused: AtomicU64,
+    failed: AtomicU64,
     unanswered: AtomicU64,
 }
 
-/// Copies until it is told to stop, or until one is refused or not answered. What is said to be done is looked at.
+/// Copies until it is told to stop, or until one fails. What is said to be done is looked at.
 fn copies(runtime: &Runtime, thread: usize, tally: &Tally, stop: &AtomicBool) -> Result<()> {
     let mut round = thread;
     while !stop.load(Ordering::Relaxed) {
@@ -64,12 +65,13 @@ fn copies(runtime: &Runtime, thread: usize, tally: &Tally, stop: &AtomicBool) ->
                 tally.unanswered.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
-            Err(failed) if matches!(failed.error, Error::Refused { .. }) => {
-                ensure!(failed.buffers.is_some(), "memory that the device never had was kept");
-                tally.refused.fetch_add(1, Ordering::Relaxed);
+            Err(failed) => {
+                // An error says that the copy is not done, whichever it is; without a reset there is none.
+                ensure!(tally.is_reset.load(Ordering::SeqCst), "before the reset: {failed}");
+                ensure!(failed.buffers.is_some(), "memory that the device has given up was kept: {failed}");
+                tally.failed.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
-            Err(failed) => return Err(anyhow!("{failed}")),
         }
     }
     Ok(())
@@ -84,8 +86,8 @@ fn wait(what: &str, mut until: impl FnMut() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// A function-level reset with copies under way: each is right, or refused, or not answered. What the kernel makes of the
-/// queue afterwards is its own affair: Linux 7.2 leaves a device disabled of which a process has a shared queue open.
+/// A function-level reset with copies under way: each is right, or says that it is not. What the kernel makes of the
+/// queue afterwards is its own affair: Linux 7.2 has left a device disabled of which a process had a shared queue open.
 fn reset_under_load(arguments: &[String]) -> Result<()> {
     let queue = arguments.first().context("no queue")?;
     let at = fs::canonicalize(PathBuf::from("/sys/bus/dsa/devices").join(queue))?;
@@ -103,7 +105,10 @@ fn reset_under_load(arguments: &[String]) -> Result<()> {
         let reset = wait("copies", || {
             tally.done.load(Ordering::Relaxed) >= BEFORE || threads.iter().any(|one| one.is_finished())
         })
-        .and_then(|()| fs::write(function.join("reset"), "1").context("reset"));
+        .and_then(|()| {
+            tally.is_reset.store(true, Ordering::SeqCst);
+            fs::write(function.join("reset"), "1").context("reset")
+        });
         // Those that are lost say so after a while; the others go on, if the queue does.
         let after = Instant::now();
         while after.elapsed() < ANSWER_WITHIN + Duration::from_secs(5)
@@ -122,9 +127,9 @@ fn reset_under_load(arguments: &[String]) -> Result<()> {
     let state =
         fs::read_to_string(function.join(device).join("state")).unwrap_or_else(|error| error.to_string());
     println!(
-        "{} copies right, {} refused, {} unanswered ({shutdown:?}); the device is {}",
+        "{} copies right, {} failed, {} unanswered ({shutdown:?}); the device is {}",
         tally.done.into_inner(),
-        tally.refused.into_inner(),
+        tally.failed.into_inner(),
         tally.unanswered.into_inner(),
         state.trim()
     );
