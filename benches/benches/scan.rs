@@ -146,7 +146,7 @@ fn check(bytes: &[u8], width: u8, case: &Case) {
             elements.into_iter().enumerate().filter(|(at, _)| bit(*at)).map(|(_, e)| e).collect()
         }
     };
-    assert_eq!(done.elements as usize, kept.len(), "{} of {width} bits", case.name);
+    assert_eq!(done.elements, kept.len() as u64, "{} of {width} bits", case.name);
     if !case.writes {
         return;
     }

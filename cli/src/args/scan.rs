@@ -70,6 +70,9 @@ pub enum Found {
     Values,
 }
 
+/// What makes a predicate of a number.
+type Comparison = fn(u32) -> Predicate;
+
 /// A condition on an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition(pub Predicate);
@@ -79,7 +82,7 @@ impl FromStr for Condition {
 
     fn from_str(word: &str) -> Result<Self, String> {
         let word = word.trim();
-        let comparisons: [(&str, fn(u32) -> Predicate); 7] = [
+        let comparisons: [(&str, Comparison); 7] = [
             ("!=", Predicate::ne),
             ("<=", Predicate::le),
             (">=", Predicate::ge),

@@ -17,6 +17,8 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Where input comes from: one read that may have to wait. 0 is the end.
 type Get<'a> = &'a mut dyn FnMut(&mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>;
+/// The same, of a reader that is handed in.
+type GetFrom<'a, R> = dyn FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>> + 'a;
 
 fn get_async<R: AsyncRead + Unpin>(
     inner: &mut R,
@@ -189,7 +191,7 @@ impl<R> DecompressReader<R> {
         &mut self,
         cx: &mut Context<'_>,
         out: &mut [u8],
-        get: &mut dyn FnMut(&mut R, &mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+        get: &mut GetFrom<'_, R>,
     ) -> Poll<io::Result<usize>> {
         if out.is_empty() {
             return Poll::Ready(Ok(0));
