@@ -34,6 +34,9 @@ const PROBED_RUNS_MAX: u32 = 200;
 
 pub(crate) fn run(common: &Common, args: &Faults) -> Result<Answer, Trouble> {
     let target = target(common, args)?;
+    if args.modelled && args.policy == [Policy::Auto] {
+        return Err(Trouble::Faults("auto learns from the clock: it has no modelled times".into()));
+    }
     if args.explain {
         return explain::run(common, target);
     }
@@ -159,7 +162,7 @@ impl Running<'_> {
         let mut rows = match &mut self.clock {
             Clock::Modelled(model) => {
                 let mut rows = Vec::new();
-                for policy in &self.policies {
+                for policy in self.policies.iter().filter(|policy| **policy != Policy::Auto) {
                     self.stop.check()?;
                     let modelled = model.run(setup, *policy).map_err(failed)?;
                     rows.push(Row::modelled(setup.workload(), *policy, &modelled, self.args.no_probe));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use idxd_emu::timing::{Served, Timing};
 use idxd_emu::{Device as Emulation, DeviceStats};
-use svala::{Config, CostModel, Runtime};
+use svala::{Config, Runtime};
 use svala_engine::{Device, Engine, Sysfs};
 use svala_idxd::{Emulated, EmulatedConfig};
 
@@ -76,11 +76,7 @@ impl Machine {
         let iaa = Emulated::iaa(config("emu-iaa", 1))?;
         let emulations = [dsa.portal().device(), iaa.portal().device()].into_iter().flatten().collect();
         let runtime = Runtime::builder().queue(dsa).queue(iaa);
-        let runtime = runtime.config(|config: &mut Config| {
-            config.faults = policy.of_runtime();
-            // Of silicon's time, silicon's costs.
-            config.costs = timing.map(|_| CostModel::PUBLISHED);
-        });
+        let runtime = runtime.config(|config: &mut Config| config.faults = policy.of_runtime());
         Ok(Self { runtime: Kept::Runtime(runtime.build()?), emulations })
     }
 

@@ -16,7 +16,7 @@ use super::Size;
     copy of present memory beside the workload, again and again: what other tasks notice.\n\n\
     Without --device, or with 'auto', an emulated device: its numbers say nothing about hardware. With --modelled the\n\
     times are what the device's timing model makes of the same runs, by published figures for Sapphire Rapids: no\n\
-    measurement of hardware either.\n\n\
+    measurement of hardware either ('auto', which learns from the clock, is left out).\n\n\
     Workloads:\n  \
     sequential        one copy, source and destination not mapped\n  \
     random            4 KiB copies of random pages of a region that is not mapped\n  \

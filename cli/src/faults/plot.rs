@@ -12,11 +12,11 @@ const PANEL_WIDTH: u32 = 470;
 const PANEL_HEAD: u32 = 44;
 const BAR: u32 = 22;
 const PANEL_FOOT: u32 = 14;
-const HEAD: u32 = 76;
+const HEAD: u32 = 94;
 const COLUMNS: usize = 2;
 /// Of a panel: where bars begin, and how long the longest is.
 const BARS_AT: i32 = 118;
-const BARS_WIDTH: f64 = 230.0;
+const BARS_WIDTH: f64 = 220.0;
 
 const OURS: RGBColor = RGBColor(0x1b, 0x6c, 0xa8);
 const RIVALS: RGBColor = RGBColor(0xa9, 0xb0, 0xb7);
@@ -24,6 +24,16 @@ const FLOOR: RGBColor = RGBColor(0x3a, 0x3f, 0x44);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// Three digits at most, and two at least.
+fn rate(number: f64) -> String {
+    match number {
+        ..0.1 => format!("{number:.3}"),
+        ..10.0 => format!("{number:.2}"),
+        ..100.0 => format!("{number:.1}"),
+        _ => format!("{number:.0}"),
+    }
+}
 
 /// Draws what was measured; the document as text.
 pub(super) fn draw(results: &Results) -> Result<String, String> {
@@ -63,8 +73,10 @@ fn draw_all(area: &Area<'_>, results: &Results, workloads: &[Workload], panel: u
         ),
     };
     write(area, (14, 38), &about, 12, BLACK, HPos::Left)?;
-    let about = "blue: svala · grey: what others do · black: the floor, memory populated by the CPU first";
+    let about =
+        "beside a bar: GB/s · how many times the floor's time (black: the CPU populates everything first)";
     write(area, (14, 55), about, 12, BLACK, HPos::Left)?;
+    write(area, (14, 72), "blue: svala · grey: what others do", 12, OURS, HPos::Left)?;
     for (at, workload) in workloads.iter().enumerate() {
         let (line, column) = (pixels(at / COLUMNS), pixels(at % COLUMNS));
         let corner =
@@ -80,6 +92,11 @@ fn draw_panel(area: &Area<'_>, (x, y): (i32, i32), workload: Workload, rows: &[&
     let longest = rows.iter().fold(f64::MIN_POSITIVE, |longest, row| longest.max(row.gb_per_second));
     let floor = rows.iter().find(|row| row.policy == Policy::Floor).map(|row| row.gb_per_second);
     let width = |rate: f64| length(BARS_WIDTH * rate / longest);
+    if let Some(floor) = floor {
+        let (at, top) = (x + BARS_AT + width(floor), y + i32::try_from(PANEL_HEAD)? - 3);
+        let bottom = top + pixels(rows.len()) * i32::try_from(BAR)?;
+        area.draw(&PathElement::new([(at, top), (at, bottom)], FLOOR.mix(0.3).stroke_width(1)))?;
+    }
     for (at, row) in rows.iter().enumerate() {
         let top = y + i32::try_from(PANEL_HEAD)? + pixels(at) * i32::try_from(BAR)?;
         let color = match row.policy {
@@ -93,16 +110,11 @@ fn draw_panel(area: &Area<'_>, (x, y): (i32, i32), workload: Workload, rows: &[&
         area.draw(&Rectangle::new(bar, color.filled()))?;
         let number = match row.times_floor {
             Some(times) if row.policy != Policy::Floor => {
-                format!("{:.2}   {times:.2}x the floor's time", row.gb_per_second)
+                format!("{} · {}x", rate(row.gb_per_second), rate(times))
             }
-            _ => format!("{:.2}", row.gb_per_second),
+            _ => rate(row.gb_per_second),
         };
         write_beside(area, (x + BARS_AT + width(row.gb_per_second) + 6, middle), &number, HPos::Left)?;
-    }
-    if let Some(floor) = floor {
-        let (at, top) = (x + BARS_AT + width(floor), y + i32::try_from(PANEL_HEAD)? - 3);
-        let bottom = top + pixels(rows.len()) * i32::try_from(BAR)?;
-        area.draw(&PathElement::new([(at, top), (at, bottom)], FLOOR.mix(0.45).stroke_width(1)))?;
     }
     Ok(())
 }
