@@ -35,7 +35,8 @@ use super::Size;
     inline-touch      the CPU touches every page of a descriptor before it submits that\n  \
     one-page          the faulting page is touched, the rest submitted again: what libraries do today\n  \
     look-ahead        128 KiB from the faulting page on are touched, as LightDSA does\n  \
-    block             the device asks for pages, and its engine waits\n  \
+    block             the device asks for pages, and its engine waits (the emulated device's host brings in those\n  \
+                      around them too; a stock kernel, and --modelled, the one page)\n  \
     resolve           svala's default: a window ahead of the fault is populated, off every thread of the program\n  \
     prefetch          svala populates an operation's memory before it is submitted\n  \
     auto              svala takes the cheapest of its three for each operation, see --explain\n\n\
@@ -48,7 +49,7 @@ use super::Size;
 )]
 pub struct Faults {
     /// Bytes of a workload's memory, from 1M
-    #[arg(long, value_name = "SIZE", default_value = "32M")]
+    #[arg(long, value_name = "SIZE", default_value = "16M")]
     pub size: Size,
     /// Runs of each workload under each policy, 1 to 99
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=99))]

@@ -60,7 +60,8 @@ fn the_floor_meets_no_fault_and_others_as_many_as_they_say() {
         match policy {
             "one-page" => assert_eq!((faults, asked, again), (pages, 0, pages), "{row}"),
             "look-ahead" => assert_eq!((faults, asked, again), (8, 0, 8), "{row}"),
-            "block" => assert_eq!((faults, asked), (0, pages), "{row}"),
+            // Each request may bring others' pages in as well.
+            "block" => assert!(faults == 0 && (1..=pages).contains(&asked), "{row}"),
             "resolve" => assert!((1..=8).contains(&faults) && asked == 0, "{row}"),
             // Whichever it took.
             "auto" => assert!(faults <= 8 && asked <= pages, "{row}"),
