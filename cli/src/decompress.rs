@@ -2,7 +2,7 @@
 //!
 //! A compressed file says nothing that can be believed about the size of what is in it: gzip's length is the length
 //! modulo 2^32, written by whoever wrote the file. So it is a hint, and never decides how much memory is used: that
-//! is the device's limit, or the expander's half a mebibyte.
+//! is a bound of ours, or the expander's half a mebibyte.
 
 use std::io::{Cursor, Read};
 use std::os::unix::fs::FileExt;
@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use svala::backend::Kind;
-use svala_engine::{DecompressError, ExpandError, Expander, Format, Operation, Path, Reason, Report};
+use svala_engine::{
+    DecompressError, Decompression, ExpandError, Expander, Format, Operation, Path, Reason, Report,
+};
 
-use crate::args::{Decompress, InputFormat};
+use crate::args::{Decompress, InputFormat, Size};
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::pipeline::Pipeline;
@@ -20,6 +22,9 @@ use crate::run::{Finding, Session};
 use crate::sink::Sink;
 use crate::source::{Input, STANDARD, Source, explain};
 use crate::tally::Tally;
+
+/// Most bytes of a file, and of what is in it, that a device is given: both are in memory as a whole.
+const DEVICE_BYTES_MAX: u64 = 32 << 20;
 
 /// What came out.
 struct Expanded {
@@ -37,13 +42,15 @@ pub(crate) async fn run(session: &Session<'_>, args: &Decompress) -> Result<Find
     let (prefix, format) = format_of(&mut input, args.format)?;
     let mut sink = Sink::create(&args.output, session.manner(0), &input, true, &session.stop)?;
     session.progress.begin(input.len());
+    let output_bytes_max = args.max_size.map_or(u64::MAX, Size::bytes);
+    let how = Decompression { format, output_bytes_max, ..Decompression::default() };
     let by_device = match &input {
-        Input::File(source) => on_device(session, source, format, &mut sink).await?,
+        Input::File(source) => on_device(session, source, how, &mut sink).await?,
         Input::Stream(_) => Err(software_reason(session, Reason::Stream)),
     };
     let expanded = match by_device {
         Ok(expanded) => expanded,
-        Err(reason) => as_stream(session, &mut input, prefix, format, &mut sink, reason)?,
+        Err(reason) => as_stream(session, &mut input, prefix, how, &mut sink, reason)?,
     };
     if let Input::File(source) = &input {
         source.watched().check()?;
@@ -108,16 +115,17 @@ fn software_reason(session: &Session<'_>, otherwise: Reason) -> Reason {
 fn device_bytes_max(session: &Session<'_>) -> Option<u64> {
     let mut devices = session.engine.capabilities().filter(|queue| queue.kind != Kind::Software);
     let inflates = devices.find(|queue| queue.operations.contains(Operation::Inflate))?;
-    Some(inflates.unsplit_bytes_max)
+    Some(inflates.unsplit_bytes_max.max(DEVICE_BYTES_MAX))
 }
 
 /// Has a device expand the whole file in one go, where it may fit. Inside: why the CPU has to.
 async fn on_device(
     session: &Session<'_>,
     source: &Source,
-    format: Format,
+    how: Decompression,
     sink: &mut Sink,
 ) -> Result<Result<Expanded, Reason>, Trouble> {
+    let format = how.format;
     let Some(bytes_max) = device_bytes_max(session) else {
         return Ok(Err(session.engine.config().software_reason));
     };
@@ -125,7 +133,9 @@ async fn on_device(
     if source.len() > bytes_max || room > bytes_max {
         return Ok(Err(Reason::Large { bytes_max }));
     }
-    let room = vec![0; usize::try_from(room.max(1)).unwrap_or(usize::MAX)];
+    // What does not fit is gone over as a stream, which says so.
+    let room = room.min(how.output_bytes_max).max(1);
+    let room = vec![0; usize::try_from(room).unwrap_or(usize::MAX)];
     let mut pipeline = Pipeline::new(1, &session.stop);
     pipeline.push(session.engine.decompress(source.map(&(0..source.len()))?, room, format));
     let Some(outcome) = pipeline.next().await? else { unreachable!("one was pushed") };
@@ -170,7 +180,7 @@ fn as_stream(
     session: &Session<'_>,
     input: &mut Input,
     prefix: Vec<u8>,
-    format: Format,
+    how: Decompression,
     sink: &mut Sink,
     reason: Reason,
 ) -> Result<Expanded, Trouble> {
@@ -183,7 +193,7 @@ fn as_stream(
         session.progress.reach(read);
         session.stop.check().is_ok()
     };
-    let expanded = Expander::new(format).expand(&mut *source, sink, &mut progress);
+    let expanded = Expander::with(how).expand(&mut *source, sink, &mut progress);
     drop(source);
     session.stop.check()?;
     let done = expanded.map_err(|error| match error {

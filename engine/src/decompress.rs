@@ -1,6 +1,8 @@
 //! Expanding a framed stream from one buffer into another.
 
-use svala::{Check, Completed, Error, Failed, Inflated, IoBuf, IoBufMut, Operation, Report, Slice};
+use svala::{
+    Check, Completed, Error, Failed, Inflated, IoBuf, IoBufMut, Operation, Outcome, Path, Report, Slice,
+};
 use svala_software::{CheckKind, Format};
 
 use crate::compress::len_of;
@@ -31,8 +33,8 @@ struct Reached {
 impl Engine {
     /// Expands the stream of `format` in `src`, all its gzip members, into `dst`, and checks checksum and length.
     ///
-    /// A device gets a stream that is one member; where its answer does not fit the trailer, there may be several,
-    /// and the CPU goes over it from the start. The result's path says what did it.
+    /// Each member is a job of its own, which a device that inflates is given first. The result's path is the CPU's if any
+    /// member was, and says why.
     ///
     /// # Errors
     ///
@@ -44,82 +46,9 @@ impl Engine {
         dst: D,
         format: Format,
     ) -> DecompressOutcome<S, D> {
-        match self.one_member(src, dst, format).await? {
-            Ok(done) => Ok(done),
-            Err((src, dst)) => self.all_members(src, dst, format).await,
-        }
-    }
-
-    /// Takes the stream for one member that ends with the buffer. The buffers alone: that was not so, or a device did
-    /// not do it.
-    async fn one_member<S: IoBuf, D: IoBufMut>(
-        &self,
-        src: S,
-        dst: D,
-        format: Format,
-    ) -> Result<Result<Completed<Decompressed, (S, D)>, (S, D)>, (DecompressError, Option<(S, D)>)> {
-        let start = match header_at(&src, 0, format) {
-            Ok(start) => start,
-            Err(error) => return Err((error, Some((src, dst)))),
-        };
-        let len = len_of(&src);
-        let Some(end) = len.checked_sub(format.trailer_bytes()).filter(|end| *end > start) else {
-            return Ok(Err((src, dst)));
-        };
-        if format == Format::Gzip && self.a_device_takes(len) {
-            // A device does not say where the stream ended, and two members with the same content have the same
-            // trailer: what may be a second member is left to the CPU, which knows.
-            let second = guard::read(&src, start..len, Operation::Inflate, may_have_a_member);
-            match second {
-                Ok(false) => {}
-                Ok(true) => return Ok(Err((src, dst))),
-                Err(error) => return Err((error.into(), Some((src, dst)))),
-            }
-        }
-        let body = match Slice::new(src, start..end) {
-            Ok(body) => body,
-            Err(src) => return Ok(Err((src, dst))),
-        };
-        let Completed { value, report, buffers: (body, dst) } =
-            match self.inflate(body, dst, check(format)).await {
-                Ok(done) => done,
-                // Not about the stream: the CPU would only hide it.
-                Err(Failed { error, buffers, .. }) if is_of_memory(&error) => {
-                    let buffers = buffers.map(|(body, dst)| (body.into_inner(), dst));
-                    return Err((DecompressError::Operation(error), buffers));
-                }
-                // The CPU engine goes over it again and says what is wrong, and where.
-                Err(Failed { buffers: Some((body, dst)), .. }) => return Ok(Err((body.into_inner(), dst))),
-                Err(failed) => return Err((DecompressError::Operation(failed.error), None)),
-            };
-        let src = body.into_inner();
-        let Inflated { read, written, check } = value;
-        let whole = read == (end - start) as u64;
-        if !whole || trailer_at(&src, end, format, check, written).is_err() {
-            return Ok(Err((src, dst)));
-        }
-        let value = Decompressed { read: len as u64, written, members: 1 };
-        Ok(Ok(Completed { value, report, buffers: (src, dst) }))
-    }
-
-    /// Whether a stream of this length may go to a device.
-    fn a_device_takes(&self, len: usize) -> bool {
-        self.capabilities().any(|queue| {
-            queue.kind != svala::backend::Kind::Software
-                && queue.operations.contains(Operation::Inflate)
-                && queue.unsplit_bytes_max >= len as u64
-        })
-    }
-
-    /// Goes over the members one by one, on the CPU: a device does not say where a stream ended.
-    async fn all_members<S: IoBuf, D: IoBufMut>(
-        &self,
-        src: S,
-        dst: D,
-        format: Format,
-    ) -> DecompressOutcome<S, D> {
         let (mut src, mut dst) = (src, dst);
         let (mut read, mut written, mut members) = (0, 0, 0);
+        let mut by_cpu = None;
         loop {
             let step = self.member_at(src, dst, format, read, written).await?;
             let Completed { value, report, buffers } = step;
@@ -127,12 +56,43 @@ impl Engine {
             read = value.read;
             written = value.written;
             members += 1;
+            if matches!(report.path, Path::Software { .. }) {
+                by_cpu = Some(report.path);
+            }
             if format != Format::Gzip || read == len_of(&src) {
                 let value = Decompressed { read: read as u64, written: written as u64, members };
-                let report = Report { bytes: value.read, ..report };
+                let report = Report { bytes: value.read, path: by_cpu.unwrap_or(report.path), ..report };
                 return Ok(Completed { value, report, buffers: (src, dst) });
             }
         }
+    }
+
+    /// Inflates by whatever is chosen, and by the CPU what that has not done well: the CPU says what is wrong, and where.
+    async fn inflate_well<S: IoBuf, D: IoBufMut>(
+        &self,
+        body: S,
+        room: D,
+        format: Format,
+    ) -> Outcome<Inflated, (S, D)> {
+        let (body, room) = match self.inflate(body, room, check(format)).await {
+            Ok(done) => {
+                let end = usize::try_from(done.value.read).unwrap_or(usize::MAX);
+                let (sum, len) = (done.value.check, done.value.written);
+                let is_sound = matches!(done.report.path, Path::Software { .. })
+                    || trailer_at(&done.buffers.0, end, format, sum, len).is_ok();
+                if is_sound {
+                    return Ok(done);
+                }
+                done.buffers
+            }
+            Err(Failed { error, buffers: Some(buffers), report })
+                if !is_of_memory(&error) && !matches!(report.path, Path::Software { .. }) =>
+            {
+                buffers
+            }
+            failed => return failed,
+        };
+        self.inflate_on_cpu(body, room, check(format), self.stream_reason()).await
     }
 
     /// Expands the member at byte `read` of `src` to byte `written` of `dst`; says where both go on.
@@ -153,7 +113,7 @@ impl Engine {
             (Ok(body), Ok(room)) => (body, room),
             _ => unreachable!("header and output of a member lie within the buffers"),
         };
-        let done = self.inflate_on_cpu(body, room, check(format), self.stream_reason()).await;
+        let done = self.inflate_well(body, room, format).await;
         let done = done.map_err(|failed| {
             let buffers = failed.buffers.map(|(body, room)| (body.into_inner(), room.into_inner()));
             (DecompressError::Operation(failed.error).moved_by(start as u64), buffers)
@@ -174,11 +134,6 @@ impl Engine {
 /// Whether a failure is about memory or the runtime, not about what is in the stream.
 const fn is_of_memory(error: &Error) -> bool {
     matches!(error, Error::Fault { .. } | Error::Vanished { .. } | Error::Closed { .. })
-}
-
-/// Whether the beginning of a gzip header is anywhere in `bytes`.
-fn may_have_a_member(bytes: &[u8]) -> bool {
-    bytes.windows(3).any(|window| window == [0x1f, 0x8b, 8])
 }
 
 /// Parses the header at byte `at`; says where the deflate stream begins.

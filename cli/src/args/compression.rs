@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::{Args as Group, ValueEnum};
 use svala_engine::Format;
 
+use super::Size;
+
 /// Compress a file.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
-#[command(
-    after_help = "Works in segments of 1 MiB, several at once; any gzip reads the result. An emulated IAA \
-    has one level.\n\n\
+#[command(after_help = "Works in segments of 1 MiB, several at once; any gzip reads the result. An IAA \
+    tells three levels apart: 1, up to 3, and above.\n\n\
     Examples:\n  \
     svala compress log.txt -o log.txt.gz\n  \
-    tar c dir | svala compress - -o dir.tar.gz --level 9"
-)]
+    tar c dir | svala compress - -o dir.tar.gz --level 9")]
 pub struct Compress {
     /// What to compress; '-' is standard input
     #[arg(value_name = "IN")]
@@ -47,6 +47,9 @@ pub struct Decompress {
     /// The frame around the stream; auto tells gzip from zlib by its first bytes
     #[arg(long, value_enum, default_value = "auto")]
     pub format: InputFormat,
+    /// Most bytes of data to take out of the stream; more is an error, and nothing is left behind
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<Size>,
 }
 
 /// The frame to put around a stream.

@@ -201,6 +201,29 @@ fn bytes_after_a_zlib_or_raw_stream_are_refused() {
     }
 }
 
+/// A cap: just enough is enough, and less leaves nothing behind.
+#[test]
+fn more_output_than_is_asked_for_is_refused() {
+    let place = Place::new();
+    let source = place.file("src", &contents(100_000));
+    for (format, wbits) in FORMATS {
+        python_compresses(&source, &place.at("packed"), wbits);
+        for device in DEVICES {
+            for max in ["99999", "1", "0"] {
+                let args = ["decompress", "packed", "-o", "dst", "--format", format, "--max-size", max];
+                place.trouble(device, args, &format!("more than {max} bytes of output"));
+                assert!(!place.at("dst").exists());
+            }
+            let args =
+                ["decompress", "packed", "-o", "dst", "-f", "--format", format, "--max-size", "100000"];
+            let output = place.svala(device).args(args).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(fs::read(place.at("dst")).unwrap() == contents(100_000));
+            fs::remove_file(place.at("dst")).unwrap();
+        }
+    }
+}
+
 /// The length at a gzip file's end is whatever its writer liked: 4 GiB of memory for 30 bytes would not do.
 #[test]
 fn a_huge_announced_length_takes_no_memory() {

@@ -132,7 +132,7 @@ fn statistics_are_for_people() {
 #[test]
 fn what_a_device_cannot_do_says_why() {
     let place = Place::new();
-    place.file("src", &contents(5 << 20));
+    place.file("src", &contents(33 << 20));
     let zlib = json(&place, "emulated", &["compress", "src", "-o", "z", "--format", "zlib"]);
     assert_eq!(zlib["stats"]["paths"][0]["reason"]["why"], "check");
     json(&place, "emulated", &["compress", "src", "-o", "gz"]);

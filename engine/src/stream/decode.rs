@@ -51,7 +51,7 @@ pub enum DecodeError {
         at: u64,
     },
     /// The input ends before the stream does.
-    #[error("stream truncated at {len} bytes")]
+    #[error("stream ends early, after {len} bytes")]
     Truncated {
         /// Bytes there were.
         len: u64,
