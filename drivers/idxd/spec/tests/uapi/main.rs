@@ -11,6 +11,7 @@ mod constant;
 mod field;
 mod header;
 mod program;
+mod tables;
 
 use std::collections::BTreeSet;
 
@@ -40,6 +41,11 @@ fn every_field_is_where_uapi_has_it() {
     for field in ours.iter().filter(|field| names.contains(&field.name)) {
         field.compare(&theirs[field.name]);
     }
+}
+
+#[test]
+fn tables_in_memory_are_where_the_specification_has_them() {
+    tables::compare();
 }
 
 #[test]

@@ -88,13 +88,22 @@ pub(crate) fn header_path() -> PathBuf {
     }
 }
 
-/// Compiles `body` into a program, runs it, and splits its lines into the first word and the others.
+/// The lines that `body` prints, with structures of its own.
+pub(crate) fn with_structures(structures: &str, body: &str) -> Vec<(String, Vec<String>)> {
+    compile_and_run(structures, body)
+}
+
 fn run(body: &str) -> Vec<(String, Vec<String>)> {
+    compile_and_run("", body)
+}
+
+/// Compiles `body` into a program, runs it, and splits its lines into the first word and the others.
+fn compile_and_run(structures: &str, body: &str) -> Vec<(String, Vec<String>)> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (source, program) = (dir.path().join("uapi.c"), dir.path().join("uapi"));
     let dump = "static void dump(const unsigned char *bytes, size_t size)\n\
                 { for (size_t at = 0; at < 64; at++) printf(\"%02x\", at < size ? bytes[at] : 0); }\n";
-    std::fs::write(&source, format!("{INCLUDES}{dump}int main(void)\n{{\n{body}return 0;\n}}\n"))
+    std::fs::write(&source, format!("{INCLUDES}{structures}{dump}int main(void)\n{{\n{body}return 0;\n}}\n"))
         .expect("the source is written");
     let compiled = Command::new(compiler())
         .args(["-std=gnu11", "-w", "-o"])

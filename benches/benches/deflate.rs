@@ -1,0 +1,205 @@
+//! Which library deflates and inflates best, direction by direction and level by level? And does compression by blocks
+//! scale over the CPUs?
+//!
+//! Libraries: zlib-rs (through flate2), libdeflate, miniz_oxide; and the CPU engine, as one job and as a stream in segments.
+//! Each works on the same warm buffers; what it makes is expanded by another library and compared before anything is timed.
+//! Rounds are taken in turns, and the fastest of each counts: others use the machine as well.
+//!
+//! Run with `cargo bench -p svala-benches --bench deflate`. Figures are MB/s of data that is not compressed, and the size in
+//! per cent.
+
+use std::fmt;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use libdeflater::{CompressionLvl, Compressor, Decompressor};
+use svala_engine::{Device, Engine};
+use svala_software::{Deflater, Inflater, Level, Segment, Window};
+
+const BYTES: usize = 4 << 20;
+/// How long the libraries are measured on one question.
+const MEASURED: Duration = Duration::from_secs(4);
+const ROUNDS_MIN: u32 = 3;
+
+fn main() {
+    // Without `--bench` (as in tests) nothing is timed: each question is asked once.
+    let measured = if std::env::args().any(|arg| arg == "--bench") { MEASURED } else { Duration::ZERO };
+    let corpora = [("text", text()), ("binary", binary()), ("mixed", mixed())];
+    for (name, data) in &corpora {
+        for level in [1, 3, 6, 9] {
+            deflate(name, data, level, measured);
+        }
+        inflate(name, data, measured);
+    }
+    parallel(&corpora[0].1.repeat(8), measured);
+}
+
+/// Words in an order that is drawn: what compresses to about a quarter.
+fn text() -> Vec<u8> {
+    let words: Vec<&str> = include_str!("../../ARCHITECTURE.md").split_inclusive(' ').collect();
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut bytes = Vec::with_capacity(BYTES + 64);
+    while bytes.len() < BYTES {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let start = usize::try_from(state % words.len() as u64).expect("small");
+        words[start..].iter().take(1 + (state >> 60) as usize).for_each(|word| bytes.extend(word.bytes()));
+    }
+    bytes.truncate(BYTES);
+    bytes
+}
+
+/// This program.
+fn binary() -> Vec<u8> {
+    let mut bytes = std::fs::read("/proc/self/exe").expect("readable");
+    bytes.truncate(BYTES);
+    bytes
+}
+
+/// Numbers that grow by a little, as in a column.
+fn mixed() -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut value = 0_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        value += state >> 56;
+        value.to_le_bytes()
+    };
+    std::iter::repeat_with(next).flatten().take(BYTES).collect()
+}
+
+struct Candidate<'a> {
+    name: &'static str,
+    run: Box<dyn FnMut(&[u8], &mut [u8]) -> usize + 'a>,
+    best: Duration,
+    size: usize,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(name: &'static str, run: impl FnMut(&[u8], &mut [u8]) -> usize + 'a) -> Self {
+        Self { name, run: Box::new(run), best: Duration::MAX, size: 0 }
+    }
+}
+
+/// Runs all in turns until the time is over.
+fn measure(candidates: &mut [Candidate<'_>], input: &[u8], room: &mut [u8], measured: Duration) {
+    let start = Instant::now();
+    let mut rounds = 0;
+    while rounds < 1 || (!measured.is_zero() && (rounds < ROUNDS_MIN || start.elapsed() < measured)) {
+        for candidate in candidates.iter_mut() {
+            let start = Instant::now();
+            candidate.size = (candidate.run)(input, room);
+            candidate.best = candidate.best.min(start.elapsed());
+        }
+        rounds += 1;
+    }
+}
+
+struct Row<'a>(&'a [Candidate<'a>], usize);
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for candidate in self.0 {
+            let rate = self.1 as f64 / candidate.best.as_secs_f64() / 1e6;
+            let size = 100.0 * candidate.size as f64 / self.1 as f64;
+            write!(f, " | {} {rate:.0} MB/s {size:.2}%", candidate.name)?;
+        }
+        Ok(())
+    }
+}
+
+fn zlib_rs(level: u32) -> impl FnMut(&[u8], &mut [u8]) -> usize {
+    let mut state = Compress::new(Compression::new(level), false);
+    move |input, room| {
+        state.reset();
+        state.compress(input, room, FlushCompress::Finish).expect("room");
+        usize::try_from(state.total_out()).expect("small")
+    }
+}
+
+fn deflate(name: &str, data: &[u8], level: u8, measured: Duration) {
+    let mut libdeflate = Compressor::new(CompressionLvl::new(level.into()).expect("a level"));
+    let mut ours = Deflater::new(Level::new(level).expect("a level"), Window::DEFLATE);
+    let mut candidates = [
+        Candidate::new("ours", move |input, room| {
+            ours.deflate(input, room, Segment::Last).expect("room").written
+        }),
+        Candidate::new("zlib-rs", zlib_rs(level.into())),
+        Candidate::new("libdeflate", move |input, room| {
+            libdeflate.deflate_compress(input, room).expect("room")
+        }),
+        Candidate::new("miniz_oxide", move |input, room| {
+            let made = miniz_oxide::deflate::compress_to_vec(input, level);
+            room[..made.len()].copy_from_slice(&made);
+            made.len()
+        }),
+    ];
+    let mut room = vec![0; 2 * data.len()];
+    for candidate in &mut candidates {
+        let size = (candidate.run)(data, &mut room);
+        let mut out = vec![0; data.len()];
+        let back = Decompressor::new().deflate_decompress(&room[..size], &mut out).expect("a valid stream");
+        assert!(back == data.len() && out == data, "{} at level {level}", candidate.name);
+    }
+    measure(&mut candidates, data, &mut room, measured);
+    println!("deflate {name} level {level}{}", Row(&candidates, data.len()));
+}
+
+fn inflate(name: &str, data: &[u8], measured: Duration) {
+    let mut stream = vec![0; 2 * data.len()];
+    let size = zlib_rs(6)(data, &mut stream);
+    stream.truncate(size);
+    let mut ours = Inflater::new();
+    let mut zlib_rs = Decompress::new(false);
+    let mut libdeflate = Decompressor::new();
+    let mut candidates = [
+        Candidate::new("ours", move |input, room| ours.inflate(input, room).expect("valid").written),
+        Candidate::new("zlib-rs", move |input, room| {
+            zlib_rs.reset(false);
+            zlib_rs.decompress(input, room, FlushDecompress::Finish).expect("valid");
+            usize::try_from(zlib_rs.total_out()).expect("small")
+        }),
+        Candidate::new("libdeflate", move |input, room| {
+            libdeflate.deflate_decompress(input, room).expect("valid")
+        }),
+        Candidate::new("miniz_oxide", |input, room| {
+            miniz_oxide::inflate::decompress_slice_iter_to_slice(room, std::iter::once(input), false, true)
+                .expect("valid")
+        }),
+    ];
+    let mut room = vec![0; data.len()];
+    for candidate in &mut candidates {
+        room.fill(0);
+        assert_eq!((candidate.run)(&stream, &mut room), data.len(), "{}", candidate.name);
+        assert!(room == data, "{}", candidate.name);
+    }
+    measure(&mut candidates, &stream, &mut room, measured);
+    println!("inflate {name}{}", Row(&candidates, data.len()));
+}
+
+/// One thread and all of them, as a stream in segments.
+fn parallel(data: &[u8], measured: Duration) {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let engine =
+        |threads| Engine::builder().device(Device::Software).cpu_threads(threads).open().expect("opens");
+    let (one, all) = (engine(1), engine(cpus));
+    let write = |engine: Engine| {
+        move |input: &[u8], _: &mut [u8]| {
+            let mut writer =
+                engine.compress_writer(Vec::with_capacity(input.len()), svala_engine::Compression::default());
+            writer.write_all(input).expect("writes");
+            writer.finish().expect("ends").len()
+        }
+    };
+    let mut candidates = [
+        Candidate::new("one thread", write(one)),
+        Candidate::new("all threads", write(all)),
+        Candidate::new("zlib-rs, whole", zlib_rs(6)),
+    ];
+    let mut room = vec![0; 2 * data.len()];
+    measure(&mut candidates, data, &mut room, 2 * measured);
+    let scale = candidates[0].best.as_secs_f64() / candidates[1].best.as_secs_f64();
+    println!("parallel, {cpus} CPUs, {} MiB{} | {scale:.2}x", data.len() >> 20, Row(&candidates, data.len()));
+}
