@@ -1,0 +1,124 @@
+//! Deflate of any bytes, on the emulated IAA and on the CPU engine: no panic, no byte written outside, and accepted and
+//! refused as zlib-rs and miniz_oxide do, with the same output. The device alone may refuse a distance beyond its 4 KiB,
+//! and nothing else that they accept; cut into any two descriptors, it answers the same.
+//!
+//! Input: two bytes for the cut, two for the room, then the stream.
+#![no_main]
+
+use flate2::{Decompress, FlushDecompress, Status};
+use idxd_emu::iaa::{ErrorCode, Inflater, InputBits, Outcome, StopOn};
+use libfuzzer_sys::fuzz_target;
+use svala_software::{InflateError, inflate};
+
+const ROOM: usize = 1 << 16;
+const GUARD: usize = 64;
+
+fuzz_target!(|input: &[u8]| {
+    let [a, b, c, d, stream @ ..] = input else { return };
+    let cut = usize::from(u16::from_le_bytes([*a, *b]));
+    let room = usize::from(u16::from_le_bytes([*c, *d])).max(1);
+    let ours = by_cpu(stream, ROOM);
+    let theirs = by_zlib(stream);
+    assert_eq!(ours, theirs, "the CPU engine and zlib");
+    let whole = by_device(stream, stream.len(), ROOM);
+    match (&whole, &theirs) {
+        (Answer::Done(read, bytes), Answer::Done(there, expected)) => {
+            assert_eq!((read, bytes), (there, expected), "the device and zlib");
+        }
+        (Answer::Far, _) | (Answer::Refused, Answer::Refused) | (Answer::Full, Answer::Full) => {}
+        // Of a stream that is broken or cut behind its room nobody has to see that.
+        (Answer::Full, Answer::Refused) | (Answer::Refused, Answer::Full) => {}
+        (ours, theirs) => panic!("the device: {ours:?}, zlib: {theirs:?}"),
+    }
+    assert_eq!(by_device(stream, cut.min(stream.len()), ROOM), whole, "cut at {cut}");
+    let _ = by_device(stream, cut.min(stream.len()), room);
+    let _ = by_cpu(stream, room);
+});
+
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// Bytes of the stream, and the output.
+    Done(usize, Vec<u8>),
+    /// Broken, or cut short.
+    Refused,
+    /// More output than room.
+    Full,
+    /// A distance the device does not have.
+    Far,
+}
+
+/// A buffer with bytes behind it that must stay as they are.
+struct Guarded(Vec<u8>);
+
+impl Guarded {
+    fn new(room: usize) -> Self {
+        Self(vec![0xa5; room + GUARD])
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        let room = self.0.len() - GUARD;
+        &mut self.0[..room]
+    }
+
+    fn done(mut self, written: usize) -> Vec<u8> {
+        let room = self.0.len() - GUARD;
+        assert!(self.0[room..].iter().all(|byte| *byte == 0xa5), "written behind the room");
+        self.0.truncate(written);
+        self.0
+    }
+}
+
+fn by_cpu(stream: &[u8], room: usize) -> Answer {
+    let mut out = Guarded::new(room);
+    let done = inflate(stream, out.room());
+    match done {
+        Ok(done) => Answer::Done(done.read, out.done(done.written)),
+        Err(error) => {
+            out.done(0);
+            if matches!(error, InflateError::OutputFull { .. }) { Answer::Full } else { Answer::Refused }
+        }
+    }
+}
+
+fn by_zlib(stream: &[u8]) -> Answer {
+    let mut state = Decompress::new(false);
+    let mut out = vec![0; ROOM + 1];
+    let status = state.decompress(stream, &mut out, FlushDecompress::Finish);
+    let (read, written) = (state.total_in() as usize, state.total_out() as usize);
+    let answer = match status {
+        Ok(_) if written > ROOM => return Answer::Full,
+        Ok(Status::StreamEnd) => {
+            out.truncate(written);
+            Answer::Done(read, out)
+        }
+        _ => Answer::Refused,
+    };
+    if let Answer::Done(read, bytes) = &answer {
+        let other = miniz_oxide::inflate::decompress_to_vec_with_limit(&stream[..*read], ROOM);
+        assert_eq!(other.as_ref().ok(), Some(bytes), "miniz_oxide: {:?}", other.as_ref().err());
+    }
+    answer
+}
+
+/// In two descriptors, of which the first has `cut` bytes.
+fn by_device(stream: &[u8], cut: usize, room: usize) -> Answer {
+    let mut inflater = Inflater::new();
+    let mut out = Guarded::new(room);
+    let first = inflater.run(InputBits::new(&stream[..cut]), StopOn::FinalBlock, out.room());
+    let (mut consumed, mut bytes, mut outcome) =
+        (first.consumed_bits, out.done(first.output_size), first.outcome);
+    if cut < stream.len() && matches!(outcome, Outcome::InputEnd { .. }) {
+        let mut out = Guarded::new((room - bytes.len()).max(1));
+        let second = inflater.run(InputBits::new(stream).skip(consumed), StopOn::FinalBlock, out.room());
+        consumed += second.consumed_bits;
+        bytes.extend(out.done(second.output_size));
+        outcome = second.outcome;
+    }
+    match outcome {
+        _ if bytes.len() > room => Answer::Full,
+        Outcome::StreamEnd => Answer::Done(consumed.div_ceil(8), bytes),
+        Outcome::Overflow => Answer::Full,
+        Outcome::Error(ErrorCode::BAD_DISTANCE) => Answer::Far,
+        _ => Answer::Refused,
+    }
+}
