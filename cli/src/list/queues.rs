@@ -15,15 +15,12 @@ pub(crate) struct Queue {
     address_mode: AddressMode,
     depth: u32,
     batch_max: u32,
-    /// Largest inflate; none without a limit, or without inflate.
-    inflate_bytes_max: Option<u64>,
     block_on_fault: bool,
     adler32: bool,
 }
 
 impl From<&Capabilities> for Queue {
     fn from(queue: &Capabilities) -> Self {
-        let limited = queue.unsplit_bytes_max != u64::MAX && queue.operations.contains(Operation::Inflate);
         Self {
             name: queue.name,
             kind: queue.kind,
@@ -31,7 +28,6 @@ impl From<&Capabilities> for Queue {
             address_mode: queue.address_mode,
             depth: queue.depth,
             batch_max: queue.batch_max,
-            inflate_bytes_max: limited.then_some(queue.unsplit_bytes_max),
             block_on_fault: queue.block_on_fault,
             adler32: queue.adler32,
         }
@@ -50,9 +46,6 @@ impl Queue {
         let _ =
             writeln!(text, "  {:<10} {:<9} {}", self.name.as_str(), word(self.kind), operations.join(" "));
         let mut limits = format!("depth {}, batches of {}", self.depth, self.batch_max);
-        if let Some(bytes) = self.inflate_bytes_max {
-            let _ = write!(limits, ", inflate up to {bytes} bytes");
-        }
         if !self.block_on_fault {
             limits.push_str(", no block-on-fault");
         }

@@ -147,9 +147,7 @@ fn the_list_has_queues_and_hardware() {
         let list = json(&place, device, &["list"]);
         assert_eq!(list["queues"].as_array().unwrap().len(), queues);
         for queue in list["queues"].as_array().unwrap() {
-            for field in
-                ["name", "kind", "operations", "address_mode", "depth", "batch_max", "inflate_bytes_max"]
-            {
+            for field in ["name", "kind", "operations", "address_mode", "depth", "batch_max"] {
                 assert!(queue.get(field).is_some(), "{field} of {queue}");
             }
         }
