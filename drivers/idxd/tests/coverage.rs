@@ -43,7 +43,8 @@ const MEMORY: [fn(&Setup); 20] = [
 const NUMERIC: [fn(&Setup); 4] = [numeric::convert, numeric::reduce, numeric::gather_reduce, numeric::blocks];
 /// Of an IAA.
 const COMPRESSION: [fn(&Setup); 2] = [compression::deflate, compression::cold];
-const ANALYTICS: [fn(&Setup); 10] = [
+const ANALYTICS: [fn(&Setup); 11] = [
+    analytics::cold,
     analytics::scan,
     analytics::scan_cold,
     analytics::questions,

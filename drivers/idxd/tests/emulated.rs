@@ -171,6 +171,7 @@ on_devices! {
     streams_the_device_cannot_decode_are_left_alone = streams::broken;
     scans_are_comparisons_of_each_element = analytics::scan;
     scans_of_cold_columns_are_right = analytics::scan_cold;
+    filters_of_absent_memory_are_right = analytics::cold;
     questions_have_the_answers_of_a_loop = analytics::questions;
     extracts_are_slices = analytics::extract;
     masks_select_and_spread = analytics::select_and_expand;

@@ -166,6 +166,7 @@ on_hardware! {
     each_operand_may_be_cold_at_every_level = codes::cold;
     scans_are_comparisons_of_each_element = analytics::scan;
     scans_of_cold_columns_are_right = analytics::scan_cold;
+    filters_of_absent_memory_are_right = analytics::cold;
     questions_have_the_answers_of_a_loop = analytics::questions;
     extracts_are_slices = analytics::extract;
     masks_select_and_spread = analytics::select_and_expand;

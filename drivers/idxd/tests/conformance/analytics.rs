@@ -141,6 +141,34 @@ pub(crate) fn scan_cold(setup: &Setup) {
     }
 }
 
+/// Every operand of every filter absent, whole columns in and out.
+pub(crate) fn cold(setup: &Setup) {
+    const COUNT: u32 = 5000;
+    let values: Vec<u8> = noise(COUNT as usize, 43);
+    let ones = vec![0xff_u8; 1000];
+    let all = bits((0..COUNT).map(|_| true)).into_bytes();
+    let unique = bits((0..=u8::MAX).map(|value| values.contains(&value))).into_bytes();
+    let of = |kind| Filter::new(kind, Packing::Little, 8, COUNT);
+    let extract = of(FilterKind::Extract).with_parameters(0, COUNT - 1);
+    let burst = of(FilterKind::RleBurst).with_parameters(8, 0);
+    let counters = vec![1; COUNT as usize];
+    let cases = [
+        (Operation::Extract, extract, &values, &ones, &values),
+        (Operation::Select, of(FilterKind::Select), &values, &ones, &values),
+        (Operation::Expand, of(FilterKind::Expand), &values, &ones, &values),
+        (Operation::SetMembership, of(FilterKind::SetMembership), &values, &ones, &all),
+        (Operation::RleBurst, burst, &counters, &values, &values),
+        (Operation::FindUnique, of(FilterKind::FindUnique), &values, &ones, &unique),
+    ];
+    for (operation, filter, column, second, expected) in cases {
+        let column = Column::packed(State::Cold.source(column, 0), 8, COUNT);
+        let (second, room) = (State::Cold.source(second, 0), State::Cold.destination(expected.len(), 0));
+        let done = setup.well(operation, setup.runtime.filter(column, second, room, filter));
+        assert!(done.buffers.2.bytes() == &expected[..], "{operation}");
+        assert_eq!(done.value.written as usize, expected.len(), "{operation}");
+    }
+}
+
 pub(crate) fn questions(setup: &Setup) {
     let values = elements(5000, 13, 3);
     let column = || Column::packed(packed(&values, 13, false), 13, 5000);
