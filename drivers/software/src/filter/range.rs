@@ -129,7 +129,7 @@ mod vectors {
 
     pub(super) fn mask_words(words: &[u32; LANES], low: u32, high: u32) -> u64 {
         // SAFETY: SSE2 is part of x86-64.
-        unsafe { of_double_words(|index| load_words(&words[4 * index..4 * index + 4]), low, high) }
+        unsafe { short_group(words, low, high) }
     }
 
     /// Ones of all words, modulo 2^32.
@@ -257,6 +257,11 @@ mod vectors {
         for (group, mask) in bytes.as_chunks::<{ 4 * LANES }>().0.iter().zip(out) {
             *mask = of_double_words(|index| load(&group[index * SHORT..]), low, high);
         }
+    }
+
+    #[target_feature(enable = "sse2")]
+    fn short_group(words: &[u32; LANES], low: u32, high: u32) -> u64 {
+        of_double_words(|index| load_words(&words[4 * index..4 * index + 4]), low, high)
     }
 
     /// There is no comparison of unsigned double words: with the highest bit turned, the signed one is it.
