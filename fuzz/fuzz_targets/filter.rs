@@ -126,13 +126,15 @@ fuzz_target!(|input: &[u8]| {
     let opcode = opcodes[usize::from(choice[0]) % opcodes.len()];
     let width = choice[1] % 32 + 1;
     let (second, src) = rest.split_at(rest.len() / 3);
-    let (src, second) = (&src[..src.len().min(4 * PAGE as usize)], &second[..second.len().min(4 * PAGE as usize)]);
+    let (src, second) =
+        (&src[..src.len().min(4 * PAGE as usize)], &second[..second.len().min(4 * PAGE as usize)]);
     let count = u32::from(u16::from_le_bytes([choice[2], choice[3]])) % 5000;
     let low = u32::from_le_bytes([choice[4], choice[5], 0, choice[6] & 0x7f]);
     let high = u32::from_le_bytes([choice[7], choice[8], choice[9], 0]);
     let mut flags = FilterFlags::from_bits_retain(u32::from(choice[10]) << 12)
         & (FilterFlags::SRC2_BE | FilterFlags::OUTPUT_BE | FilterFlags::INVERT_OUTPUT);
-    flags = flags.with_src1_parser(u32::from(choice[11] & 3)).with_output_width(u32::from(choice[11] >> 2 & 3));
+    flags =
+        flags.with_src1_parser(u32::from(choice[11] & 3)).with_output_width(u32::from(choice[11] >> 2 & 3));
     if flags.src1_parser() != 2 {
         flags = flags.with_src1_width(u32::from(width - 1));
     }
