@@ -44,7 +44,7 @@ pub(crate) enum Guest {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 all passed, 1 a test failed, 2 trouble, 3 something is missing.")]
 pub(crate) struct Test {
-    /// 1: Debian's kernel; 2: the kernel of `guest kernel`
+    /// 1: Debian's kernel; 2: the kernels of `guest kernel`, on the mock device (or the one in SVALA_KERNEL, on QEMU's)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     tier: u8,
     /// Also the tests that are long or known to fail, and all at their full length
@@ -85,6 +85,7 @@ pub(crate) fn run(guest: &Guest) -> Result<ExitCode, Error> {
         Guest::Qemu(args) => qemu::run(args),
         Guest::Kernel(args) => kernel::run(args),
         Guest::Test(Test { list: true, .. }) => Ok(suite::list()),
+        Guest::Test(Test { tier: 2, full, name, .. }) if !kernel::is_given() => kernel::test(name, *full),
         Guest::Test(Test { tier, name, full, .. }) => {
             suite::run(*tier, name, if *full { Effort::Full } else { Effort::Usual })
         }

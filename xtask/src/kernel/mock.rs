@@ -1,0 +1,100 @@
+//! `guest test --tier 2`: the C build and the Rust build of one tree, on the mock device, side by side.
+//!
+//! Both boot, run the kernel's own iommufd selftests and the vehicle, and are compared: the selftests' counts with each
+//! other, the vehicle's answers with `expected.txt`, where every difference has a reason. A line of the kernel's log that
+//! complains fails the run.
+
+mod boot;
+mod judge;
+
+use std::process::ExitCode;
+
+use super::Variant;
+use super::root::{Root, repository};
+use crate::cache::Cache;
+use crate::error::Error;
+use boot::{Log, boot};
+use judge::{Judge, Selftests};
+
+/// What both builds run.
+const BOTH: &[&str] = &["iommufd", "fail_nth", "checks", "touch_off", "random_off"];
+/// What is of the Rust build alone.
+const RUST: &[&str] = &["kunit", "touch_on", "random_on", "stress"];
+/// What the debug build runs.
+const DEBUG: &[&str] = &["iommufd", "fail_nth", "checks", "touch_on", "stress", "kunit", "kmemleak"];
+
+/// Runs the tests whose name contains one of `names`, or all; `full` adds the debug build and a million faults.
+///
+/// # Errors
+///
+/// [`Error::Missing`] for what must be made first; a test that fails is not an error but a status.
+pub(crate) fn test(names: &[String], full: bool) -> Result<ExitCode, Error> {
+    let root = Root::open(&Cache::open()?)?;
+    for variant in [Variant::C, Variant::Rust] {
+        if !root.is_built(variant) {
+            let command = format!("cargo xtask guest kernel --variant {}", variant.name());
+            return Err(Error::missing(format!("the kernel's {} build", variant.name()), command));
+        }
+        root.build(variant)?;
+    }
+    let expected = repository().join("kernel-support/guest/tier2/expected.txt");
+    let expected = std::fs::read_to_string(&expected).map_err(Error::io(&expected))?;
+    let chosen = |all: &[&'static str]| -> Vec<&'static str> {
+        all.iter()
+            .copied()
+            .filter(|name| names.is_empty() || names.iter().any(|part| name.contains(part)))
+            .collect()
+    };
+    let mut judge = Judge::default();
+    let c = boot(&root, Variant::C, &chosen(BOTH))?;
+    let mut programs = chosen(BOTH);
+    programs.extend(chosen(RUST));
+    if full {
+        programs.extend(["cost", "stress_million"]);
+    }
+    let rust = boot(&root, Variant::Rust, &programs)?;
+    for log in [&c, &rust] {
+        judge.log(log);
+    }
+    compare(&mut judge, &c, &rust, &expected);
+    if full {
+        costs(&mut judge, &root)?;
+        debug(&mut judge, &root, &expected)?;
+    }
+    Ok(judge.end())
+}
+
+fn compare(judge: &mut Judge, c: &Log, rust: &Log, expected: &str) {
+    for program in ["iommufd", "fail_nth"] {
+        let (Some(c), Some(rust)) = (Selftests::of(c, program), Selftests::of(rust, program)) else {
+            continue;
+        };
+        let known = if program == "iommufd" { Selftests::IOMMUFD } else { Selftests::FAIL_NTH };
+        judge.check(&format!("{program} in C"), c == known, &format!("{c}"));
+        judge.check(&format!("{program} in Rust"), rust == c, &format!("{rust}"));
+    }
+    judge.vehicle(c, 0, expected);
+    judge.vehicle(rust, 1, expected);
+    judge.around(rust);
+}
+
+/// Boots alternate, so that a slow minute of the machine is not one build's.
+fn costs(judge: &mut Judge, root: &Root) -> Result<(), Error> {
+    let (mut c, mut rust) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        c.extend(boot(root, Variant::C, &["cost"])?.numbers("cost"));
+        rust.extend(boot(root, Variant::Rust, &["cost"])?.numbers("cost"));
+    }
+    judge.cost(&mut c, &mut rust);
+    Ok(())
+}
+
+fn debug(judge: &mut Judge, root: &Root, expected: &str) -> Result<(), Error> {
+    if !root.is_built(Variant::Debug) {
+        return Err(Error::missing("the kernel's debug build", "cargo xtask guest kernel --variant debug"));
+    }
+    let log = boot(root, Variant::Debug, DEBUG)?;
+    judge.log(&log);
+    judge.vehicle(&log, 1, expected);
+    Ok(())
+}

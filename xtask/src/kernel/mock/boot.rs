@@ -1,0 +1,103 @@
+//! One boot of a variant, and what it printed.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::kernel::Variant;
+use crate::kernel::root::{Root, image};
+
+/// How long a boot may take, a debug build ten times as long.
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// What a guest printed: a kernel's log and its programs' output, in one stream.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) name: &'static str,
+    pub(super) programs: Vec<&'static str>,
+    pub(super) text: String,
+}
+
+impl Log {
+    /// What one program printed, kernel lines included, and its exit status. `None` if it did not end.
+    pub(super) fn of(&self, program: &str) -> Option<(&str, i32)> {
+        let begin = format!("@begin {program}\n");
+        let from = self.text.find(&begin)? + begin.len();
+        let text = &self.text[from..];
+        let end = format!("@end {program} ");
+        let to = text.find(&end)?;
+        let status = text[to + end.len()..].lines().next()?.trim().parse().ok()?;
+        Some((&text[..to], status))
+    }
+
+    /// The numbers on lines `WORD N ...` of a program, one vector a line.
+    pub(super) fn rows(&self, program: &str, word: &str) -> Vec<Vec<i64>> {
+        let Some((text, _)) = self.of(program) else { return Vec::new() };
+        let rows = text.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+        rows.map(|row| row.split_whitespace().filter_map(|number| number.parse().ok()).collect()).collect()
+    }
+
+    /// The first numbers of the lines that begin with the program's own name.
+    pub(super) fn numbers(&self, program: &str) -> Vec<i64> {
+        self.rows(program, program).iter().filter_map(|row| row.first().copied()).collect()
+    }
+
+    /// Whether the guest came to its end.
+    pub(super) fn is_over(&self) -> bool {
+        self.text.contains("@over\n")
+    }
+}
+
+/// Boots, and returns when the guest has ended or its time is up.
+///
+/// # Errors
+///
+/// [`Error::Start`] if QEMU cannot be started. A guest that ends badly shows in its log.
+pub(super) fn boot(root: &Root, variant: Variant, programs: &[&'static str]) -> Result<Log, Error> {
+    let name = variant.name();
+    println!("booting {name}: {}", programs.join(" "));
+    let parameters = format!("console=ttyS0 panic=-1 loglevel=6 kunit.enable=1 svala={}", programs.join(","));
+    let kernel = image(variant);
+    let mut child = root
+        .command("qemu-system-x86_64")
+        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "2G", "-smp", "2"])
+        .args(["-display", "none", "-serial", "stdio", "-no-reboot", "-nodefaults"])
+        .args(["-kernel", &kernel, "-initrd", "/build/initrd.gz", "-append", &parameters])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|source| Error::Start { program: "qemu-system-x86_64".to_owned(), source })?;
+    let (lines, printed) = channel();
+    if let Some(mut out) = child.stdout.take() {
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(len) = out.read(&mut buffer) {
+                if len == 0 || lines.send(buffer[..len].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    let deadline = Instant::now() + DEADLINE * if variant == Variant::Debug { 3 } else { 1 };
+    let mut bytes = Vec::new();
+    loop {
+        match printed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(more) => bytes.extend(more),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                bytes.extend(b"\nguest: time is up\n");
+                // It may have ended just now.
+                let _ = child.kill();
+                break;
+            }
+        }
+    }
+    let _ = child.wait();
+    let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
+    let log = Log { name, programs: programs.to_vec(), text };
+    let path = root.file(&format!("/build/{name}.log"));
+    std::fs::write(&path, &log.text).map_err(Error::io(&path))?;
+    Ok(log)
+}

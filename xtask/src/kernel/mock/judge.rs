@@ -1,0 +1,221 @@
+//! What the logs must say.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::process::ExitCode;
+
+use super::boot::Log;
+
+/// A kernel's words when something is wrong.
+const COMPLAINTS: &[&str] = &[
+    "WARNING:",
+    "BUG:",
+    "KASAN:",
+    "Oops",
+    "possible circular locking",
+    "possible recursive locking",
+    "inconsistent lock",
+    "suspicious RCU usage",
+    "sleeping function called",
+    "list_add corruption",
+    "list_del corruption",
+    "ODEBUG:",
+    "INFO: task",
+    "rcu: INFO",
+    "kernel panic",
+    "Kernel panic",
+    "unreferenced object",
+    "refcount_t:",
+    "guest: time is up",
+];
+
+/// Lines with these words are the selftests' own doing: they inject failures.
+const WANTED: &[&str] = &["FAULT_INJECTION"];
+
+/// The counts a selftest prints at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Selftests {
+    run: u32,
+    pass: u32,
+    fail: u32,
+    skip: u32,
+}
+
+impl Selftests {
+    /// Of the C build of 7.2: the five are `no_viommu` variants.
+    pub(super) const IOMMUFD: Self = Self { run: 246, pass: 241, fail: 0, skip: 5 };
+    pub(super) const FAIL_NTH: Self = Self { run: 8, pass: 8, fail: 0, skip: 0 };
+
+    /// `# Totals: pass:241 fail:0 xfail:0 xpass:0 skip:5 error:0`. `None` if the program was not asked for.
+    pub(super) fn of(log: &Log, program: &str) -> Option<Self> {
+        if !log.programs.contains(&program) {
+            return None;
+        }
+        let nothing = Self { run: 0, pass: 0, fail: 0, skip: 0 };
+        let Some((text, _)) = log.of(program) else { return Some(nothing) };
+        let totals = text.lines().find_map(|line| line.split_once("# Totals: ")).map(|(_, totals)| totals);
+        let Some(totals) = totals else { return Some(nothing) };
+        let count = |name: &str| {
+            let found = totals
+                .split_whitespace()
+                .filter_map(|pair| pair.split_once(':'))
+                .find(|(key, _)| *key == name);
+            found.and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+        };
+        let (pass, fail, skip) = (count("pass"), count("fail") + count("error"), count("skip"));
+        Some(Self { run: pass + fail + skip, pass, fail, skip })
+    }
+}
+
+impl fmt::Display for Selftests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} run, {} pass, {} skip, {} fail", self.run, self.pass, self.skip, self.fail)
+    }
+}
+
+/// Counts what held and what did not.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    passed: u32,
+    failed: u32,
+}
+
+impl Judge {
+    pub(super) fn check(&mut self, name: &str, held: bool, what: &str) {
+        if held {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
+        println!("{} {name}: {what}", if held { "ok    " } else { "FAILED" });
+    }
+
+    /// The guest came to its end, its programs ended well, and the kernel did not complain.
+    pub(super) fn log(&mut self, log: &Log) {
+        self.check(&format!("{} guest", log.name), log.is_over(), "came to its end");
+        for program in &log.programs {
+            let status = log.of(program).map(|(_, status)| status);
+            let said = status.map_or("did not end".to_owned(), |status| format!("status {status}"));
+            self.check(&format!("{} {program}", log.name), status == Some(0), &said);
+        }
+        let complaints: Vec<_> = log.text.lines().filter(|line| complains(line)).collect();
+        let said = complaints.first().map_or("no complaint", |line| line);
+        self.check(&format!("{} kernel log", log.name), complaints.is_empty(), said);
+        if log.programs.contains(&"kunit") {
+            let (text, _) = log.of("kunit").unwrap_or_default();
+            let suites = text.lines().filter(|line| line.trim_start().starts_with("ok ")).count();
+            let held = suites > 1 && !text.contains("not ok");
+            self.check(&format!("{} KUnit", log.name), held, &format!("{} tests", suites.saturating_sub(1)));
+        }
+    }
+
+    /// The vehicle's answers against column `column` of the table.
+    pub(super) fn vehicle(&mut self, log: &Log, column: usize, expected: &str) {
+        if !log.programs.contains(&"checks") {
+            return;
+        }
+        let (text, _) = log.of("checks").unwrap_or_default();
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.to_owned(), value.trim().parse::<i64>().ok()?))
+        };
+        let found: HashMap<String, i64> = text.lines().filter_map(pair).collect();
+        let rows = expected.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+        for row in rows {
+            let mut words = row.split_whitespace();
+            let name = words.next().unwrap_or_default();
+            let values: Vec<i64> = words.by_ref().take(2).filter_map(|word| word.parse().ok()).collect();
+            let reason = words.collect::<Vec<_>>().join(" ");
+            let (wanted, got) = (values.get(column).copied(), found.get(name).copied());
+            let mut said = got.map_or("not printed".to_owned(), |got| format!("{got}"));
+            if wanted != got {
+                said += &format!(", not {}", wanted.map_or("?".to_owned(), |wanted| wanted.to_string()));
+            } else if values.first() != values.get(1) {
+                said += &format!(" (differs: {reason})");
+            }
+            self.check(&format!("{} {name}", log.name), wanted.is_some() && wanted == got, &said);
+        }
+    }
+
+    /// Fault-around against the same build without it: page requests of a cold sequential walk, pages of a random one.
+    pub(super) fn around(&mut self, rust: &Log) {
+        let first = |program: &str| rust.rows(program, "touch").first().cloned().filter(|row| row.len() == 3);
+        if let (Some(off), Some(on)) = (first("touch_off"), first("touch_on")) {
+            let said =
+                format!("{} page requests, {} without; {} ns, {} without", on[0], off[0], on[2], off[2]);
+            self.check(
+                "fault-around, sequential",
+                off[0] == 16384 && on[0] * 8 <= off[0] && on[1] == off[1],
+                &said,
+            );
+        }
+        if let (Some(off), Some(on)) = (first("random_off"), first("random_on")) {
+            let said = format!("{} pages, {} without", on[1], off[1]);
+            self.check("fault-around, random", off[1] > 0 && on[1] * 10 <= off[1] * 11, &said);
+        }
+    }
+
+    /// The medians: a fault on a present page, fault-around off.
+    pub(super) fn cost(&mut self, c: &mut [i64], rust: &mut [i64]) {
+        let median = |numbers: &mut [i64]| {
+            numbers.sort_unstable();
+            numbers.get(numbers.len() / 2).copied().unwrap_or(0)
+        };
+        let (c, rust) = (median(c), median(rust));
+        // A figure, not a check: the machine's other work is in it.
+        println!("cost   of a fault: C {c} ns, Rust {rust} ns, in a guest of translated code");
+        self.check("cost was measured", c > 0 && rust > 0, "both builds");
+    }
+
+    /// Says how many of each, and the status.
+    pub(super) fn end(&self) -> ExitCode {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        ExitCode::from(u8::from(self.failed > 0))
+    }
+}
+
+fn complains(line: &str) -> bool {
+    COMPLAINTS.iter().any(|word| line.contains(word)) && !WANTED.iter().any(|word| line.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(text: &str, programs: &[&'static str]) -> Log {
+        Log { name: "rust", programs: programs.to_vec(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn counts_are_read_from_the_totals() {
+        let text =
+            "@begin iommufd\n# Totals: pass:241 fail:0 xfail:0 xpass:0 skip:5 error:0\n@end iommufd 0\n";
+        assert_eq!(Selftests::of(&log(text, &["iommufd"]), "iommufd"), Some(Selftests::IOMMUFD));
+        assert_ne!(
+            Selftests::of(&log("@begin iommufd\n", &["iommufd"]), "iommufd"),
+            Some(Selftests::IOMMUFD)
+        );
+    }
+
+    #[test]
+    fn a_guest_that_dies_fails() {
+        let mut judge = Judge::default();
+        judge.log(&log("@begin checks\nread 0\n", &["checks"]));
+        assert_eq!((judge.passed, judge.failed), (1, 2));
+    }
+
+    #[test]
+    fn a_complaint_fails() {
+        let mut judge = Judge::default();
+        judge.log(&log("@begin checks\n@end checks 0\n[ 1.0] WARNING: CPU: 0 at x\n@over\n", &["checks"]));
+        assert_eq!((judge.passed, judge.failed), (2, 1));
+    }
+
+    #[test]
+    fn an_answer_that_is_missing_or_another_fails() {
+        let mut judge = Judge::default();
+        let guest = log("@begin checks\nread 0\nwrite 1\n@end checks 0\n", &["checks"]);
+        judge.vehicle(&guest, 1, "read 0 0\nwrite 0 0\nexec 1 1\n");
+        assert_eq!((judge.passed, judge.failed), (1, 2));
+    }
+}
