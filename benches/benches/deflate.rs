@@ -71,9 +71,12 @@ fn mixed() -> Vec<u8> {
     std::iter::repeat_with(next).flatten().take(BYTES).collect()
 }
 
+/// Input and room to the size of what is made.
+type Run<'a> = Box<dyn FnMut(&[u8], &mut [u8]) -> usize + 'a>;
+
 struct Candidate<'a> {
     name: &'static str,
-    run: Box<dyn FnMut(&[u8], &mut [u8]) -> usize + 'a>,
+    run: Run<'a>,
     best: Duration,
     size: usize,
 }
