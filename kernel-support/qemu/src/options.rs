@@ -63,7 +63,8 @@ impl Options {
             (DeviceKind::Dsa, 3) => Version::V3,
             _ => return Err(OptionsError::Version { kind, version }),
         };
-        let hardware = Hardware { interrupt_storage_units: 0, ..Hardware::new(kind, version) };
+        let first = Hardware::new(kind, version);
+        let hardware = Hardware { interrupt_storage_units: 0, inter_domain: false, ..first };
         Ok(Self { hardware, tlb_entries: 1024, plan: FaultPlan::default() })
     }
 
@@ -156,6 +157,8 @@ fn reset_of(word: &str) -> Option<ResetType> {
 
 #[cfg(test)]
 mod tests {
+    use idxd_spec::Opcode;
+
     use super::*;
 
     #[test]
@@ -166,6 +169,18 @@ mod tests {
         assert_eq!(fault_plan(""), Ok(FaultPlan::default()));
         for wrong in ["fault-page:1", "seed:x", "retry-first:-1", "halt-after:3:warm", "sloth"] {
             assert_eq!(fault_plan(wrong), Err(OptionsError::Fault(wrong.into())));
+        }
+    }
+
+    /// What needs the memory of another process would find that of its own.
+    #[test]
+    fn nothing_crosses_address_spaces() {
+        for version in 1..=3 {
+            let options = Options::new(DeviceKind::Dsa, version).unwrap();
+            let capabilities = idxd_emu::Capabilities::of_hardware(&options.hardware);
+            assert!(!capabilities.gen_cap.inter_domain() && capabilities.op_cap.contains(Opcode::MEMMOVE));
+            assert!(!capabilities.op_cap.contains(Opcode::INTER_DOMAIN_COPY));
+            assert_eq!(capabilities.dsa_cap.0.inter_domain_operations(), 0);
         }
     }
 

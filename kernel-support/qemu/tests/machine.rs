@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use idxd_emu::{Access, DeviceKind, Write};
 use idxd_qemu::{Device, Locked, Machine, Options, Pci, Request, RequestRefused, Response, Translation};
 use idxd_spec::register::{
-    CMD, CMDSTATUS, Cmd, CmdCode, CmdStatus, GrpCfg, GrpFlags, OFFSETS, Portal, TableOffsets, WqCfg,
+    CMD, CMDSTATUS, Cmd, CmdCode, CmdStatus, GrpCfg, GrpFlags, OFFSETS, OPCAP, Portal, TableOffsets, WqCfg,
 };
-use idxd_spec::{Completion, Descriptor, DstAddr, SrcAddr, Status};
+use idxd_spec::{Completion, Descriptor, DstAddr, OpCap, SrcAddr, Status};
 
 const PAGE: u64 = 0x1000;
 const PAGE_BYTES: usize = 0x1000;
@@ -217,7 +217,7 @@ impl Rig {
             .with_pasid_enable(true)
             .with_transfer_bytes_max_log2(21)
             .with_batch_descriptors_max_log2(5)
-            .with_operations(idxd_emu::DeviceKind::Dsa.op_cap());
+            .with_operations(OpCap([0, 8, 16, 24].map(|at| device.read(OPCAP + at, 8))));
         let dedicated = queue.with_dedicated(true).with_pasid(PASID);
         for (index, config) in [queue, dedicated].iter().enumerate() {
             for (word, value) in config.0.iter().enumerate() {

@@ -89,7 +89,11 @@ impl Capabilities {
                 .with_engines(hardware.engines)
                 .with_work_in_progress_max(32)
                 .with_batches_in_progress_max(4),
-            op_cap: op_cap(kind, version),
+            op_cap: if gen_cap.inter_domain() {
+                op_cap(kind, version)
+            } else {
+                in_one_space(op_cap(kind, version))
+            },
             cmd_cap: cmd_cap(hardware),
             offsets: TableOffsets::new([
                 table::GROUP_CONFIG,
@@ -100,7 +104,11 @@ impl Capabilities {
                 table::INTER_DOMAIN_PERMISSIONS,
             ]),
             id_cap: if gen_cap.inter_domain() { ID_CAP } else { IdCap(0) },
-            dsa_cap: if has_numbers { dsa_cap() } else { (DsaCap0(0), DsaCap1(0), DsaCap2(0)) },
+            dsa_cap: if has_numbers {
+                dsa_cap(gen_cap.inter_domain())
+            } else {
+                (DsaCap0(0), DsaCap1(0), DsaCap2(0))
+            },
             iaa_cap: iaa_cap(kind, version),
             perf_cap: perfmon::perf_cap(kind, version),
             msix_vectors: hardware.msix_vectors,
@@ -141,9 +149,13 @@ const ID_CAP: IdCap = IdCap(0)
 
 /// Everything there is to have: all types, conversions, operations and treatments, lists of 2^15 entries of every format,
 /// blocks of 4 KiB in a gather reduce, and other address spaces wherever an operation has room for handles.
-fn dsa_cap() -> (DsaCap0, DsaCap1, DsaCap2) {
+fn dsa_cap(inter_domain: bool) -> (DsaCap0, DsaCap1, DsaCap2) {
     let lists = DsaCap0(0).with_sgl_entries_max_log2(15).with_sgl_formats(0b1110);
-    let lists = lists.with_gather_reduce_block_max_log2(12).with_inter_domain_operations(0b111_0111);
+    let lists = lists.with_gather_reduce_block_max_log2(12).with_inter_domain_operations(if inter_domain {
+        0b111_0111
+    } else {
+        0
+    });
     let numbers = DsaCap1(0).with_data_types(0x3ff).with_compute_types(0b1111_1010);
     let numbers = numbers.with_up_conversions(0x1ff).with_down_conversions(0x1ff);
     let treatments = DsaCap2(0).with_negation(true).with_flush_to_zero(true).with_denormals_are_zero(true);
@@ -175,7 +187,7 @@ fn gen_cap(hardware: &Hardware) -> GenCap {
             .with_crc64(second)
             .with_batch_continuation(second)
             .with_event_log(second.into())
-            .with_inter_domain(second)
+            .with_inter_domain(second && hardware.inter_domain)
             .with_batch_of_one(version >= Version::V3),
         // Its record has 64 bytes, so an entry of the log has 128.
         DeviceKind::Iaa => common.with_decompress(true).with_event_log(if second { 2 } else { 0 }),
@@ -217,6 +229,20 @@ fn cmd_cap(hardware: &Hardware) -> CmdCap {
         handles.iter().for_each(|code| cmd_cap.0 |= 1 << code.0);
     }
     cmd_cap
+}
+
+/// Operations that stay within one address space.
+fn in_one_space(op_cap: OpCap) -> OpCap {
+    const ACROSS: [Opcode; 5] = [
+        Opcode::UPDATE_WINDOW,
+        Opcode::INTER_DOMAIN_COPY,
+        Opcode::INTER_DOMAIN_FILL,
+        Opcode::INTER_DOMAIN_COMPARE,
+        Opcode::INTER_DOMAIN_COMPARE_PATTERN,
+    ];
+    let stays = |opcode: &Opcode| op_cap.contains(*opcode) && !ACROSS.contains(opcode);
+    let opcodes = (0..=u8::MAX).map(Opcode).filter(stays);
+    opcodes.fold(OpCap::default(), |op_cap, opcode| op_cap.with(opcode))
 }
 
 /// Operations of each version come on top of those of the one before.

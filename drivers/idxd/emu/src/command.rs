@@ -155,8 +155,10 @@ impl<B: Bus> Model<B> {
         }
         enable::device(control, &self.capabilities)?;
         self.groups.configure(&control.groups, self.queues.len());
-        let groups_in_use = control.groups.iter().filter(|group| group.engines != 0).count();
-        self.doorbell.set_shared(groups_in_use > 1);
+        // Whether any engine will do: all are in one group, and none is in no group.
+        let engines = u32::from(self.capabilities.eng_cap.engines());
+        let has_all = control.groups.iter().any(|group| group.engines.count_ones() == engines);
+        self.doorbell.set_shared(!has_all);
         self.event_log.enable(control.gen_cfg.event_log().then_some(control.evl_cfg));
         control.state = DeviceState::Enabled;
         Ok(Begun::Done(0))

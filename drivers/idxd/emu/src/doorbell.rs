@@ -23,7 +23,7 @@ pub(crate) struct Doorbell {
     commanded: Condvar,
     /// Engines that sleep or are about to: a submitter who sees none need not take the lock.
     sleepers: AtomicUsize,
-    /// Engines are in several groups, so that not any of them will do.
+    /// Not any engine will do, see [`set_shared`](Self::set_shared).
     is_shared: AtomicBool,
 }
 
@@ -52,7 +52,7 @@ impl Doorbell {
         }
     }
 
-    /// Says whether engines are in several groups.
+    /// Says whether engines are in several groups, or some in none, so that not any of them will do.
     pub(crate) fn set_shared(&self, is_shared: bool) {
         self.is_shared.store(is_shared, Ordering::Relaxed);
         self.wake_all();

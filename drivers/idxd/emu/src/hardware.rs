@@ -30,6 +30,9 @@ pub struct Hardware {
     pub interrupt_handles: Option<u16>,
     /// A full event log drops events instead of blocking. Only since version 2, as the log itself.
     pub event_log_overflow: bool,
+    /// Operations across address spaces, which come with version 2. They reach the memory of the bus whatever the space
+    /// is, so a bus that has several does without them.
+    pub inter_domain: bool,
 }
 
 impl Hardware {
@@ -55,6 +58,7 @@ impl Hardware {
             interrupt_storage_units: 1,
             interrupt_handles: None,
             event_log_overflow: false,
+            inter_domain: true,
         }
     }
 

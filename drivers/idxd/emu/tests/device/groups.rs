@@ -53,6 +53,21 @@ fn two_groups_wake_their_own_engines() {
     }
 }
 
+/// An engine without a group is not the one to wake, however long it has slept.
+#[test]
+fn engines_in_no_group_do_not_sleep_through_a_submission() {
+    let groups = vec![group(&[0], &[2])];
+    let rig = Rig::new(DeviceConfig { groups, engines: 4, ..DeviceConfig::default() });
+    for _ in 0..50 {
+        rig.clear(0);
+        let noop = Descriptor::noop().with_completion(rig.record(0));
+        assert_eq!(rig.portal.submit(&noop), Submission::Accepted);
+        assert_eq!(rig.completion(0).status(), Status::SUCCESS);
+        // All of them asleep.
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+}
+
 #[test]
 fn unlimited_portal_reaches_past_the_threshold() {
     let queue = QueueConfig { mode: idxd_emu::QueueMode::Shared { threshold: 2 }, ..QueueConfig::shared(3) };
