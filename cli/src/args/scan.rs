@@ -113,13 +113,13 @@ impl FromStr for Condition {
 
 fn number(word: &str) -> Result<u32, String> {
     let word = word.trim();
-    let parsed = match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
-        // A sign is a digit to nobody.
-        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16),
-        Some(digits) => digits.parse(),
-        None if word.starts_with('+') => "".parse(),
-        None => word.parse(),
+    let (digits, radix) = match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None => (word, 10),
     };
+    // A sign is a digit to nobody but the parser.
+    let digits = if digits.starts_with('+') { "" } else { digits };
+    let parsed = u32::from_str_radix(digits, radix);
     parsed.map_err(|_| format!("{word:?} is no number of 32 bits"))
 }
 
