@@ -98,7 +98,10 @@ mod vectors {
     const LONG: usize = 32;
 
     pub(super) fn masks_8(bytes: &[u8], low: u8, high: u8, out: &mut [u64]) {
-        if std::arch::is_x86_feature_detected!("avx2") {
+        if low > high {
+            // The least and the greatest say nothing of a range that is empty.
+            out.fill(0);
+        } else if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, which was just looked for.
             unsafe { long_bytes(bytes, low, high, out) }
         } else {
@@ -108,7 +111,10 @@ mod vectors {
     }
 
     pub(super) fn masks_16(bytes: &[u8], low: u16, high: u16, out: &mut [u64]) {
-        if std::arch::is_x86_feature_detected!("avx2") {
+        if low > high {
+            // The least and the greatest say nothing of a range that is empty.
+            out.fill(0);
+        } else if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, which was just looked for.
             unsafe { long_words(bytes, low, high, out) }
         } else {
@@ -118,7 +124,10 @@ mod vectors {
     }
 
     pub(super) fn masks_32(bytes: &[u8], low: u32, high: u32, out: &mut [u64]) {
-        if std::arch::is_x86_feature_detected!("avx2") {
+        if low > high {
+            // The least and the greatest say nothing of a range that is empty.
+            out.fill(0);
+        } else if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, which was just looked for.
             unsafe { long_double_words(bytes, low, high, out) }
         } else {
@@ -156,7 +165,7 @@ mod vectors {
         unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
     }
 
-    /// An element is in range if the least and the greatest leave it as it is.
+    /// An element is in range if the least and the greatest leave it as it is. The range is not empty.
     #[target_feature(enable = "avx2")]
     fn long_bytes(bytes: &[u8], low: u8, high: u8, out: &mut [u64]) {
         let (low, high) = (_mm256_set1_epi8(low.cast_signed()), _mm256_set1_epi8(high.cast_signed()));
