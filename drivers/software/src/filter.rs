@@ -5,9 +5,9 @@
 //! leave as the indices of its ones, an array in elements of 8, 16 or 32 bits. On the way out, ones are counted or values
 //! summed.
 //!
-//! The one hard idea: everything between input and output is a block of [`BLOCK`] elements, or the bits of one, so that no
+//! The one hard idea: everything between input and output is a block of `BLOCK` elements, or the bits of one, so that no
 //! operation knows how its input is packed or its output is written. Only scans of whole bytes, words and double words go
-//! from memory to bits directly, in vector registers ([`range`](mod@range)).
+//! from memory to bits directly, in vector registers (`range`(mod@range)).
 //!
 //! Source: IAA §3.8, §3.10.4 to §3.10.7; for what the specification reserves (set membership, bursts of runs, unique
 //! values), what the public software models do.
