@@ -123,7 +123,8 @@ fn fairness(runtime: &Runtime, sizes: &Sizes) {
         let beside = std::thread::scope(|scope| {
             let copies = scope.spawn(|| {
                 let mut copies = 0;
-                while !stop.load(Ordering::Relaxed) {
+                // At least one, however soon the probes are over.
+                while copies == 0 || !stop.load(Ordering::Relaxed) {
                     block_on(runtime.copy(cold(sizes.copy), cold(sizes.copy))).expect("copies");
                     copies += 1;
                 }

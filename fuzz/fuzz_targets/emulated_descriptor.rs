@@ -148,9 +148,10 @@ fn check(descriptor: &Descriptor, is_iaa: bool, written: &[(u64, u64)]) {
         u64::from_le_bytes(value)
     };
     let record = (descriptor.completion_addr(), if is_iaa { 64 } else { 32 });
-    // An IAA: room for the output, and the state of the second source that a job leaves for the next.
+    // An IAA: room for the output, and the state of the second source that a job leaves for the next: two areas of its size,
+    // one of which is read and the other written (IAA §3.2).
     let operands = if is_iaa {
-        vec![(field(24, 8), field(48, 4)), (field(24, 8), field(32, 4)), (field(40, 8), field(52, 4))]
+        vec![(field(24, 8), field(48, 4)), (field(24, 8), field(32, 4)), (field(40, 8), 2 * field(52, 4))]
     } else {
         // A destination, a second one, or a delta record.
         vec![(field(24, 8), field(32, 4)), (field(40, 8), field(32, 4)), (field(40, 8), field(48, 4))]
