@@ -18,6 +18,10 @@ pub(crate) struct WindowBounds {
     pub(crate) max: u64,
 }
 
+/// What the kernel maps around a fault by itself, of files that are in memory (its fault-around). A fault so far behind a
+/// window goes on with it: a window that is smaller would never grow.
+const NEIGHBOURS_BYTES: u64 = 64 << 10;
+
 /// A huge page.
 const HUGE_BYTES: u64 = 2 << 20;
 
@@ -45,7 +49,7 @@ impl Window {
 
     /// Bytes to populate from `offset` on, for a fault at `offset` of a transfer, which is at `addr`.
     pub(crate) fn next(&mut self, offset: u64, addr: VirtAddr, bounds: WindowBounds) -> u64 {
-        let sequential = offset.abs_diff(self.end) <= self.bytes;
+        let sequential = offset.abs_diff(self.end) <= self.bytes.max(NEIGHBOURS_BYTES);
         self.bytes = if self.bytes != 0 && sequential { self.bytes.saturating_mul(2) } else { bounds.min };
         self.bytes = self.bytes.min(bounds.max).min(self.cap).max(bounds.min.min(self.cap));
         let bytes = self.until_a_huge_page(addr);
@@ -116,7 +120,7 @@ impl End {
     /// Whether a fault goes on here. Not quite at the end is good enough: pages in between may have been there.
     fn is_continued(&self, addr: VirtAddr, access: Access) -> bool {
         let gap = addr.get().wrapping_sub(self.addr.page().get());
-        self.access == access && gap <= self.bytes
+        self.access == access && gap <= self.bytes.max(NEIGHBOURS_BYTES)
     }
 }
 
@@ -144,6 +148,19 @@ mod tests {
         // take off.
         let least = 9 + ((1 << 30) - 511 * (16 << 10) as u64).div_ceil(8 << 20);
         assert!((least..least + 3).contains(&rounds), "{rounds} rounds");
+    }
+
+    /// As for a file in memory, of which the kernel maps 64 KiB around each fault.
+    #[test]
+    fn windows_grow_past_what_the_kernel_brings_by_itself() {
+        let mut window = Window::new();
+        let (mut offset, mut rounds) = (0_u64, 0);
+        while offset < 32 << 20 {
+            let end = offset + next(&mut window, offset);
+            offset = end.next_multiple_of(NEIGHBOURS_BYTES);
+            rounds += 1;
+        }
+        assert!(rounds < 16, "{rounds} rounds");
     }
 
     #[test]
