@@ -3,12 +3,18 @@
 //! A segment starts from an empty history and ends on a byte boundary: the last one with the final block, any other
 //! with the empty stored block of a sync flush. So segments made by different threads, or by a device and the CPU,
 //! are one valid stream when written one after the other. What a segment costs is the history it cannot refer to.
+//!
+//! libdeflate compresses, in segments of 1 MiB at most; zlib-rs does what libdeflate does not: windows that are smaller,
+//! and inputs so short that libdeflate would not compress them.
+
+mod blocks;
+mod code;
+mod whole;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use thiserror::Error;
 
-/// Input goes to the compressor in pieces it can count in 32 bits.
-const PIECE_BYTES: usize = 1 << 30;
+use whole::Whole;
 
 /// How hard to look for repetitions: 0 stores, 1 is fast, 9 is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,20 +127,21 @@ pub fn deflate(src: &[u8], dst: &mut [u8], level: Level, segment: Segment) -> Re
     Deflater::new(level, Window::DEFLATE).deflate(src, dst, segment)
 }
 
-/// A compressor for one segment after another. Allocates when made, when its window changes, and after an
+/// A compressor for one segment after another. Allocates when made, when its level or window changes, and after an
 /// [`OutputFull`]; segments that fit allocate nothing.
 #[derive(Debug)]
 pub struct Deflater {
+    whole: Whole,
     state: Compress,
     level: Level,
     window: Window,
 }
 
 impl Deflater {
-    /// A compressor that works at `level` and refers back no further than `window`. Holds some 300 KiB.
+    /// A compressor that works at `level` and refers back no further than `window`. Holds some 2 MiB, most of which is
+    /// memory only once it is used.
     pub fn new(level: Level, window: Window) -> Self {
-        let compression = Compression::new(level.0.into());
-        Self { state: Compress::new_with_window_bits(compression, false, window.bits), level, window }
+        Self { whole: Whole::new(level), state: zlib(level, window), level, window }
     }
 
     /// The level of the next segment.
@@ -147,32 +154,57 @@ impl Deflater {
         self.window
     }
 
-    /// Works at `level` and within `window` from the next segment on. Allocates only if the window changes.
+    /// Works at `level` and within `window` from the next segment on. Allocates only if one of them changes.
     pub fn configure(&mut self, level: Level, window: Window) {
         if window != self.window {
-            *self = Self::new(level, window);
+            self.state = zlib(level, window);
         } else if level != self.level {
             self.state.reset();
             self.state.set_level(Compression::new(level.0.into())).expect("an empty stream takes any level");
-            self.level = level;
         }
+        (self.level, self.window) = (level, window);
     }
 
     /// Compresses all of `src` into `dst` as one segment.
     ///
     /// # Errors
     ///
-    /// [`OutputFull`] if `dst` is too small, which [`deflate_bound`] bytes never are. A segment that is not the last
-    /// needs one byte more than it fills: only room left over shows that the flush is complete. The compressor is as
-    /// good as new either way.
+    /// [`OutputFull`] if `dst` is too small, which [`deflate_bound`] bytes never are. A segment that is not the last may
+    /// need some bytes more than it fills. The compressor is as good as new either way.
     pub fn deflate(&mut self, src: &[u8], dst: &mut [u8], segment: Segment) -> Result<Deflated, OutputFull> {
+        let (mut read, mut written) = (0, 0);
+        let room = dst.len();
+        loop {
+            let end = src.len().min(read + whole::BYTES_MAX);
+            let segment = if end < src.len() { Segment::NotLast } else { segment };
+            let made = self
+                .part(&src[read..end], &mut dst[written..], segment)
+                .map_err(|full| OutputFull { room, read: read + full.read, len: src.len() })?;
+            read = end;
+            written += made;
+            if read == src.len() {
+                return Ok(Deflated { read, written });
+            }
+        }
+    }
+
+    /// Compresses what is no longer than libdeflate is given at once, by whichever of the two can.
+    fn part(&mut self, src: &[u8], dst: &mut [u8], segment: Segment) -> Result<usize, OutputFull> {
+        let is_for_whole =
+            src.len() >= whole::BYTES_MIN && self.window == Window::DEFLATE && self.level > Level::STORE;
+        if is_for_whole && let Some(written) = self.whole.deflate(src, dst, self.level, segment) {
+            return Ok(written);
+        }
+        // Also where there was no room: it may be enough for zlib-rs, which says how far it came.
+        self.part_by_zlib(src, dst, segment).map(|made| made.written)
+    }
+
+    fn part_by_zlib(&mut self, src: &[u8], dst: &mut [u8], segment: Segment) -> Result<Deflated, OutputFull> {
         self.state.reset();
         let (mut read, mut written) = (0, 0);
         loop {
-            let piece_end = src.len().min(read + PIECE_BYTES);
-            let room_end = dst.len().min(written + PIECE_BYTES);
-            let flush = if piece_end < src.len() { FlushCompress::None } else { segment.flush() };
-            let (status, took, gave) = self.step(&src[read..piece_end], &mut dst[written..room_end], flush);
+            let flush = segment.flush();
+            let (status, took, gave) = self.step(&src[read..], &mut dst[written..], flush);
             read += took;
             written += gave;
             if status == Status::StreamEnd {
@@ -184,10 +216,10 @@ impl Deflater {
                 }
                 // A reset in the middle of a block is not enough: zlib-rs 0.6.8 at level 1 goes on believing that a
                 // block is open, and leaves out the header of the new stream's first one.
-                *self = Self::new(self.level, self.window);
+                self.state = zlib(self.level, self.window);
                 return Err(OutputFull { room: dst.len(), read, len: src.len() });
             }
-            if written < room_end && read == src.len() {
+            if read == src.len() {
                 assert!(segment == Segment::NotLast, "the final block was withheld with room for it");
                 return Ok(Deflated { read, written });
             }
@@ -209,6 +241,10 @@ impl Deflater {
         let progress = |now: u64, before: u64| usize::try_from(now - before).expect("bounded by a slice");
         (status, progress(self.state.total_in(), read), progress(self.state.total_out(), written))
     }
+}
+
+fn zlib(level: Level, window: Window) -> Compress {
+    Compress::new_with_window_bits(Compression::new(level.0.into()), false, window.bits)
 }
 
 impl Segment {

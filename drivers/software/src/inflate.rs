@@ -2,9 +2,17 @@
 //!
 //! History is always the format's 32 KiB, so every valid stream is readable, whatever window it was made with.
 //! Input is not trusted: no byte sequence makes these functions panic or write outside the destination.
+//!
+//! libdeflate expands what is all there and followed by its checksum; zlib-rs everything else, and it has the last word on
+//! what is no stream, and why.
+
+mod whole;
 
 use flate2::{Decompress, FlushDecompress, Status};
 use thiserror::Error;
+
+use crate::frame::CheckKind;
+use whole::{Expanded, Whole};
 
 /// What a call to [`Inflater::inflate`] or [`Inflater::inflate_some`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,14 +69,15 @@ pub fn inflate(src: &[u8], dst: &mut [u8]) -> Result<Inflated, InflateError> {
 /// A decompressor for one stream after another. Allocates when made, and not again.
 #[derive(Debug)]
 pub struct Inflater {
+    whole: Whole,
     state: Decompress,
     ended: bool,
 }
 
 impl Inflater {
-    /// A decompressor at the start of a stream. Holds some 50 KiB.
+    /// A decompressor at the start of a stream. Holds some 60 KiB.
     pub fn new() -> Self {
-        Self { state: Decompress::new(false), ended: false }
+        Self { whole: Whole::new(), state: Decompress::new(false), ended: false }
     }
 
     /// Forgets the stream under way; the next byte is the first of a new one.
@@ -97,6 +106,36 @@ impl Inflater {
                 return self.stopped(src, read, written, dst.len());
             }
         }
+    }
+
+    /// As [`inflate`](Self::inflate), with the output's checksum; faster if that is the one which follows the stream, as in a
+    /// gzip member or a zlib stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`inflate`](Self::inflate). A checksum that is another than what follows is none: the caller knows what that is.
+    pub fn inflate_checked(
+        &mut self,
+        src: &[u8],
+        dst: &mut [u8],
+        kind: CheckKind,
+    ) -> Result<(Inflated, u32), InflateError> {
+        if let Some(done) = self.inflate_at_once(src, dst, kind) {
+            return Ok(done);
+        }
+        let inflated = self.inflate(src, dst)?;
+        Ok((inflated, kind.chain(kind.start(), &dst[..inflated.written])))
+    }
+
+    /// Does all of it at once, some 15 ms at most. None: that cannot be done, or the checksum does not follow.
+    pub(crate) fn inflate_at_once(
+        &mut self,
+        src: &[u8],
+        dst: &mut [u8],
+        kind: CheckKind,
+    ) -> Option<(Inflated, u32)> {
+        let Expanded { read, written, check } = self.whole.inflate(src, dst, kind)?;
+        Some((Inflated { read, written, ended: true }, check))
     }
 
     /// Decompresses on from where the last call stopped, as far as `src` and `dst` allow.

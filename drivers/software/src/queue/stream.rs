@@ -1,14 +1,15 @@
 //! An inflate of any length, a stretch at a time.
 //!
 //! A stream can only be read from its start to its end, so it cannot be spread over workers. It can be put down after
-//! a stretch and taken up again, by another worker if need be: the decompressor goes with the job.
+//! a stretch and taken up again, by another worker if need be: the decompressor goes with the job. What can be expanded at
+//! once, in bounded time and faster, is.
 
 use svala::backend::Failure;
 use svala::{Check, Done, Value};
 
 use super::memory::len_of;
-use super::work::check_of;
-use crate::inflate::{InflateError, Inflater};
+use super::work::kind_of;
+use crate::inflate::{InflateError, Inflated, Inflater};
 
 /// Most input and output of one stretch, in bytes.
 const STRETCH_BYTES: usize = 1 << 20;
@@ -21,13 +22,15 @@ pub(super) struct Stream {
     written: usize,
     /// Checksum of the output so far.
     check: u32,
+    /// It has not been tried at once.
+    fresh: bool,
 }
 
 impl Stream {
     /// A stream at its start. `check` is what its output is going to be summed up by.
     pub(super) fn new(mut inflater: Inflater, check: Check) -> Self {
         inflater.reset();
-        Self { inflater, read: 0, written: 0, check: check_of(check, &[]) }
+        Self { inflater, read: 0, written: 0, check: kind_of(check).start(), fresh: true }
     }
 
     /// The decompressor, for the next stream.
@@ -42,11 +45,18 @@ impl Stream {
         dst: &mut [u8],
         check: Check,
     ) -> Result<Option<Done>, Failure> {
+        let kind = kind_of(check);
+        if std::mem::take(&mut self.fresh)
+            && let Some((Inflated { read, written, .. }, sum)) = self.inflater.inflate_at_once(src, dst, kind)
+        {
+            (self.read, self.written, self.check) = (read, written, sum);
+            return Ok(Some(self.done()));
+        }
         let input = &src[self.read..src.len().min(self.read + STRETCH_BYTES)];
         let room = dst.len().min(self.written + STRETCH_BYTES);
         let output = &mut dst[self.written..room];
         let step = self.inflater.inflate_some(input, output).map_err(|error| failure_of(&error))?;
-        self.check = chained(check, self.check, &output[..step.written]);
+        self.check = kind.chain(self.check, &output[..step.written]);
         self.read += step.read;
         self.written += step.written;
         if step.ended {
@@ -71,15 +81,6 @@ impl Stream {
     fn done(&self) -> Done {
         let (read, written) = (len_of(self.read), len_of(self.written));
         Done { bytes: read, value: Value::Inflate { read, written, check: self.check } }
-    }
-}
-
-/// The checksum of what `sum` is the checksum of, followed by `data`.
-fn chained(check: Check, sum: u32, data: &[u8]) -> u32 {
-    match check {
-        Check::None => 0,
-        Check::Crc32 => crate::crc32(sum, data),
-        Check::Adler32 => crate::adler32(sum, data),
     }
 }
 

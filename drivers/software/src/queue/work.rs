@@ -16,6 +16,7 @@ use crate::bypass::Bypass;
 use crate::cache::CacheLines;
 use crate::deflate::{Level, Segment, Window};
 use crate::delta::{self, Outcome, RangeError};
+use crate::frame::CheckKind;
 use crate::pattern::Pattern;
 use crate::populate_check::check_readable;
 
@@ -427,17 +428,23 @@ fn deflate(
 }
 
 fn inflate(src: &[u8], dst: &mut [u8], check: Check, contexts: &mut Contexts) -> Result<Done, Failure> {
-    let made = contexts.inflater.inflate(src, dst).map_err(|error| failure_of(&error))?;
+    let made = contexts.inflater.inflate_checked(src, dst, kind_of(check));
+    let (made, check) = made.map_err(|error| failure_of(&error))?;
     let (read, written) = (len_of(made.read), len_of(made.written));
-    let value = Value::Inflate { read, written, check: check_of(check, &dst[..made.written]) };
-    Ok(Done { bytes: read, value })
+    Ok(Done { bytes: read, value: Value::Inflate { read, written, check } })
+}
+
+/// A checksum, by the name the arithmetic has for it.
+pub(super) const fn kind_of(check: Check) -> CheckKind {
+    match check {
+        Check::None => CheckKind::None,
+        Check::Crc32 => CheckKind::Crc32,
+        Check::Adler32 => CheckKind::Adler32,
+    }
 }
 
 /// The checksum of `data`, 0 where none was asked for.
 pub(super) fn check_of(check: Check, data: &[u8]) -> u32 {
-    match check {
-        Check::None => 0,
-        Check::Crc32 => crate::crc32(0, data),
-        Check::Adler32 => crate::adler32(1, data),
-    }
+    let kind = kind_of(check);
+    kind.chain(kind.start(), data)
 }
