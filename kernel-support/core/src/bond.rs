@@ -138,7 +138,7 @@ fn exclusive<P: Platform>(
 fn leave<P: Platform>(iopf: &SharedOf<P, Shared<P>>) {
     let idle = iopf.state.with(|state| {
         state.bonds -= 1;
-        state.is_idle()
+        state.is_over()
     });
     if idle {
         iopf.idle.notify();

@@ -5,6 +5,7 @@
 //! the same source, unchanged, three times. Everything that needs memory is made by a fallible function.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -42,9 +43,9 @@ pub trait Env: Sized + 'static {
     /// [`OutOfMemory`]; the value is dropped.
     fn share<T>(value: T) -> Result<Self::Shared<T>, OutOfMemory>;
 
-    /// Nanoseconds that have passed since some moment, from a clock that does not go back. `None` where there is no
-    /// clock: latencies are then not counted.
-    fn now_ns() -> Option<u64> {
+    /// Nanoseconds that have passed since some moment. `None` where there is no clock: latencies are then not counted.
+    /// One that goes back a little makes a latency zero.
+    fn now_ns() -> Option<NonZeroU64> {
         None
     }
 

@@ -10,28 +10,22 @@ use core::fmt;
 use super::env::{Counter, Env, Event, Lock};
 use super::handle::{AnyRef, HandleRef, Sva};
 use super::iopf::Shared;
-use super::partial::Chain;
 use super::pasid::PasidNumber;
 use super::platform::{Platform, Responder, SharedOf};
-use super::request::{Code, GroupIndex, GroupKey, PageRequest, PageResponse};
+use super::request::{Code, GroupIndex, PageRequest, PageResponse};
 use super::state::{Pending, Phase, Ticket};
 
 /// A ticket that answers when it is dropped. The only place that calls [`Responder::respond`].
 pub(crate) struct Owed<P: Platform> {
     iopf: SharedOf<P, Shared<P>>,
-    key: GroupKey,
-    last: Option<PageRequest>,
-    since_ns: Option<u64>,
     /// `None` once answered.
-    chain: Option<Chain>,
+    ticket: Option<Ticket>,
     handle: Option<AnyRef<P>>,
-    tag: u64,
 }
 
 impl<P: Platform> Owed<P> {
     pub(crate) fn new(iopf: SharedOf<P, Shared<P>>, ticket: Ticket, handle: Option<AnyRef<P>>) -> Self {
-        let Ticket { key, chain, last, since_ns, tag } = ticket;
-        Self { iopf, key, last, since_ns, chain: Some(chain), handle, tag }
+        Self { iopf, ticket: Some(ticket), handle }
     }
 
     pub(crate) fn count_overflow(&self) {
@@ -43,19 +37,18 @@ impl<P: Platform> Owed<P> {
     /// Answers, unless that was done. Last of all the answer counts as given, so that "drained" means "the device has
     /// heard".
     fn answer(&mut self, code: Code) {
-        let Some(chain) = self.chain.take() else { return };
-        let (pasid, index, tag) = (self.key.pasid, self.key.index, self.tag);
+        let Some(Ticket { chain, last, since_ns }) = self.ticket.take() else { return };
+        let (pasid, index, tag) = (last.pasid(), last.index(), last.tag());
         self.iopf.device.respond(PageResponse { pasid, index, code, tag });
-        self.iopf.counters.answers.count(code);
         if let Some(handle) = self.handle.take() {
             let counters = handle.counters();
             counters.answers.count(code);
-            if let (Some(since), Some(now)) = (self.since_ns, P::Env::now_ns()) {
-                counters.latency.count(now.saturating_sub(since));
+            if let (Some(since), Some(now)) = (since_ns, P::Env::now_ns()) {
+                counters.latency.count(now.get().saturating_sub(since.get()));
             }
             drop(handle);
         }
-        if self.iopf.state.with(|state| state.settle(chain)) {
+        if self.iopf.state.with(|state| state.settle(chain, code)) {
             self.iopf.idle.notify();
         }
     }
@@ -63,7 +56,9 @@ impl<P: Platform> Owed<P> {
 
 impl<P: Platform> Drop for Owed<P> {
     fn drop(&mut self) {
-        self.answer(Code::Invalid);
+        if self.ticket.is_some() {
+            self.answer(Code::Invalid);
+        }
     }
 }
 
@@ -86,33 +81,39 @@ impl<P: Platform> fmt::Debug for FaultGroup<P> {
 }
 
 impl<P: Platform> FaultGroup<P> {
-    fn new(iopf: SharedOf<P, Shared<P>>, pending: Pending<P>) -> Self {
+    pub(crate) fn new(iopf: SharedOf<P, Shared<P>>, pending: Pending<P>) -> Self {
         Self { owed: Owed::new(iopf, pending.ticket, Some(pending.handle)) }
     }
 
     /// Whose.
     #[must_use]
     pub fn pasid(&self) -> PasidNumber {
-        self.owed.key.pasid
+        self.last().pasid()
     }
 
     /// Which group.
     #[must_use]
     pub fn index(&self) -> GroupIndex {
-        self.owed.key.index
+        self.last().index()
     }
 
     /// How many requests, at least one.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a group has a last request")]
     pub fn len(&self) -> u32 {
-        self.owed.chain.as_ref().map_or(0, Chain::len) + 1
+        self.owed.ticket.as_ref().map_or(0, Ticket::len)
     }
 
     /// The requests, in the order they came.
     pub fn requests(&self) -> Requests<'_, P> {
-        let at = self.owed.chain.as_ref().map_or(u32::MAX, Chain::head);
-        Requests { iopf: &self.owed.iopf, at, last: self.owed.last }
+        let at = self.owed.ticket.as_ref().map_or(u32::MAX, |ticket| ticket.chain.head());
+        Requests { iopf: &self.owed.iopf, at, last: Some(self.last()) }
+    }
+
+    /// The last of its requests: the only one, most often.
+    fn last(&self) -> PageRequest {
+        let gone = PageRequest::stop_marker(PasidNumber::NONE);
+        self.owed.ticket.as_ref().map_or(gone, |ticket| ticket.last)
     }
 
     /// What is attached at the group's PASID. There until the group is answered.
@@ -125,6 +126,24 @@ impl<P: Platform> FaultGroup<P> {
     #[must_use]
     pub fn space(&self) -> Option<&P::Space> {
         self.handle()?.downcast_ref::<Sva>().map(HandleRef::payload)
+    }
+
+    /// Asks `handler` for each request, in the order they came. `None`: it wants to wait.
+    fn resolve(&self, handler: &mut impl FaultHandler<P::Space>) -> Option<Code> {
+        let resolved = match (self.space(), &self.owed.ticket) {
+            (Some(space), Some(ticket)) => {
+                let mut partials: Requests<'_, P> =
+                    Requests { iopf: &self.owed.iopf, at: ticket.chain.head(), last: None };
+                partials
+                    .try_for_each(|request| handler.populate(space, &request))
+                    .and_then(|()| handler.populate(space, &ticket.last))
+            }
+            _ => Err(Unresolved::Invalid),
+        };
+        match resolved {
+            Err(Unresolved::Deferred) => None,
+            resolved => Some(resolved.map_or_else(Code::from, |()| Code::Success)),
+        }
     }
 
     /// Answers the group.
@@ -285,16 +304,26 @@ pub enum Attempt<P: Platform> {
 ///
 /// Source: iommu-sva.c: `iommu_sva_handle_iopf`.
 pub fn attempt<P: Platform>(group: FaultGroup<P>, handler: &mut impl FaultHandler<P::Space>) -> Attempt<P> {
-    let resolved = match group.space() {
-        Some(space) => group.requests().try_for_each(|request| handler.populate(space, &request)),
-        None => Err(Unresolved::Invalid),
-    };
-    if resolved == Err(Unresolved::Deferred) {
-        return Attempt::Deferred(group);
+    match group.resolve(handler) {
+        Some(code) => {
+            group.respond(code);
+            Attempt::Answered(code)
+        }
+        None => Attempt::Deferred(group),
     }
-    let code = resolved.map_or_else(Code::from, |()| Code::Success);
-    group.respond(code);
-    Attempt::Answered(code)
+}
+
+/// As [`attempt`], for a group that is not moved: answered, its place is empty; deferred, it is still there. Returns
+/// the answer.
+pub fn attempt_in<P: Platform>(
+    place: &mut Option<FaultGroup<P>>,
+    handler: &mut impl FaultHandler<P::Space>,
+) -> Option<Code> {
+    let group = place.as_mut()?;
+    let code = group.resolve(handler)?;
+    group.owed.answer(code);
+    *place = None;
+    Some(code)
 }
 
 /// As [`attempt`], for handlers that wait by themselves: a deferred group is answered invalid. Returns the answer.

@@ -24,11 +24,11 @@ use core::marker::PhantomData;
 
 use super::bond::Bonds;
 use super::env::{Counter, Env, Event, Lock, OutOfMemory};
-use super::group::{Owed, Queue};
+use super::group::{FaultGroup, Owed, Queue};
 use super::pasid::{Busy, PasidNumber, PasidTable};
 use super::platform::{EventOf, LockOf, Platform, Responder, SharedOf};
 use super::request::PageRequest;
-use super::state::{Phase, State, Verdict};
+use super::state::{Phase, State, To, Verdict};
 use super::stats::{IopfCounters, IopfStats};
 
 /// The bounds of one device's fault path. All memory is taken when the device is added.
@@ -36,6 +36,8 @@ use super::stats::{IopfCounters, IopfStats};
 pub struct Limits {
     /// Groups queued and being handled.
     pub groups_max: u32,
+    /// Groups queued. None where whoever reports takes the group at once ([`Reporter::receive`]).
+    pub queued_max: u32,
     /// Requests of incomplete groups, and of groups being handled, not counting each group's last.
     pub partials_max: u32,
     /// Incomplete groups. PCIe has 512 group indices per function, so more cannot be open.
@@ -45,9 +47,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 groups, 512 partial requests, 512 incomplete groups, 64 bonds.
+    /// 256 groups, all of which may be queued, 512 partial requests, 512 incomplete groups, 64 bonds.
     fn default() -> Self {
-        Self { groups_max: 256, partials_max: 512, open_groups_max: 512, bonds_max: 64 }
+        Self { groups_max: 256, queued_max: 256, partials_max: 512, open_groups_max: 512, bonds_max: 64 }
     }
 }
 
@@ -246,8 +248,9 @@ impl<P: Platform, S: Removal> Iopf<P, S> {
     /// Its counters.
     #[must_use]
     pub fn stats(&self) -> IopfStats {
-        let groups = self.owner.iopf.state.with(|state| state.groups());
-        self.owner.iopf.counters.snapshot(groups)
+        let (requests, groups, answers) =
+            self.owner.iopf.state.with(|state| (state.requests, state.groups, state.answers));
+        self.owner.iopf.counters.snapshot(requests, groups, answers)
     }
 
     /// What it holds at this moment.
@@ -393,14 +396,35 @@ impl<P: Platform> Reporter<P> {
         fallback: Option<PasidNumber>,
     ) -> Result<Reported, Refused> {
         if request.is_stop_marker() {
-            return self.stop_marker(request);
+            self.stop_marker(request);
+            return Ok(Reported::StopMarker);
         }
-        self.iopf.counters.requests.add(1);
-        if request.is_last() {
-            self.complete(request, fallback)
-        } else {
-            self.collect(request)
+        if !request.is_last() {
+            return self.collect(request).map(|()| Reported::Partial);
         }
+        // Not taken: it is in the queue.
+        self.complete(request, fallback, To::Queue).map(|_| Reported::Queued)
+    }
+
+    /// As [`report_or`](Self::report_or), but a group that is complete is the caller's, and not queued: for embedders
+    /// that have a way of their own to its handler. `None` when none is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub fn receive(
+        &self,
+        request: PageRequest,
+        fallback: Option<PasidNumber>,
+    ) -> Result<Option<FaultGroup<P>>, Refused> {
+        if request.is_stop_marker() {
+            self.stop_marker(request);
+            return Ok(None);
+        }
+        if !request.is_last() {
+            return self.collect(request).map(|()| None);
+        }
+        self.complete(request, fallback, To::Reporter)
     }
 
     /// Gives up the incomplete groups: for a page request queue that overflowed and may have lost the requests that
@@ -411,32 +435,33 @@ impl<P: Platform> Reporter<P> {
         discard_partials::<P>(&self.iopf, discard)
     }
 
-    fn stop_marker(&self, request: PageRequest) -> Result<Reported, Refused> {
+    fn stop_marker(&self, request: PageRequest) {
         self.iopf.counters.stop_markers.add(1);
         let forgotten = self.iopf.state.with(|state| state.forget(Some(request.pasid())));
         self.iopf.counters.discarded.add(forgotten);
-        Ok(Reported::StopMarker)
     }
 
-    fn collect(&self, request: PageRequest) -> Result<Reported, Refused> {
-        let collected = if request.access().is_none() {
-            Err(Reason::Malformed)
-        } else {
-            self.iopf.state.with(|state| state.collect(request))
-        };
-        collected.map(|()| Reported::Partial).map_err(|reason| self.refused(request, reason, false))
+    fn collect(&self, request: PageRequest) -> Result<(), Refused> {
+        let collected = self.iopf.state.with(|state| state.collect(request));
+        collected.map_err(|reason| self.refused(request, reason, false))
     }
 
-    fn complete(&self, request: PageRequest, fallback: Option<PasidNumber>) -> Result<Reported, Refused> {
+    fn complete(
+        &self,
+        request: PageRequest,
+        fallback: Option<PasidNumber>,
+        to: To,
+    ) -> Result<Option<FaultGroup<P>>, Refused> {
         let handle = self.iopf.table.acquire(request.pasid()).or_else(|busy| match (busy, fallback) {
             (None, Some(fallback)) => self.iopf.table.acquire_user(fallback),
             (busy, _) => Err(busy),
         });
-        match self.iopf.state.with(|state| state.complete(request, handle)) {
+        match self.iopf.state.with(|state| state.complete(request, handle, to)) {
+            Verdict::Take(pending) => Ok(Some(FaultGroup::new(self.iopf.clone(), pending))),
             Verdict::Queued => {
                 self.iopf.ready.notify();
                 self.iopf.device.group_queued();
-                Ok(Reported::Queued)
+                Ok(None)
             }
             Verdict::Refuse { ticket, reason, handle } => {
                 let owed = Owed::new(self.iopf.clone(), ticket, handle);
@@ -470,7 +495,7 @@ fn discard_partials<P: Platform>(iopf: &SharedOf<P, Shared<P>>, discard: Discard
             let mut answered = 0;
             while left > 0 {
                 let Some(ticket) = iopf.state.with(|state| state.discard_one()) else { break };
-                let handle = iopf.table.acquire(ticket.key.pasid).ok();
+                let handle = iopf.table.acquire(ticket.last.pasid()).ok();
                 if let Some(handle) = &handle {
                     ticket.count(handle);
                 }

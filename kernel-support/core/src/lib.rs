@@ -122,7 +122,9 @@ mod window;
 pub use bond::{Bond, PasidChoice};
 pub use error::Error;
 pub use fault_around::{FaultAround, FaultAroundStats};
-pub use group::{attempt, handle, Attempt, FaultGroup, FaultHandler, Queue, Requests, Unresolved};
+pub use group::{
+    attempt, attempt_in, handle, Attempt, FaultGroup, FaultHandler, Queue, Requests, Unresolved,
+};
 pub use handle::{
     AnyRef, AttachHandle, Detaching, HandleRef, HandleReport, Kind, NewHandle, Paging, Retired, Sva, User,
 };

@@ -325,11 +325,11 @@ impl<P: Platform> PasidTable<P> {
     pub(crate) fn acquire(&self, number: PasidNumber) -> Result<AnyRef<P>, Option<Busy>> {
         self.table.entries.with(|entries| {
             let at = entries.find(number).map_err(|_| None)?;
-            let other = Some(Busy { pasid: number, holder: holder_at(entries, at) });
-            match entries.at(at) {
-                Some(Entry { slot: Slot::Attached(any), .. }) => any.enter(&self.table, number).ok_or(other),
-                _ => Err(other),
-            }
+            let entered = match entries.at(at) {
+                Some(Entry { slot: Slot::Attached(any), .. }) => any.enter(&self.table, number),
+                _ => None,
+            };
+            entered.ok_or_else(|| Some(Busy { pasid: number, holder: holder_at(entries, at) }))
         })
     }
 

@@ -1,13 +1,16 @@
 //! What a device's fault path remembers, under its one lock. Every decision about a page request is made here, in one
 //! critical section, and carried out outside it.
 
+use core::num::NonZeroU64;
+
 use super::env::{Counter, Env, OutOfMemory};
 use super::handle::AnyRef;
 use super::iopf::{Limits, Reason};
-use super::partial::{Chain, Collected, Partials};
+use super::partial::{Chain, Collected, Open, Partials};
 use super::pasid::{Busy, PasidNumber};
 use super::platform::{Platform, SlotsOf};
-use super::request::{GroupKey, PageRequest};
+use super::request::{Access, Code, GroupKey, PageRequest};
+use super::stats::Answered;
 
 /// Where a device is on its way out. Only ever goes forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,30 +29,45 @@ pub(crate) struct Pending<P: Platform> {
     pub(crate) handle: AnyRef<P>,
 }
 
-/// One answer owed: the group's name and its requests. Made only by [`State`], which counts it as outstanding.
+/// One answer owed: the group's name and its requests. Made only by [`State`], which counts it as outstanding. Small:
+/// it is moved for every fault.
 pub(crate) struct Ticket {
-    pub(crate) key: GroupKey,
     pub(crate) chain: Chain,
-    /// `None` for a group that was discarded before its last request came.
-    pub(crate) last: Option<PageRequest>,
+    /// The last request. Of a group that was discarded before that came, a request that has its name, and is not last.
+    pub(crate) last: PageRequest,
     /// When the last request came, if there is a clock.
-    pub(crate) since_ns: Option<u64>,
-    pub(crate) tag: u64,
+    pub(crate) since_ns: Option<NonZeroU64>,
 }
 
 impl Ticket {
+    /// Requests.
+    pub(crate) fn len(&self) -> u32 {
+        self.chain.len() + u32::from(self.last.is_last())
+    }
+
     /// Counts the group on the handle it came for.
     pub(crate) fn count<P: Platform>(&self, handle: &AnyRef<P>) {
         let counters = handle.counters();
         counters.groups.add(1);
-        counters.faults.add(u64::from(self.chain.len()) + u64::from(self.last.is_some()));
+        counters.faults.add(u64::from(self.len()));
     }
+}
+
+/// Who handles a group that is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// A worker, out of the queue.
+    Queue,
+    /// Whoever reports it.
+    Reporter,
 }
 
 /// What to do about a last request.
 pub(crate) enum Verdict<P: Platform> {
     /// It is in the queue.
     Queued,
+    /// It is the reporter's.
+    Take(Pending<P>),
     /// Answer it invalid, now.
     Refuse { ticket: Ticket, reason: Reason, handle: Option<AnyRef<P>> },
     /// Say nothing to the device.
@@ -62,8 +80,10 @@ pub(crate) struct State<P: Platform> {
     pub(crate) bonds: usize,
     /// Answers owed: groups queued, groups being handled, refusals on their way.
     outstanding: u32,
-    /// Answers ever owed.
-    groups: u64,
+    /// Requests ever reported, answers ever owed, answers given.
+    pub(crate) requests: u64,
+    pub(crate) groups: u64,
+    pub(crate) answers: Answered,
     groups_max: u32,
     partials: Partials<P>,
     /// A ring: `queued` groups from `head` on.
@@ -78,10 +98,12 @@ impl<P: Platform> State<P> {
             phase: Phase::Enabled,
             bonds: 0,
             outstanding: 0,
+            requests: 0,
             groups: 0,
+            answers: Answered::default(),
             groups_max: limits.groups_max,
             partials: Partials::try_new(limits.partials_max, limits.open_groups_max)?,
-            ring: P::Env::slots(limits.groups_max as usize, |_| None)?,
+            ring: P::Env::slots(limits.queued_max.min(limits.groups_max) as usize, |_| None)?,
             head: 0,
             queued: 0,
         })
@@ -89,6 +111,10 @@ impl<P: Platform> State<P> {
 
     /// Keeps a request that is not the last of its group.
     pub(crate) fn collect(&mut self, request: PageRequest) -> Result<(), Reason> {
+        self.requests += 1;
+        if request.access().is_none() {
+            return Err(Reason::Malformed);
+        }
         match self.phase {
             Phase::Enabled => match self.partials.collect(request) {
                 Collected::Kept => Ok(()),
@@ -104,17 +130,18 @@ impl<P: Platform> State<P> {
         &mut self,
         last: PageRequest,
         handle: Result<AnyRef<P>, Option<Busy>>,
+        to: To,
     ) -> Verdict<P> {
+        self.requests += 1;
         if self.phase == Phase::Closed {
             return Verdict::Closed { _handle: handle.ok() };
         }
         let key = last.key();
-        let since_ns = P::Env::now_ns();
         let full = self.outstanding >= self.groups_max;
         let open = self.partials.take(|open| *open == key);
         let lost = open.as_ref().is_some_and(|open| open.lost);
-        let ticket = self.owe(key, open.map_or(Chain::EMPTY, |open| open.chain), Some(last));
-        let ticket = Ticket { since_ns, ..ticket };
+        let chain = open.map_or(Chain::EMPTY, |open| open.chain);
+        let ticket = self.owe(Ticket { chain, last, since_ns: P::Env::now_ns() });
         if let Ok(handle) = &handle {
             ticket.count(handle);
         }
@@ -123,6 +150,7 @@ impl<P: Platform> State<P> {
             Ok(handle) if self.phase != Phase::Enabled => (Reason::NotEnabled, Some(handle)),
             Ok(handle) if lost => (Reason::GroupLost, Some(handle)),
             Ok(handle) if full => (Reason::QueueFull { groups_max: self.groups_max }, Some(handle)),
+            Ok(handle) if to == To::Reporter => return Verdict::Take(Pending { ticket, handle }),
             Ok(handle) => match self.enqueue(Pending { ticket, handle }) {
                 Ok(()) => return Verdict::Queued,
                 Err(Pending { ticket, handle }) => {
@@ -134,23 +162,23 @@ impl<P: Platform> State<P> {
         Verdict::Refuse { ticket, reason, handle }
     }
 
-    fn owe(&mut self, key: GroupKey, chain: Chain, last: Option<PageRequest>) -> Ticket {
+    fn owe(&mut self, ticket: Ticket) -> Ticket {
         self.outstanding += 1;
         self.groups += 1;
-        let first = || self.walk(chain.head()).map(|(request, _)| request.tag());
-        let tag = last.map(|last| last.tag()).or_else(first).unwrap_or_default();
-        Ticket { key, chain, last, since_ns: None, tag }
+        ticket
     }
 
-    pub(crate) fn groups(&self) -> u64 {
-        self.groups
-    }
-
-    /// Pays: the answer has been given. Says whether none is owed any more.
-    pub(crate) fn settle(&mut self, chain: Chain) -> bool {
+    /// Pays: the answer has been given. Says whether somebody may wait for that.
+    pub(crate) fn settle(&mut self, chain: Chain, code: Code) -> bool {
         self.partials.pool.release(chain);
         self.outstanding -= 1;
-        self.is_idle()
+        self.answers.count(code);
+        self.is_over()
+    }
+
+    /// Whether nothing keeps a device that is on its way out. Before that nobody waits for it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase != Phase::Enabled && self.is_idle()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -204,7 +232,14 @@ impl<P: Platform> State<P> {
             return None;
         }
         let open = self.partials.take(|_| true)?;
-        Some(self.owe(open.key, open.chain, None))
+        Some(self.owe(Ticket { last: self.stand_in(&open), chain: open.chain, since_ns: None }))
+    }
+
+    /// For the last request of a group that will not get one: its first, or what names it if that was lost.
+    fn stand_in(&self, open: &Open) -> PageRequest {
+        let GroupKey { pasid, index } = open.key;
+        let nameless = || PageRequest::new(pasid, index, 0, Access::NONE).with_last(false);
+        self.walk(open.chain.head()).map_or_else(nameless, |(first, _)| first)
     }
 
     /// Forgets the incomplete groups of `pasid`, or all. Returns how many.

@@ -69,6 +69,24 @@ impl<E: Env> Answers<E> {
     }
 }
 
+/// Answers, by code, under a lock.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Answered {
+    success: u64,
+    invalid: u64,
+    failure: u64,
+}
+
+impl Answered {
+    pub(crate) fn count(&mut self, code: Code) {
+        match code {
+            Code::Success => self.success += 1,
+            Code::Invalid => self.invalid += 1,
+            Code::Failure => self.failure += 1,
+        }
+    }
+}
+
 pub(crate) struct BondCounters<E: Env> {
     pub(crate) faults: E::Counter,
     pub(crate) groups: E::Counter,
@@ -100,9 +118,8 @@ impl<E: Env> BondCounters<E> {
     }
 }
 
+/// What is counted outside the state lock: nothing that happens to every request.
 pub(crate) struct IopfCounters<E: Env> {
-    pub(crate) requests: E::Counter,
-    pub(crate) answers: Answers<E>,
     pub(crate) overflows: E::Counter,
     pub(crate) discarded: E::Counter,
     pub(crate) stop_markers: E::Counter,
@@ -112,8 +129,6 @@ pub(crate) struct IopfCounters<E: Env> {
 impl<E: Env> IopfCounters<E> {
     pub(crate) fn new() -> Self {
         Self {
-            requests: E::Counter::new(),
-            answers: Answers::new(),
             overflows: E::Counter::new(),
             discarded: E::Counter::new(),
             stop_markers: E::Counter::new(),
@@ -121,14 +136,14 @@ impl<E: Env> IopfCounters<E> {
         }
     }
 
-    /// The counters, with `groups`, which is counted under the state lock.
-    pub(crate) fn snapshot(&self, groups: u64) -> IopfStats {
+    /// The counters, with those that are counted under the state lock.
+    pub(crate) fn snapshot(&self, requests: u64, groups: u64, answers: Answered) -> IopfStats {
         IopfStats {
-            requests: self.requests.value(),
+            requests,
             groups,
-            success: self.answers.success.value(),
-            invalid: self.answers.invalid.value(),
-            failure: self.answers.failure.value(),
+            success: answers.success,
+            invalid: answers.invalid,
+            failure: answers.failure,
             overflows: self.overflows.value(),
             discarded: self.discarded.value(),
             stop_markers: self.stop_markers.value(),

@@ -1,5 +1,6 @@
 //! [`Std`]: the locks and memory of an ordinary process. Host only; the kernel supplies its own.
 
+use core::num::NonZeroU64;
 use std::boxed::Box;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -24,9 +25,10 @@ impl Env for Std {
         Ok(Arc::new(value))
     }
 
-    fn now_ns() -> Option<u64> {
+    fn now_ns() -> Option<NonZeroU64> {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
-        u64::try_from(BEGAN.get_or_init(Instant::now).elapsed().as_nanos()).ok()
+        let elapsed = BEGAN.get_or_init(Instant::now).elapsed().as_nanos();
+        u64::try_from(elapsed).ok()?.checked_add(1).and_then(NonZeroU64::new)
     }
 
     fn slots<T>(len: usize, fill: impl FnMut(usize) -> T) -> Result<Box<[T]>, OutOfMemory> {

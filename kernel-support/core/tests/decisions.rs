@@ -12,7 +12,8 @@ use stage::{pasid, Recorder, Stage, Told, GROUP};
 type Std = Stage<sva_core::Std>;
 type Table = PasidTable<Std>;
 
-const SMALL: Limits = Limits { groups_max: 2, partials_max: 3, open_groups_max: 2, bonds_max: 2 };
+const SMALL: Limits =
+    Limits { groups_max: 2, queued_max: 2, partials_max: 3, open_groups_max: 2, bonds_max: 2 };
 
 fn table(first: u32, last: u32, entries_max: usize) -> Table {
     Table::try_new(pasid(first), pasid(last), entries_max).unwrap()

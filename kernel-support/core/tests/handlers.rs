@@ -11,7 +11,8 @@ use stage::{pasid, Recorder, Stage, Told, GROUP};
 
 type Std = Stage<sva_core::Std>;
 
-const LIMITS: Limits = Limits { groups_max: 4, partials_max: 4, open_groups_max: 4, bonds_max: 4 };
+const LIMITS: Limits =
+    Limits { groups_max: 4, queued_max: 4, partials_max: 4, open_groups_max: 4, bonds_max: 4 };
 
 fn device() -> (Arc<Told>, PasidTable<Std>, Iopf<Std>) {
     let told = Arc::new(Told::default());
@@ -246,4 +247,44 @@ proptest! {
         let stats = iopf.quiesce(Discard::AnswerInvalid).wait_drained().remove();
         prop_assert_eq!(stats.groups, 4);
     }
+}
+
+/// What reports takes the groups: nothing is queued, and the limit counts them all the same.
+#[test]
+fn a_received_group_is_the_reporters() {
+    let told = Arc::new(Told::default());
+    let table = PasidTable::try_new(pasid(1), pasid(99), 64).unwrap();
+    let limits = Limits { queued_max: 0, groups_max: 1, ..LIMITS };
+    let iopf = Iopf::<Std>::try_new(Recorder::new(told.clone()), table, limits).unwrap();
+    let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+    let reporter = iopf.reporter();
+    assert!(reporter.receive(read(bond.pasid(), 1).with_last(false), None).unwrap().is_none());
+    let mut place = reporter.receive(read(bond.pasid(), 1), None).unwrap();
+    assert_eq!((place.as_ref().unwrap().len(), iopf.queue().len()), (2, 0));
+    let full = reporter.receive(read(bond.pasid(), 2), None).unwrap_err();
+    assert_eq!((full.reason, full.answered), (Reason::QueueFull { groups_max: 1 }, true));
+
+    let mut tries = 0;
+    let mut populate = |_: &stage::Named, _: &PageRequest| {
+        tries += 1;
+        if tries < 3 {
+            Err(Unresolved::Deferred)
+        } else {
+            Ok(())
+        }
+    };
+    assert_eq!(attempt_in(&mut place, &mut populate), None);
+    assert!(place.is_some(), "deferred: still there");
+    assert_eq!(attempt_in(&mut place, &mut populate), None);
+    assert_eq!(attempt_in(&mut place, &mut populate), Some(Code::Success));
+    assert!(place.is_none());
+    assert_eq!(attempt_in(&mut place, &mut populate), None);
+    assert_eq!(codes(&told), [Code::Invalid, Code::Success]);
+
+    // There is no queue to put one into.
+    let refused = reporter.report(read(bond.pasid(), 3)).unwrap_err();
+    assert_eq!((refused.reason, refused.answered), (Reason::QueueFull { groups_max: 1 }, true));
+    drop(bond);
+    let stats = iopf.quiesce(Discard::AnswerInvalid).wait_drained().remove();
+    assert_eq!((stats.requests, stats.groups, stats.success, stats.invalid), (4, 3, 1, 2));
 }

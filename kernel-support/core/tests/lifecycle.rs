@@ -18,7 +18,8 @@ use stage::{pasid, Recorder, Stage, Told};
 
 type Std = Stage<sva_core::Std>;
 
-const LIMITS: Limits = Limits { groups_max: 3, partials_max: 4, open_groups_max: 3, bonds_max: 3 };
+const LIMITS: Limits =
+    Limits { groups_max: 3, queued_max: 3, partials_max: 4, open_groups_max: 3, bonds_max: 3 };
 const PASIDS: u32 = 4;
 
 #[derive(Clone, Debug)]

@@ -113,7 +113,8 @@ impl Counter for Uncounted {
 
 type P = Stage<Loom>;
 
-const LIMITS: Limits = Limits { groups_max: 2, partials_max: 2, open_groups_max: 2, bonds_max: 2 };
+const LIMITS: Limits =
+    Limits { groups_max: 2, queued_max: 2, partials_max: 2, open_groups_max: 2, bonds_max: 2 };
 
 /// Runs `body` in every interleaving with at most `preemptions` of them.
 fn explore(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
@@ -478,5 +479,30 @@ fn report_against_replacement() {
         remove(iopf.quiesce(Discard::AnswerInvalid), &told);
         assert_eq!(told.answers().len(), 1);
         assert_eq!((table.in_use(), told.alive()), (0, 0));
+    });
+}
+
+/// A reporter that handles its groups itself races with removal: each is answered once, and the device hears nothing
+/// after the drain.
+#[test]
+fn receive_against_removal() {
+    explore(3, || {
+        let (told, _table, iopf) = device();
+        let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+        let (reporter, number) = (iopf.reporter(), bond.pasid());
+        let engine = thread::spawn(move || match reporter.receive(write(number), None) {
+            Ok(group) => {
+                let mut place = group;
+                let mut populate = |_: &stage::Named, _: &PageRequest| Ok(());
+                assert_eq!(attempt_in(&mut place, &mut populate), Some(Code::Success));
+                assert!(place.is_none());
+                1
+            }
+            Err(refused) => usize::from(refused.answered),
+        });
+        drop(bond);
+        remove(iopf.quiesce(Discard::AnswerInvalid), &told);
+        let heard = told.answers().len();
+        assert_eq!((engine.join().unwrap(), told.answers().len()), (heard, heard));
     });
 }

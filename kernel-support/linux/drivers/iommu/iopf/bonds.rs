@@ -29,8 +29,6 @@ pub(crate) struct BondData {
     pub(crate) around: super::env::Lock<FaultAround<WALKS>>,
     /// The bond is ending: whoever waits for somebody, stops.
     ending: Atomic<u32>,
-    /// Pages that were asked for.
-    pub(crate) pages: AtomicU64,
     /// Windows that were not tried for want of memory.
     pub(crate) no_memory: AtomicU64,
     /// Faults that waited for a userfaultfd handler, and those that gave up.
@@ -43,7 +41,6 @@ impl BondData {
         let new = Self {
             around: super::env::Lock::try_new(FaultAround::new(1)).map_err(|_| ENOMEM)?,
             ending: Atomic::new(0),
-            pages: AtomicU64::new(0),
             no_memory: AtomicU64::new(0),
             waits: AtomicU64::new(0),
             waits_over: AtomicU64::new(0),
@@ -459,7 +456,7 @@ fn show(m: &SeqFile, bond: &Bond) {
     seq_print!(
         m,
         " {} {} {} {}",
-        load(&data.pages),
+        stats.faults,
         around.ahead - around.missed,
         around.hit,
         load(&data.no_memory)

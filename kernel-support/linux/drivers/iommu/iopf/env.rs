@@ -5,6 +5,7 @@
 //! C headers: `include/linux/mutex.h`, `include/linux/wait.h`, `include/linux/slab.h`.
 
 use super::sva_core::env::{self, OutOfMemory, Word};
+use core::num::NonZeroU64;
 use core::sync::atomic::AtomicU64;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -27,9 +28,10 @@ impl env::Env for KernelEnv {
         Arc::new(value, GFP_KERNEL).map_err(|_| OutOfMemory)
     }
 
-    fn now_ns() -> Option<u64> {
+    /// The scheduler's clock: two CPUs may differ a little.
+    fn now_ns() -> Option<NonZeroU64> {
         // SAFETY: Reads a clock.
-        Some(unsafe { bindings::iopf_rust_now_ns() })
+        NonZeroU64::new(unsafe { bindings::iopf_rust_clock_ns() })
     }
 
     fn slots<T>(len: usize, mut fill: impl FnMut(usize) -> T) -> Result<KVVec<T>, OutOfMemory> {

@@ -10,6 +10,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
 #include <linux/timer.h>
@@ -97,6 +98,11 @@ void iopf_rust_param_unlock(struct device *dev)
 	mutex_unlock(&dev->iommu->lock);
 }
 
+void *iopf_rust_param_get(struct device *dev)
+{
+	return rcu_dereference(dev->iommu->fault_param);
+}
+
 void **iopf_rust_param(struct device *dev)
 {
 	lockdep_assert_held(&dev->iommu->lock);
@@ -149,17 +155,6 @@ void iopf_rust_flush_queue(struct workqueue_struct *wq)
 	flush_workqueue(wq);
 }
 
-static void sva_work(struct work_struct *work)
-{
-	iopf_rust_sva_work(container_of(work, struct iopf_group, work));
-}
-
-bool iopf_rust_queue_work(struct workqueue_struct *wq, struct iopf_group *group)
-{
-	INIT_WORK(&group->work, sva_work);
-	return queue_work(wq, &group->work);
-}
-
 static DEFINE_MUTEX(iommu_sva_lock);
 
 void iopf_rust_sva_lock(void)
@@ -170,6 +165,16 @@ void iopf_rust_sva_lock(void)
 void iopf_rust_sva_unlock(void)
 {
 	mutex_unlock(&iommu_sva_lock);
+}
+
+/*
+ * Drivers look whether there is one. Groups of SVA domains go to their worker
+ * without passing through here.
+ */
+static int sva_iopf_handler(struct iopf_group *group)
+{
+	iopf_rust_warn_misuse("a group was handed to an SVA domain");
+	return -EINVAL;
 }
 
 struct iommu_domain *iopf_rust_sva_domain_alloc(struct device *dev, struct mm_struct *mm)
@@ -189,7 +194,7 @@ struct iommu_domain *iopf_rust_sva_domain_alloc(struct device *dev, struct mm_st
 	mmgrab(mm);
 	domain->mm = mm;
 	domain->owner = ops;
-	domain->iopf_handler = iommu_sva_iopf_handler;
+	domain->iopf_handler = sva_iopf_handler;
 
 	return domain;
 }
@@ -259,6 +264,11 @@ const char *iopf_rust_dev_name(struct device *dev)
 u64 iopf_rust_now_ns(void)
 {
 	return ktime_get_ns();
+}
+
+u64 iopf_rust_clock_ns(void)
+{
+	return local_clock();
 }
 
 /*

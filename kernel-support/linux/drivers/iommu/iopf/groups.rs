@@ -22,11 +22,9 @@ pub(crate) struct Group {
     group: bindings::iopf_group,
     /// The requests before the last, which `group.faults` links.
     partials: KVec<bindings::iopf_fault>,
-    pub(crate) param: Arc<FaultParam>,
+    param: Arc<FaultParam>,
     receipt: Receipt,
     answered: Atomic<u32>,
-    /// A worker's own, between two tries.
-    pub(crate) deferred: Option<FaultGroup<Kernel>>,
 }
 
 fn fault_of(request: &PageRequest) -> bindings::iopf_fault {
@@ -97,7 +95,6 @@ impl Group {
                 param: param.clone(),
                 receipt,
                 answered: Atomic::new(0),
-                deferred: None,
             },
         );
         new.link();
@@ -123,7 +120,7 @@ impl Group {
     /// # Safety
     ///
     /// `group` came from [`into_c`](Self::into_c) and was not freed.
-    pub(crate) unsafe fn from_c<'a>(group: *mut bindings::iopf_group) -> &'a Self {
+    unsafe fn from_c<'a>(group: *mut bindings::iopf_group) -> &'a Self {
         // SAFETY: The caller's.
         unsafe { &*group.cast::<Self>() }
     }
@@ -133,7 +130,7 @@ impl Group {
     }
 
     /// The group itself, to the first who asks.
-    pub(crate) fn take(&self) -> Option<FaultGroup<Kernel>> {
+    fn take(&self) -> Option<FaultGroup<Kernel>> {
         self.param.ledger.take(&self.receipt)
     }
 
@@ -174,7 +171,9 @@ pub(crate) unsafe extern "C" fn iopf_group_response(
 pub(crate) unsafe extern "C" fn iopf_free_group(group: *mut bindings::iopf_group) {
     // SAFETY: The caller's contract, and `into_c` made it.
     let group = unsafe { KBox::from_raw(group.cast::<Group>()) };
-    drop(group.take());
+    if group.answered.load(ordering::Relaxed) == 0 {
+        drop(group.take());
+    }
 }
 
 /// The handler keeps the group. It is in the ledger, where removal of the device finds it whoever

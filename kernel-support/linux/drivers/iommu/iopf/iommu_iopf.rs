@@ -42,3 +42,4 @@ mod queue;
 mod sva_core;
 #[cfg(CONFIG_KUNIT)]
 mod tests;
+mod worker;

@@ -48,6 +48,7 @@ bool iopf_rust_user_pasid_table(struct device *dev);
 bool iopf_rust_has_page_response(struct device *dev);
 void iopf_rust_param_lock(struct device *dev);
 void iopf_rust_param_unlock(struct device *dev);
+void *iopf_rust_param_get(struct device *dev);
 void **iopf_rust_param(struct device *dev);
 void iopf_rust_page_response(struct device *dev, u32 flags, u32 pasid, u32 grpid, u32 code);
 void iopf_rust_warn_aborted(struct device *dev, u32 pasid, const char *why);
@@ -55,7 +56,6 @@ void iopf_rust_warn_busy(struct device *dev, u32 pasid, const char *holder);
 void iopf_rust_warn_misuse(const char *what);
 struct workqueue_struct *iopf_rust_alloc_queue(const char *format, const char *name);
 void iopf_rust_flush_queue(struct workqueue_struct *wq);
-bool iopf_rust_queue_work(struct workqueue_struct *wq, struct iopf_group *group);
 void iopf_rust_sva_lock(void);
 void iopf_rust_sva_unlock(void);
 struct iommu_domain *iopf_rust_sva_domain_alloc(struct device *dev, struct mm_struct *mm);
@@ -73,14 +73,13 @@ vm_fault_t iopf_rust_fault_waiting(struct vm_area_struct *vma, unsigned long add
 				   void *waiting);
 const char *iopf_rust_dev_name(struct device *dev);
 u64 iopf_rust_now_ns(void);
+u64 iopf_rust_clock_ns(void);
 unsigned int iopf_rust_around_kb(void);
 unsigned int iopf_rust_uffd_wait_ms(void);
 bool iopf_rust_overflow_answers(void);
 
 /* Rust */
 void iopf_rust_table_free(void *table);
-int iommu_sva_iopf_handler(struct iopf_group *group);
-void iopf_rust_sva_work(struct iopf_group *group);
 bool iopf_rust_wait_over(void *waiting);
 int iopf_rust_bonds_show(struct seq_file *m, void *unused);
 

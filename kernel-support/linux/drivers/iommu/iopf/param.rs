@@ -3,21 +3,23 @@
 //! A device's fault path: what `dev->iommu->fault_param` points to.
 //!
 //! Made by `iopf_queue_add_device()`, ended by `iopf_queue_remove_device()`: quiesce, answer,
-//! drain. The pointer is under `dev_iommu::lock`; whoever reports takes a counted reference there.
+//! drain. The pointer is written under `dev_iommu::lock` and read under RCU; whoever reports takes
+//! a counted reference there.
 
 use super::attach::GroupTable;
 use super::platform::{Kernel, Wire};
 use super::queue::FaultQueue;
-use super::sva_core::{Code, Discard, Enabled, Iopf, Ledger, Limits, Queue, Reporter};
+use super::sva_core::{Code, Discard, Enabled, Iopf, Ledger, Limits, Reporter};
 use kernel::bindings;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
+use kernel::sync::{new_mutex, rcu, Arc, ArcBorrow, Mutex};
 
 /// Groups in flight, partial requests, incomplete groups. VT-d's hardware queue has 2048 entries
 /// for all its devices, and a PCIe function 512 group indices.
 const LIMITS: Limits = Limits {
     groups_max: 1024,
+    queued_max: 0,
     partials_max: 1024,
     open_groups_max: 512,
     bonds_max: 0,
@@ -29,10 +31,11 @@ pub(crate) struct FaultParam {
     #[pin]
     iopf: Mutex<Option<Iopf<Kernel, Enabled>>>,
     pub(crate) reporter: Reporter<Kernel>,
-    pub(crate) complete: Queue<Kernel>,
-    /// The groups that fault handlers have.
+    /// The groups that fault handlers outside have.
     pub(crate) ledger: Ledger<Kernel>,
     pub(crate) table: Arc<GroupTable>,
+    /// Whether a PASID that nobody has is the RID's user's.
+    pub(crate) diverts: bool,
     removing: Atomic<u32>,
     /// Answers that came when the group had been answered by removal.
     pub(crate) late: Atomic<u32>,
@@ -62,6 +65,8 @@ impl FaultParam {
         }
         // SAFETY: A live device keeps its group.
         let table = unsafe { GroupTable::of(group) }?;
+        // SAFETY: `dev` is live.
+        let diverts = unsafe { bindings::iopf_rust_user_pasid_table(dev) };
         // SAFETY: The caller's contract.
         let wire = unsafe { Wire::new(dev) };
         // SAFETY: As above.
@@ -70,9 +75,9 @@ impl FaultParam {
         let ledger = Ledger::try_new(LIMITS.groups_max).map_err(|_| ENOMEM)?;
         let new = pin_init!(Self {
             reporter: iopf.reporter(),
-            complete: iopf.queue(),
             ledger,
             table,
+            diverts,
             removing: Atomic::new(0),
             late: Atomic::new(0),
             queue,
@@ -88,19 +93,15 @@ impl FaultParam {
     ///
     /// `dev` is live and has an IOMMU.
     pub(crate) unsafe fn of(dev: *mut bindings::device) -> Option<Arc<Self>> {
-        // SAFETY: `dev` is live; locked until the reference is counted.
-        unsafe { bindings::iopf_rust_param_lock(dev) };
-        // SAFETY: As above.
-        let raw = unsafe { *bindings::iopf_rust_param(dev) };
-        let param = if raw.is_null() {
-            None
-        } else {
-            // SAFETY: What is there is an `Arc`, and under the lock it stays.
-            Some(unsafe { ArcBorrow::from_raw(raw.cast_const().cast::<Self>()) }.into())
-        };
-        // SAFETY: Locked above.
-        unsafe { bindings::iopf_rust_param_unlock(dev) };
-        param
+        let _guard = rcu::read_lock();
+        // SAFETY: `dev` is live, and this is a read side section.
+        let raw = unsafe { bindings::iopf_rust_param_get(dev) };
+        if raw.is_null() {
+            return None;
+        }
+        // SAFETY: What is there is an `Arc`. Whoever takes it out keeps its reference until this
+        // section is over.
+        Some(unsafe { ArcBorrow::from_raw(raw.cast_const().cast::<Self>()) }.into())
     }
 
     pub(crate) fn dev(&self) -> *mut bindings::device {
@@ -131,7 +132,6 @@ impl FaultParam {
         for group in self.ledger.close() {
             group.respond(Code::Invalid);
         }
-        quiesced.answer_queued();
         quiesced.wait_drained().remove();
     }
 }

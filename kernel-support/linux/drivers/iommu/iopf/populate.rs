@@ -7,19 +7,15 @@
 //! is armed waits for its handler, on the queue's second work queue, until the handler is done,
 //! time is up, or the bond, the device's fault path or the mm ends.
 
-use super::attach::misuse;
 use super::bonds::{bond_of, MmData};
-use super::groups::{iopf_free_group, Group};
 use super::param::FaultParam;
 use super::platform::{Attachment, SvaSpace};
-use super::sva_core::{
-    attempt, env::Lock as _, Access, Attempt, FaultHandler, PageRequest, Unresolved,
-};
+use super::sva_core::{env::Lock as _, Access, FaultHandler, PageRequest, Unresolved};
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::Ordering;
 use kernel::bindings;
-use kernel::ffi::{c_int, c_void};
+use kernel::ffi::c_void;
 use kernel::mm::virt::{flags, VmaRef};
 use kernel::mm::Mm;
 use kernel::page::{PAGE_SHIFT, PAGE_SIZE};
@@ -48,57 +44,17 @@ pub(crate) unsafe fn space_of(attachment: Attachment) -> SvaSpace {
     }
 }
 
-/// `iommu_domain::iopf_handler` of SVA domains: the group goes to a worker.
-///
-/// # Safety
-///
-/// `group` was handed over.
-#[export]
-pub(crate) unsafe extern "C" fn iommu_sva_iopf_handler(group: *mut bindings::iopf_group) -> c_int {
-    // SAFETY: The caller's.
-    let work = unsafe { Group::from_c(group) }.param.queue().work;
-    // SAFETY: The group is ours until its work is done.
-    if unsafe { bindings::iopf_rust_queue_work(work, group) } {
-        0
-    } else {
-        EBUSY.to_errno()
-    }
-}
-
-/// The worker.
-///
-/// # Safety
-///
-/// `group` was queued, once.
-#[export]
-pub(crate) unsafe extern "C" fn iopf_rust_sva_work(group: *mut bindings::iopf_group) {
-    // SAFETY: Queued: nobody else has it.
-    let ours = unsafe { &mut *group.cast::<Group>() };
-    let again = ours.deferred.take();
-    let mut populate = Populate {
-        param: &ours.param,
-        may_wait: again.is_some(),
-    };
-    // Removal may have taken it out of the ledger, and answered it.
-    if let Some(owed) = again.or_else(|| ours.take()) {
-        if let Attempt::Deferred(owed) = attempt(owed, &mut populate) {
-            let waiting = ours.param.queue().waiting;
-            ours.deferred = Some(owed);
-            // SAFETY: As in the handler. Its work is not pending: this is it.
-            if unsafe { bindings::iopf_rust_queue_work(waiting, group) } {
-                return;
-            }
-            misuse(c"a group was queued while it was being handled");
-            ours.deferred = None;
-        }
-    }
-    // SAFETY: Answered; if not, it is now.
-    unsafe { iopf_free_group(group) };
-}
-
-struct Populate<'a> {
+/// Handles the requests of one group.
+pub(crate) struct Populate<'a> {
     param: &'a FaultParam,
     may_wait: bool,
+}
+
+impl<'a> Populate<'a> {
+    /// A handler that may wait for a user, or defers what has to.
+    pub(crate) fn new(param: &'a FaultParam, may_wait: bool) -> Self {
+        Self { param, may_wait }
+    }
 }
 
 /// What a waiting fault looks at, from a timer.
@@ -109,7 +65,20 @@ struct Waiting<'a> {
     until_ns: u64,
 }
 
-impl Waiting<'_> {
+impl<'a> Waiting<'a> {
+    fn begin(space: &'a SvaSpace, param: &'a FaultParam, mm: *mut bindings::mm_struct) -> Self {
+        // SAFETY: Reads a clock and a parameter.
+        let until_ns = unsafe {
+            bindings::iopf_rust_now_ns() + u64::from(bindings::iopf_rust_uffd_wait_ms()) * 1_000_000
+        };
+        Self {
+            space,
+            param,
+            mm,
+            until_ns,
+        }
+    }
+
     /// Atomics and a clock: called from a timer.
     fn is_over(&self) -> bool {
         // SAFETY: A fault that waits holds mm_users.
@@ -174,22 +143,14 @@ enum Look {
 impl FaultHandler<SvaSpace> for Populate<'_> {
     fn populate(&mut self, space: &SvaSpace, request: &PageRequest) -> Result<(), Unresolved> {
         let users = Users::get(space).ok_or(Unresolved::Invalid)?;
-        // SAFETY: Reads a clock and a parameter.
-        let until_ns = unsafe {
-            bindings::iopf_rust_now_ns() + u64::from(bindings::iopf_rust_uffd_wait_ms()) * 1_000_000
-        };
-        let waiting = Waiting {
-            space,
-            param: self.param,
-            mm: users.mm,
-            until_ns,
-        };
-        space.bond.pages.fetch_add(1, Ordering::Relaxed);
+        let waiting = self
+            .may_wait
+            .then(|| Waiting::begin(space, self.param, users.mm));
         for tried in 0..TRIES_MAX {
-            match self.look(request, &waiting, tried > 0) {
+            match look(space, users.mm, request, waiting.as_ref(), tried > 0) {
                 Look::Done => return Ok(()),
                 Look::Not(unresolved) => return Err(unresolved),
-                Look::Again if self.may_wait && waiting.is_over() => {
+                Look::Again if waiting.as_ref().is_some_and(Waiting::is_over) => {
                     space.bond.waits_over.fetch_add(1, Ordering::Relaxed);
                     return Err(Unresolved::Invalid);
                 }
@@ -200,57 +161,63 @@ impl FaultHandler<SvaSpace> for Populate<'_> {
     }
 }
 
-impl Populate<'_> {
-    fn look(&self, request: &PageRequest, waiting: &Waiting<'_>, again: bool) -> Look {
-        let (mm, addr) = (waiting.mm, request.address() as usize);
-        // SAFETY: mm_users is held.
-        unsafe { bindings::mmap_read_lock(mm) };
-        // SAFETY: Locked.
-        let vma = unsafe { bindings::vma_lookup(mm, addr) };
-        // SAFETY: Locked, and found, and used only here.
-        if vma.is_null() || !allows(unsafe { VmaRef::from_raw(vma) }, request.access()) {
-            // SAFETY: Locked above.
-            unsafe { bindings::mmap_read_unlock(mm) };
-            return Look::Not(Unresolved::Invalid);
-        }
-        // SAFETY: Locked, and found.
-        let waits = unsafe { bindings::iopf_rust_vma_waits(vma) };
-        if waits && !self.may_wait {
-            waiting.space.bond.waits.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: Locked above.
-            unsafe { bindings::mmap_read_unlock(mm) };
-            return Look::Not(Unresolved::Deferred);
-        }
-        let mut flags = fault_flags(request) | bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
-        if again {
-            flags |= bindings::fault_flag_FAULT_FLAG_TRIED;
-        }
-        let ret = if waits {
+/// Looks for the page, and makes it present. Without `waiting`, what has to wait is deferred.
+fn look(
+    space: &SvaSpace,
+    mm: *mut bindings::mm_struct,
+    request: &PageRequest,
+    waiting: Option<&Waiting<'_>>,
+    again: bool,
+) -> Look {
+    let addr = request.address() as usize;
+    // SAFETY: mm_users is held.
+    unsafe { bindings::mmap_read_lock(mm) };
+    // SAFETY: Locked.
+    let vma = unsafe { bindings::vma_lookup(mm, addr) };
+    // SAFETY: Locked, and found, and used only here.
+    if vma.is_null() || !allows(unsafe { VmaRef::from_raw(vma) }, request.access()) {
+        // SAFETY: Locked above.
+        unsafe { bindings::mmap_read_unlock(mm) };
+        return Look::Not(Unresolved::Invalid);
+    }
+    // SAFETY: Locked, and found.
+    let waits = unsafe { bindings::iopf_rust_vma_waits(vma) };
+    if waits && waiting.is_none() {
+        space.bond.waits.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: Locked above.
+        unsafe { bindings::mmap_read_unlock(mm) };
+        return Look::Not(Unresolved::Deferred);
+    }
+    let mut flags = fault_flags(request) | bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
+    if again {
+        flags |= bindings::fault_flag_FAULT_FLAG_TRIED;
+    }
+    let ret = match waiting.filter(|_| waits) {
+        Some(waiting) => {
             let waiting = ptr::from_ref(waiting).cast_mut().cast::<c_void>();
             // SAFETY: Locked; `waiting` outlives the call, and its timer ends with it.
             unsafe { bindings::iopf_rust_fault_waiting(vma, addr, flags, waiting) }
-        } else {
-            // SAFETY: Locked, and found.
-            unsafe { bindings::handle_mm_fault(vma, addr, flags, ptr::null_mut()) }
-        };
-        // Either of these says that the lock is released.
-        if ret & bindings::vm_fault_reason_VM_FAULT_COMPLETED != 0 {
-            return Look::Done;
         }
-        if ret & bindings::vm_fault_reason_VM_FAULT_RETRY != 0 {
-            return Look::Again;
-        }
-        let failed = ret & VM_FAULT_ERROR != 0;
-        if !failed && !waits {
-            around(waiting.space, vma, request);
-        }
-        // SAFETY: Locked above, and neither answer says it is not.
-        unsafe { bindings::mmap_read_unlock(mm) };
-        if failed {
-            Look::Not(Unresolved::Invalid)
-        } else {
-            Look::Done
-        }
+        // SAFETY: Locked, and found.
+        None => unsafe { bindings::handle_mm_fault(vma, addr, flags, ptr::null_mut()) },
+    };
+    // Either of these says that the lock is released.
+    if ret & bindings::vm_fault_reason_VM_FAULT_COMPLETED != 0 {
+        return Look::Done;
+    }
+    if ret & bindings::vm_fault_reason_VM_FAULT_RETRY != 0 {
+        return Look::Again;
+    }
+    let failed = ret & VM_FAULT_ERROR != 0;
+    if !failed && !waits {
+        around(space, vma, request);
+    }
+    // SAFETY: Locked above, and neither answer says it is not.
+    unsafe { bindings::mmap_read_unlock(mm) };
+    if failed {
+        Look::Not(Unresolved::Invalid)
+    } else {
+        Look::Done
     }
 }
 

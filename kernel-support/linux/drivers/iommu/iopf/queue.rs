@@ -8,23 +8,37 @@ use super::param::FaultParam;
 use super::platform::{tag, Attachment, Kernel};
 use super::sva_core::{
     Access, AnyRef, Code, FaultGroup, GroupIndex, PageRequest, PasidNumber, Peek, Reason, Refused,
-    Reported,
 };
+use super::worker::SvaWork;
 use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::bindings;
 use kernel::ffi::{c_char, c_int, c_void};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::workqueue::Queue;
 
 /// `struct iopf_queue`. Drivers hold the pointer and look no further.
 #[pin_data(PinnedDrop)]
 pub(crate) struct FaultQueue {
     /// Unordered: requests within a group are in order, groups need not be.
-    pub(crate) work: *mut bindings::workqueue_struct,
+    work: *mut bindings::workqueue_struct,
     /// For groups that wait for somebody in user space, so that nobody else waits with them.
-    pub(crate) waiting: *mut bindings::workqueue_struct,
+    waiting: *mut bindings::workqueue_struct,
     #[pin]
     devices: Mutex<KVec<Arc<FaultParam>>>,
+}
+
+impl FaultQueue {
+    pub(crate) fn work(&self) -> &Queue {
+        // SAFETY: Allocated in `iopf_queue_alloc`, destroyed with the value.
+        unsafe { Queue::from_raw(self.work) }
+    }
+
+    pub(crate) fn waiting(&self) -> &Queue {
+        // SAFETY: As above.
+        unsafe { Queue::from_raw(self.waiting) }
+    }
 }
 
 #[pinned_drop]
@@ -111,19 +125,10 @@ pub(crate) unsafe extern "C" fn iommu_report_device_fault(
         }
         return EINVAL.to_errno();
     };
-    // SAFETY: `dev` is live.
-    let diverts = unsafe { bindings::iopf_rust_user_pasid_table(dev) };
-    let fallback = (diverts && request.pasid() != PasidNumber::NONE).then_some(PasidNumber::NONE);
-    match param.reporter.report_or(request, fallback) {
-        Ok(Reported::Partial | Reported::StopMarker) => 0,
-        // Another reporter may have taken it; then it delivers it, and this one what that one
-        // reported.
-        Ok(Reported::Queued) => errno(
-            param
-                .complete
-                .take()
-                .map_or(Ok(()), |group| deliver(&param, group)),
-        ),
+    let fallback = (param.diverts && request.pasid() != PasidNumber::NONE).then_some(PasidNumber::NONE);
+    match param.reporter.receive(request, fallback) {
+        Ok(None) => 0,
+        Ok(Some(group)) => errno(deliver(param, group)),
         Err(refused) => refuse(&param, prm, refused),
     }
 }
@@ -162,26 +167,25 @@ fn refuse(param: &FaultParam, prm: &bindings::iommu_fault_page_request, refused:
 }
 
 /// Gives a complete group to the handler of what is attached.
-fn deliver(param: &Arc<FaultParam>, group: FaultGroup<Kernel>) -> Result {
-    let (attachment, keeps) = match group.handle() {
-        Some(AnyRef::Sva(handle)) => (handle.payload().attachment, false),
-        Some(AnyRef::User(handle)) => (*handle.payload(), true),
+fn deliver(param: Arc<FaultParam>, group: FaultGroup<Kernel>) -> Result {
+    let attachment = match group.handle() {
+        Some(AnyRef::Sva(_)) => {
+            SvaWork::submit(param, group);
+            return Ok(());
+        }
+        Some(AnyRef::User(handle)) => *handle.payload(),
         _ => {
             group.respond(Code::Invalid);
             return Err(EINVAL);
         }
     };
-    if !keeps {
-        hand_over(param, group, attachment);
-        return Ok(());
-    }
     // A handler that keeps groups is told by its owner to let go of them after a detach: it must
     // have all by then.
     let _delivery = param.table.delivery.lock();
     if matches!(group.handle(), Some(AnyRef::User(handle)) if handle.is_ending()) {
         group.respond(Code::Invalid);
     } else {
-        hand_over(param, group, attachment);
+        hand_over(&param, group, attachment);
     }
     Ok(())
 }
@@ -307,11 +311,11 @@ unsafe fn add(queue: &FaultQueue, dev: *mut bindings::device) -> Result {
 unsafe fn exchange(dev: *mut bindings::device, old: *mut c_void, new: *mut c_void) -> bool {
     // SAFETY: `dev` is live.
     unsafe { bindings::iopf_rust_param_lock(dev) };
-    // SAFETY: Locked.
-    let slot = unsafe { &mut *bindings::iopf_rust_param(dev) };
-    let is_old = *slot == old;
+    // SAFETY: Locked; a field of the live device, only ever used as an atomic.
+    let slot = unsafe { AtomicPtr::from_ptr(bindings::iopf_rust_param(dev)) };
+    let is_old = slot.load(Ordering::Relaxed) == old;
     if is_old {
-        *slot = new;
+        slot.store(new, Ordering::Release);
     }
     // SAFETY: Locked above.
     unsafe { bindings::iopf_rust_param_unlock(dev) };
@@ -341,6 +345,8 @@ pub(crate) unsafe extern "C" fn iopf_queue_remove_device(
     if !unsafe { exchange(dev, raw, ptr::null_mut()) } {
         return misuse(c"a device was removed from a fault queue twice");
     }
+    // SAFETY: May sleep. Whoever found it has counted a reference of its own after this.
+    unsafe { bindings::synchronize_rcu() };
     // SAFETY: The reference that the device had.
     drop(unsafe { Arc::<FaultParam>::from_raw(raw.cast_const().cast()) });
     queue

@@ -65,6 +65,7 @@ fn stage() -> Result<Iopf<Stage>> {
     let table = PasidTable::try_new(number(1), number(99), 64).map_err(|_| ENOMEM)?;
     let limits = Limits {
         groups_max: 2,
+        queued_max: 2,
         partials_max: 2,
         open_groups_max: 4,
         bonds_max: 4,
