@@ -8,7 +8,9 @@ Works on the files of this directory and puts them back. A fault that no test no
 hangs has noticed: what is not answered is waited for.
 """
 
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -66,13 +68,18 @@ def fails(tests):
     if built.returncode != 0:
         broken = [line for line in built.stderr.splitlines() if line.startswith("error")]
         raise SystemExit(f"does not build: {broken[:1]}")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    # A group of its own: a test that hangs is cargo's child, not ours.
+    running = subprocess.Popen(command, start_new_session=True, **pipes)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        said, _ = running.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
         return "a test that waits for an answer"
-    if done.returncode == 0:
+    if running.returncode == 0:
         return None
-    lines = (done.stdout + done.stderr).splitlines()
+    lines = said.splitlines()
     failed = [line.split()[1] for line in lines if line.startswith("---- ")]
     return failed[0] if failed else "a test that was aborted"
 
