@@ -117,10 +117,11 @@ impl<B: Bus> Analytics<'_, B> {
         Ok(input)
     }
 
-    /// Whether a filter is asked for its aggregates only.
+    /// Whether a filter is asked for its aggregates only, or a decompression for its checksums.
     fn suppresses_output(&self) -> bool {
-        let is_filter = (Opcode::SCAN.0..=Opcode::EXPAND.0).contains(&self.descriptor.opcode().0);
-        is_filter && self.descriptor.decompress_flags().contains(DecompressFlags::SUPPRESS_OUTPUT)
+        let opcode = self.descriptor.opcode();
+        let may = (Opcode::SCAN.0..=Opcode::EXPAND.0).contains(&opcode.0) || opcode == Opcode::DECOMPRESS;
+        may && self.descriptor.decompress_flags().contains(DecompressFlags::SUPPRESS_OUTPUT)
     }
 
     /// The half of source 2 that is read.

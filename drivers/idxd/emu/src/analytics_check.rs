@@ -169,6 +169,7 @@ fn operation_flags(descriptor: &Descriptor, rules: &Rules) -> Result<(), Complet
                 | DecompressFlags::STOP_ON_EOB
                 | DecompressFlags::CHECK_FOR_EOB
                 | DecompressFlags::SELECT_BFINAL_EOB
+                | DecompressFlags::SUPPRESS_OUTPUT
                 | DecompressFlags::empty().with_ignore_end_bits(7);
             let invalid = (flags - supported) | (DecompressFlags::ENABLE - flags);
             refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())

@@ -10,9 +10,23 @@ use idxd_spec::iaa::{Completion, DecompressAecs, DecompressFlags, ErrorCode};
 use super::stream::Stream;
 use super::{Analytics, analytics_error, len};
 use crate::bus::Bus;
-use crate::iaa::{InputBits, Outcome, StopOn};
+use crate::iaa::{Inflated, InputBits, Outcome, StopOn};
 
 const WORD: usize = 8;
+
+/// Bytes of output that are decoded at once and thrown away.
+const UNSEEN: usize = 64 << 10;
+
+/// Input of one descriptor, decoded as far as it goes.
+struct Decoded<'a> {
+    stream: Stream,
+    /// What the descriptors before it left, and its own.
+    bits: InputBits<'a>,
+    input_len: usize,
+    /// Bytes of the input that are not this descriptor's.
+    taken: usize,
+    inflated: Inflated,
+}
 
 impl<B: Bus> Analytics<'_, B> {
     pub(super) fn decompress(&self) -> Result<Completion, Completion> {
@@ -23,6 +37,11 @@ impl<B: Bus> Analytics<'_, B> {
         let flags = self.descriptor.decompress_flags();
         let bits = InputBits::new(&input).skip(stream.input_start);
         let bits = bits.ignore_end(usize::from(flags.ignore_end_bits()));
+        if flags.contains(DecompressFlags::SUPPRESS_OUTPUT) {
+            let inflated = self.decode_unseen(&mut stream, bits)?;
+            let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated };
+            return self.decoded(&decoded, &[], false);
+        }
         let room = self.descriptor.dst_size_max() as usize;
         let mut output = vec![0; (room / WORD * WORD + WORD - 1).saturating_sub(stream.output.len())];
         let inflated = stream.inflater.run(bits, stop_on(flags), &mut output);
@@ -36,14 +55,46 @@ impl<B: Bus> Analytics<'_, B> {
         if overflows || !flushes {
             stream.output = written.split_off(written.len().min(room) / WORD * WORD);
         }
+        let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated };
+        self.decoded(&decoded, &written, overflows)
+    }
+
+    /// Decodes for the checksums alone: nothing is written, so nothing overflows, and no part of a word is kept
+    /// (IAA §3.3.1).
+    fn decode_unseen(&self, stream: &mut Stream, bits: InputBits<'_>) -> Result<Inflated, Completion> {
+        let mut piece = vec![0; UNSEEN];
+        let mut consumed_bits = 0;
+        let outcome = loop {
+            let stop = stop_on(self.descriptor.decompress_flags());
+            let inflated = stream.inflater.run(bits.skip(consumed_bits), stop, &mut piece);
+            self.account(stream, &piece[..inflated.output_size], inflated.consumed_bits);
+            consumed_bits += inflated.consumed_bits;
+            // A full piece of output is progress.
+            if inflated.outcome != Outcome::Overflow {
+                break inflated.outcome;
+            }
+        };
+        self.ended(outcome)?;
+        stream.output.clear();
+        Ok(Inflated { consumed_bits, output_size: 0, outcome })
+    }
+
+    /// Writes what is to be written, and says so.
+    fn decoded(
+        &self,
+        decoded: &Decoded<'_>,
+        written: &[u8],
+        overflows: bool,
+    ) -> Result<Completion, Completion> {
+        let Decoded { stream, bits, input_len, taken, inflated } = decoded;
         let status = if overflows { Status::OUTPUT_OVERFLOW } else { Status::SUCCESS };
-        let decoded = (stream.input_start + inflated.consumed_bits).div_ceil(8);
+        let end = stream.input_start + inflated.consumed_bits;
         let takes_all = matches!(inflated.outcome, Outcome::InputEnd { .. });
-        let used = if takes_all { input.len() } else { decoded.max(taken) };
+        let used = if takes_all { *input_len } else { end.div_ceil(8).max(*taken) };
         let rest = bits.skip(inflated.consumed_bits);
-        let rest = rest.take((used * 8).saturating_sub(stream.input_start + inflated.consumed_bits));
-        let aecs = self.next_stream(&stream, rest, inflated.outcome, overflows)?;
-        self.write_both(&written, aecs.as_ref().map(|aecs| &aecs.as_bytes()[..self.aecs_len()]))?;
+        let rest = rest.take((used * 8).saturating_sub(end));
+        let aecs = self.next_stream(stream, rest, inflated.outcome, overflows)?;
+        self.write_both(written, aecs.as_ref().map(|aecs| &aecs.as_bytes()[..self.aecs_len()]))?;
         let completed = if overflows { len(used - taken) } else { 0 };
         let completion = Completion::new(status).with_bytes_completed(completed).with_crc(stream.crc);
         Ok(completion.with_xor_csum(stream.xor_csum).with_output_size(len(written.len())))

@@ -79,6 +79,42 @@ fn compressed_data_is_what_zlib_reads() {
 }
 
 /// A small window keeps distances inside the device's 4 KiB; this data has no repetition beyond it.
+/// As the kernel's compression verifies what it made: output of any size, not a byte of it written.
+#[test]
+fn a_decompression_whose_output_is_suppressed_has_its_checksums() {
+    let rig = iaa();
+    let data = text(300_000);
+    let (src, aecs, packed) = (Memory::with(&data), aecs(), Memory::warm(400_000));
+    let made = rig.run_iaa(&compress(&src, data.len(), &packed, 400_000, &aecs));
+    assert_eq!(made.status(), Status::SUCCESS, "{made:?}");
+    let size = made.output_size() as usize;
+    let untouched = Memory::with(&[0x5a; 64]);
+    let flags = DecompressFlags::FLUSH_OUTPUT
+        | DecompressFlags::STOP_ON_EOB
+        | DecompressFlags::CHECK_FOR_EOB
+        | DecompressFlags::SUPPRESS_OUTPUT;
+    let verify = |size: usize| {
+        Descriptor::decompress(Decompress {
+            src: packed.src(0),
+            src_size: size as u32,
+            dst: untouched.dst(0),
+            dst_size_max: 64,
+            flags,
+        })
+    };
+    let completion = rig.run_iaa(&verify(size));
+    assert_eq!((completion.status(), completion.output_size()), (Status::SUCCESS, 0), "{completion:?}");
+    assert_eq!((completion.crc(), completion.xor_csum()), (crc32(&data), made.xor_csum()));
+    assert_eq!(untouched.read(0, 64), [0x5a; 64]);
+    // Cut off, it is not what it should be.
+    let completion = rig.run_iaa(&verify(size - 8));
+    assert_eq!(
+        (completion.status(), completion.error_code()),
+        (Status::ANALYTICS_ERROR, ErrorCode::BAD_END_OF_FILE),
+        "{completion:?}"
+    );
+}
+
 #[test]
 fn decompression_reads_what_zlib_wrote() {
     let rig = iaa();
