@@ -4,7 +4,7 @@
 //! and the tools that are there. `kernel-support/linux/build.sh` builds; this brings it what it needs.
 
 mod mock;
-mod root;
+pub(crate) mod root;
 mod series;
 
 use std::path::PathBuf;

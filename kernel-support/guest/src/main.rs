@@ -17,6 +17,7 @@ mod queue;
 mod races;
 mod recovery;
 mod refused;
+mod under_load;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ const TESTS: &[&[Test]] = &[
     processes::TESTS,
     pressure::TESTS,
     recovery::TESTS,
+    under_load::TESTS,
 ];
 
 fn test(name: &str, arguments: &[String]) -> Result<()> {

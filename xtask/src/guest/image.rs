@@ -97,7 +97,15 @@ impl Image {
     }
 
     /// Writes Debian's part and ours to a file.
-    pub(crate) fn write(&self, programs: &Programs, job: &[u8], to: &Path) -> Result<PathBuf, Error> {
+    ///
+    /// `modules` are of this kernel, and not Debian's.
+    pub(crate) fn write(
+        &self,
+        programs: &Programs,
+        modules: &[PathBuf],
+        job: &[u8],
+        to: &Path,
+    ) -> Result<PathBuf, Error> {
         let mut archive = Archive::new();
         let guest = stripped(&programs.guest)?;
         archive.file("init", 0o755, &guest).map_err(here(to))?;
@@ -105,6 +113,11 @@ impl Image {
         archive.file("usr/bin/svala", 0o755, &stripped(&programs.svala)?).map_err(here(to))?;
         archive.file("usr/bin/hardware", 0o755, &stripped(&programs.hardware)?).map_err(here(to))?;
         archive.file("job.json", 0o644, job).map_err(here(to))?;
+        for module in modules {
+            let name = module.file_name().unwrap_or_default().to_string_lossy();
+            let bytes = fs::read(module).map_err(here(module))?;
+            archive.file(&format!("usr/lib/modules/extra/{name}"), 0o644, &bytes).map_err(here(to))?;
+        }
         let own = archive.finish().map_err(here(to))?;
         // The kernel reads one archive after the other, each from a multiple of four bytes.
         let mut all = self.base.clone();

@@ -14,9 +14,10 @@ pub(crate) enum Judge {
         /// On some line.
         says: &'static str,
     },
-    /// What `svala doctor --json` finds wrong; with nothing given, everything is well that a queue needs.
+    /// What `svala doctor --json` finds wrong of what a queue needs, no more and no less; with nothing given, everything
+    /// is well, and nothing is unknown.
     Doctor {
-        /// Identifiers of checks.
+        /// Identifiers of checks, each once.
         wrong: &'static [&'static str],
     },
     /// Lines that begin with `pass` and `fail`, one for each run of a program: at least one, and no failure.
@@ -106,10 +107,19 @@ fn doctor(ran: &Ran, wrong: &[&str]) -> Result<String, String> {
             format!("{} checks; wrong: {}; unknown: {}", findings.len(), bad.join(" "), unknown.join(" "));
         return if well { Ok(text) } else { Err(text) };
     }
-    let missing: Vec<_> = wrong.iter().filter(|id| !bad.contains(id)).copied().collect();
-    match missing.as_slice() {
-        [] => Ok(bad.join(" ")),
-        missing => Err(format!("not found wrong: {}; found: {}", missing.join(" "), bad.join(" "))),
+    let needed = |id: &&str| findings.iter().any(|one| one["id"] == **id && one["required"] == true);
+    let mut named: Vec<_> = bad.iter().copied().filter(needed).collect();
+    named.sort_unstable();
+    named.dedup();
+    let missing: Vec<_> = wrong.iter().filter(|id| !named.contains(id)).copied().collect();
+    let more: Vec<_> = named.iter().filter(|id| !wrong.contains(id)).copied().collect();
+    if ran.end == End::Exit(0) {
+        return Err(format!("status 0 with {} wrong", bad.join(" ")));
+    }
+    match (missing.as_slice(), more.as_slice()) {
+        ([], []) => Ok(named.join(" ")),
+        ([], more) => Err(format!("found wrong, and is not: {}", more.join(" "))),
+        (missing, _) => Err(format!("not found wrong: {}; found: {}", missing.join(" "), named.join(" "))),
     }
 }
 
@@ -146,6 +156,10 @@ mod tests {
         let report = "warning\n{\"findings\": [{\"id\": \"a\", \"required\": true, \"verdict\": \"wrong\"}, {\"id\": \"b\", \"required\": true, \"verdict\": \"ok\"}]}\n";
         assert!(Judge::Doctor { wrong: &["a"] }.judge(&ran(End::Exit(1), report)).is_ok());
         assert!(Judge::Doctor { wrong: &["b"] }.judge(&ran(End::Exit(1), report)).is_err());
+        assert!(Judge::Doctor { wrong: &["a"] }.judge(&ran(End::Exit(0), report)).is_err());
+        let both = report.replace("ok", "wrong");
+        assert!(Judge::Doctor { wrong: &["a"] }.judge(&ran(End::Exit(1), &both)).is_err());
+        assert!(Judge::Doctor { wrong: &["b", "a"] }.judge(&ran(End::Exit(1), &both)).is_ok());
         assert!(Judge::Doctor { wrong: &[] }.judge(&ran(End::Exit(0), report)).is_err());
         let well = report.replace("wrong", "ok");
         assert!(Judge::Doctor { wrong: &[] }.judge(&ran(End::Exit(0), &well)).is_ok());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::guest::cases::{Case, Effort, Plan, plans};
+use crate::guest::dmatest;
 use crate::guest::image::Image;
 use crate::guest::job::Job;
 use crate::guest::kernel_log::{Complaint, complaints};
@@ -29,6 +30,8 @@ pub(crate) struct Guests {
     kernel: PathBuf,
     image: Image,
     programs: Programs,
+    /// Modules that are not Debian's.
+    extra: Vec<PathBuf>,
     /// Where logs go.
     place: PathBuf,
     /// Whether the driver is part of the kernel.
@@ -46,7 +49,9 @@ impl Guests {
         let image = Image::new(&packages, !is_built_in)?;
         let programs = Programs::build()?;
         let place = cache.dir(format!("guest/tier{tier}"))?;
-        Ok(Self { qemu, firmware: packages.firmware(), kernel, image, programs, place, is_built_in })
+        let dmatest = dmatest::place(&cache, &packages.release);
+        let extra = if dmatest.is_file() && !is_built_in { vec![dmatest] } else { Vec::new() };
+        Ok(Self { qemu, firmware: packages.firmware(), kernel, image, programs, extra, place, is_built_in })
     }
 
     /// What the kernel's console said in a boot of this machine.
@@ -69,8 +74,8 @@ impl Guests {
             path: self.place.clone(),
             what: format!("the job: {error}"),
         })?;
-        let image =
-            self.image.write(&self.programs, &job, &self.place.join(format!("{}.image", machine.name)))?;
+        let to = self.place.join(format!("{}.image", machine.name));
+        let image = self.image.write(&self.programs, &self.extra, &job, &to)?;
         let log = self.log(machine);
         let start = Start {
             qemu: &self.qemu,
@@ -97,6 +102,12 @@ impl Guests {
         let image = self.place.join(format!("{}.image", machine.name));
         let _ = fs::remove_file(image);
         Ok(session)
+    }
+
+    /// What a test lacks.
+    fn missing(&self, case: &Case) -> Option<&'static str> {
+        let has = |name: &str| self.extra.iter().any(|module| module.ends_with(name));
+        case.needs.filter(|need| !has(need.module)).map(|need| need.get)
     }
 
     /// The kernel and QEMU, in a line.
@@ -126,11 +137,23 @@ pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode
     }
     let guests = Guests::prepare(tier)?;
     println!("{}", guests.describe());
-    let mut verdicts = Vec::new();
-    for plan in &plans {
-        verdicts.extend(carry_out(&guests, plan)?);
+    let (mut verdicts, mut not_run) = (Vec::new(), Vec::new());
+    for mut plan in plans {
+        plan.cases.retain(|case| match guests.missing(case) {
+            Some(get) => {
+                not_run.push(format!("{}: {get}", case.step.name));
+                false
+            }
+            None => true,
+        });
+        if plan.cases.iter().any(|case| !case.step.required) {
+            verdicts.extend(carry_out(&guests, &plan)?);
+        }
     }
-    Ok(summary(&verdicts, &guests.place))
+    if let (true, Some(first)) = (verdicts.is_empty(), not_run.first()) {
+        return Err(Error::missing("a piece of the test", first));
+    }
+    Ok(summary(&verdicts, &not_run, &guests.place))
 }
 
 /// Prints the names.
@@ -252,7 +275,7 @@ fn last_words(log: &str) -> String {
     format!("not reached; the kernel's last line: {}", last.trim())
 }
 
-fn summary(verdicts: &[Verdict], place: &Path) -> ExitCode {
+fn summary(verdicts: &[Verdict], not_run: &[String], place: &Path) -> ExitCode {
     let failed: Vec<_> = verdicts.iter().filter(|one| one.outcome.is_err()).collect();
     println!("\nlogs: {}", place.display());
     for one in &failed {
@@ -260,6 +283,9 @@ fn summary(verdicts: &[Verdict], place: &Path) -> ExitCode {
             println!("FAILED {}: {text}", one.name);
         }
     }
-    println!("{} passed, {} failed", verdicts.len() - failed.len(), failed.len());
+    for one in not_run {
+        println!("NOT RUN {one}");
+    }
+    println!("{} passed, {} failed, {} not run", verdicts.len() - failed.len(), failed.len(), not_run.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -153,7 +153,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Runs it; what it says on standard error is shown.
-pub(super) fn run(command: &mut Command) -> Result<(), Error> {
+pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|source| Error::Start { program, source })?;
     if status.success() {
