@@ -21,6 +21,8 @@ mod part;
 pub use config::{DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
 pub use flight::DsaFlight;
 
+use std::cell::Cell;
+
 use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
 use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, Member, Notifier, Polled, Queue, Refused, Submission,
@@ -121,23 +123,41 @@ impl<P: Portal> DsaQueue<P> {
     /// [`load`](Self::load) for what most jobs are, a copy that fits one descriptor: nothing about it has to be looked up
     /// by operation. False, and nothing done: something else, or a record that is not free.
     #[inline(always)]
-    fn load_whole_copy(&self, flight: &DsaFlight, lane: usize, job: &Job) -> bool {
+    fn load_whole_copy(
+        &self,
+        place: &flight::Lane,
+        listed: &Cell<Descriptor>,
+        job: &Job,
+        block_on_fault: bool,
+    ) -> bool {
         let Job::Copy { src, dst, len } = *job else { return false };
-        let (Some(place), Some(listed)) = (flight.lanes.get(lane), flight.list.get(lane)) else {
-            return false;
-        };
         let Ok(size) = u32::try_from(len) else { return false };
         if len > self.part_bytes || !place.record.turn_if_free() {
             return false;
         }
         let mut descriptor = Descriptor::memmove(SrcAddr(src.get()), DstAddr(dst.get()), size)
             .with_completion(place.record.addr());
-        if flight.progress.block_on_fault.get() {
+        if block_on_fault {
             descriptor = descriptor.with_block_on_fault();
         }
         listed.set(descriptor);
         place.begin(0, len, true);
         true
+    }
+
+    /// [`load_whole_copy`](Self::load_whole_copy) for the members of a batch, from the first to the first that is
+    /// something else: how many those are. A loop of its own, in which the CPU finds nothing but copies.
+    #[inline(always)]
+    fn load_whole_copies(&self, flight: &DsaFlight, members: &[Member], block_on_fault: bool) -> usize {
+        let places = flight.lanes.iter().zip(&flight.list);
+        let mut loaded = 0;
+        for (member, (place, listed)) in members.iter().zip(places) {
+            if member.result.is_some() || !self.load_whole_copy(place, listed, &member.job, block_on_fault) {
+                break;
+            }
+            loaded += 1;
+        }
+        loaded
     }
 
     /// Gives a lane the part of its work that begins at `offset`, and returns it. None: there is none, or a reason
@@ -315,7 +335,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         let first = &flight.lanes[0];
         flight.job.set(*job);
         flight.progress.begin(order, lanes, submission.block_on_fault);
-        if !self.load_whole_copy(flight, 0, job) {
+        if !self.load_whole_copy(first, &flight.list[0], job, submission.block_on_fault) {
             first.begin_job(job);
             if self.load(flight, 0, job, 0).is_none() {
                 return Err(Refused::Failed(flight.unloadable()));
@@ -350,14 +370,15 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         }
         let lanes = u16::try_from(members.len()).unwrap_or(u16::MAX);
         flight.progress.begin(Order::Forward, lanes, submission.block_on_fault);
-        let mut loaded = 0;
-        for (lane, member) in members.iter_mut().enumerate() {
-            let place = &flight.lanes[lane];
+        let copies = self.load_whole_copies(flight, members, submission.block_on_fault);
+        let mut loaded = u16::try_from(copies).unwrap_or(u16::MAX);
+        for (lane, member) in members.iter_mut().enumerate().skip(copies) {
+            let (place, listed) = (&flight.lanes[lane], &flight.list[lane]);
             if member.result.is_some() {
                 place.state.set(LaneState::Idle);
                 continue;
             }
-            if self.load_whole_copy(flight, lane, &member.job) {
+            if self.load_whole_copy(place, listed, &member.job, submission.block_on_fault) {
                 loaded += 1;
                 continue;
             }

@@ -30,7 +30,7 @@ use svala::{
 };
 
 use crate::portal::{Accepted, Credits, Portal};
-use crate::record::{Records, Trust};
+use crate::record::{IaaRecord, Records, Trust};
 use analytics::Analytics;
 use deflate::{Deflating, Order};
 use inflate::{Inflating, Next, Ranges};
@@ -103,7 +103,7 @@ struct Progress {
 
 /// The memory of one slot.
 pub struct IaaFlight {
-    record: Records,
+    record: Records<IaaRecord>,
     /// What a job keeps between descriptors.
     workspace: Box<Workspace>,
     inflating: Cell<Inflating>,

@@ -1,7 +1,8 @@
 //! Completion records: memory a device writes while we look.
 //!
-//! A record is made of atomics, aligned for either device. The device writes the status byte last; loading that byte
-//! with acquire therefore shows the rest once the status is there. What callers see is a copy.
+//! A record is made of atomics, as long and as aligned as its device wants it: what is in flight shares the cache with
+//! what the program does. The device writes the status byte last; loading that byte with acquire therefore shows the
+//! rest once the status is there. What callers see is a copy.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -10,17 +11,47 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use svala::VirtAddr;
 use svala::backend::{Failure, QueueFault, Refused};
 
-/// Room for a DSA record (32 bytes) or an IAA record (64 bytes).
+/// A DSA's record, which an IAA's begins with.
 #[derive(Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C, align(32))]
 pub(crate) struct Record {
     /// A byte of its own: a wider load would have to wait for the stores of its other bytes.
     status: AtomicU8,
     head: [AtomicU8; 7],
-    words: [AtomicU64; 7],
+    words: [AtomicU64; 3],
 }
 
-const _: () = assert!(size_of::<Record>() == 64);
+/// An IAA's record.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub(crate) struct IaaRecord {
+    first: Record,
+    rest: [AtomicU64; 4],
+}
+
+const _: () = assert!(size_of::<Record>() == 32 && align_of::<Record>() == 32);
+const _: () = assert!(size_of::<IaaRecord>() == 64 && align_of::<IaaRecord>() == 64);
+
+impl AsRef<Record> for Record {
+    #[inline]
+    fn as_ref(&self) -> &Record {
+        self
+    }
+}
+
+impl AsRef<Record> for IaaRecord {
+    fn as_ref(&self) -> &Record {
+        &self.first
+    }
+}
+
+impl Deref for IaaRecord {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.first
+    }
+}
 
 impl Record {
     /// Where it is, for the descriptor.
@@ -58,11 +89,7 @@ impl Record {
         self.is_written().then(|| self.copy())
     }
 
-    /// All 64 bytes, once there is a status.
-    pub(crate) fn iaa(&self) -> Option<[u8; 64]> {
-        self.is_written().then(|| self.copy())
-    }
-
+    /// The first 8 or all 32 bytes.
     fn copy<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         bytes[0] = self.status();
@@ -76,20 +103,37 @@ impl Record {
     }
 }
 
+impl IaaRecord {
+    /// Where it is, for the descriptor: all of it, not only what it begins with.
+    pub(crate) fn addr(&self) -> u64 {
+        VirtAddr::of(&raw const *self).get()
+    }
+
+    /// All 64 bytes, once there is a status.
+    pub(crate) fn iaa(&self) -> Option<[u8; 64]> {
+        let mut bytes = [0; 64];
+        bytes[..32].copy_from_slice(&self.first.dsa()?);
+        for (to, word) in bytes[32..].chunks_exact_mut(8).zip(&self.rest) {
+            to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        Some(bytes)
+    }
+}
+
 /// Records that take turns, so that a device that answers twice writes its second answer where nobody waits for it.
 ///
 /// What that cannot catch is a second answer that comes after the records have come round, which looks like the answer
 /// to the job that has the record then.
 #[derive(Debug, Default)]
-pub(crate) struct Records {
-    records: [Record; Self::COUNT],
+pub(crate) struct Records<R> {
+    records: [R; COUNT as usize],
     at: Cell<u8>,
 }
 
-impl Records {
-    const COUNT: usize = 4;
-    const LAST: u8 = 3;
+/// Records that take turns.
+const COUNT: u8 = 4;
 
+impl<R: AsRef<Record>> Records<R> {
     /// Takes the next record into use. None under way has its address.
     ///
     /// # Errors
@@ -98,36 +142,46 @@ impl Records {
     /// record can be used the next time.
     #[inline]
     pub(crate) fn turn(&self) -> Result<(), u64> {
-        self.at.set(if self.at.get() == Self::LAST { 0 } else { self.at.get() + 1 });
-        if !self.is_written() {
+        let next = self.next();
+        self.at.set(next);
+        let record = self.at(next).as_ref();
+        if !record.is_written() {
             return Ok(());
         }
-        let head = self.head();
-        self.clear();
+        let head = record.head();
+        record.clear();
         Err(head)
     }
-}
 
-impl Records {
     /// [`turn`](Self::turn), unless there is something to say about it.
     #[inline]
     pub(crate) fn turn_if_free(&self) -> bool {
-        let next = if self.at.get() == Self::LAST { 0 } else { self.at.get() + 1 };
-        let is_free = !self.records[usize::from(next) % Self::COUNT].is_written();
+        let next = self.next();
+        let is_free = !self.at(next).as_ref().is_written();
         if is_free {
             self.at.set(next);
         }
         is_free
     }
+
+    #[inline]
+    fn next(&self) -> u8 {
+        self.at.get().wrapping_add(1) % COUNT
+    }
+
+    #[inline]
+    fn at(&self, at: u8) -> &R {
+        &self.records[usize::from(at % COUNT)]
+    }
 }
 
-impl Deref for Records {
-    type Target = Record;
+impl<R: AsRef<Record>> Deref for Records<R> {
+    type Target = R;
 
     /// The record in use.
     #[inline]
-    fn deref(&self) -> &Record {
-        &self.records[usize::from(self.at.get()) % Self::COUNT]
+    fn deref(&self) -> &R {
+        self.at(self.at.get())
     }
 }
 
@@ -168,8 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_record_is_all_of_its_bytes() {
+        let record = IaaRecord::default();
+        record.rest[3].store(u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 63]), Ordering::Relaxed);
+        record.words[2].store(u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 31]), Ordering::Relaxed);
+        assert_eq!(record.iaa(), None);
+        record.status.store(1, Ordering::Relaxed);
+        assert_eq!(record.iaa().map(|bytes| [bytes[0], bytes[31], bytes[63]]), Some([1, 31, 63]));
+        assert_eq!(record.addr(), record.first.addr());
+    }
+
+    #[test]
     fn a_second_answer_is_found_when_its_record_comes_round() {
-        let records = Records::default();
+        let records = Records::<Record>::default();
         records.status.store(1, Ordering::Relaxed);
         records.clear();
         records.status.store(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use svala::{Access, Done, Job, Value, VirtAddr};
 use super::delta::Scratch;
 use super::part::Order;
 use super::{Lists, delta, dif, list, part};
-use crate::record::Records;
+use crate::record::{Record, Records};
 
 /// Where a lane stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum LaneState {
 
 /// One descriptor at a time, and its record.
 pub(super) struct Lane {
-    pub(super) record: Records,
+    pub(super) record: Records<Record>,
     pub(super) state: Cell<LaneState>,
     /// The part: its place in the job, its bytes, and those of them that are done.
     pub(super) offset: Cell<u64>,
@@ -43,7 +43,7 @@ pub(super) struct Lane {
 }
 
 // What is not a record fits one line, and the hot path touches no other.
-const _: () = assert!(size_of::<Lane>() == size_of::<Records>() + 64);
+const _: () = assert!(size_of::<Lane>() == size_of::<Records<Record>>() + 64);
 
 impl Lane {
     /// A descriptor for `len` bytes from `offset` on waits for room.
@@ -128,7 +128,7 @@ pub struct DsaFlight {
     pub(super) lanes: Box<[Lane]>,
     /// The descriptor of each lane, where the device reads those of a batch.
     pub(super) list: Box<[Cell<Descriptor>]>,
-    pub(super) batch_record: Records,
+    pub(super) batch_record: Records<Record>,
     /// Why a lane could not be loaded.
     pub(super) refusal: Cell<Option<Failure>>,
     pub(super) job: Cell<Job>,
@@ -270,14 +270,16 @@ impl DsaFlight {
         let mut bytes = self.progress.done.get();
         let mut all = true;
         for (lane, member) in self.lanes.iter().zip(members) {
-            if !lane.is_whole.get() || lane.record.status() != Status::SUCCESS.0 {
+            let record = &*lane.record;
+            if !lane.is_whole.get() || record.status() != Status::SUCCESS.0 {
                 all = false;
                 continue;
             }
-            lane.record.clear();
+            let len = lane.len.get();
+            record.clear();
             lane.state.set(LaneState::Idle);
-            bytes += lane.len.get();
-            member.result = Some(Ok(Done { bytes: lane.len.get(), value: Value::None }));
+            bytes += len;
+            member.result = Some(Ok(Done { bytes: len, value: Value::None }));
         }
         self.progress.done.set(bytes);
         all
