@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use divan::{AllocProfiler, Bencher};
 use idxd_emu::{DeviceKind, InstantPortal, Submission};
 use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
-use svala::{Batch, Group, GroupOptions, Lent, Runtime};
+use svala::{Batch, Group, GroupOptions, Grouped, Lent, MemberOutcome, Runtime};
 use svala_idxd::{DsaQueue, DsaQueueConfig};
 
 #[global_allocator]
@@ -167,17 +167,17 @@ fn batch_of_32(bencher: Bencher) {
         }
         let mut done = now(runtime.run_batch(filled)).expect("completes").buffers;
         let mut places = buffers.iter_mut();
-        done.drain().for_each(|member| {
-            assert!(member.result.is_ok());
-            let Lent::Copy(src, dst) = member.lent else { unreachable!("copies went in") };
+        done.drain().for_each(|MemberOutcome { result, lent }| {
+            let Lent::Copy(src, dst) = lent else { unreachable!("copies went in") };
             *places.next().expect("as many as went in") = Some((src, dst));
+            assert!(result.is_ok());
         });
         batch = Some(done);
     });
 }
 
-/// Queued one by one and batched by the runtime: 32 jobs, whose results are taken one by one. The size is one that is
-/// batched; with a device that moves nothing it costs nothing.
+/// Queued one by one and batched by the runtime: 32 jobs, whose results are taken a list at a time. The size is one that
+/// is batched; with a device that moves nothing it costs nothing.
 #[divan::bench]
 fn grouped_32(bencher: Bencher) {
     let runtime = runtime();
@@ -188,11 +188,33 @@ fn grouped_32(bencher: Bencher) {
             let (src, dst) = place.take().expect("given back");
             group.copy(src, dst).expect("room");
         }
+        let mut places = buffers.iter_mut();
+        let list = now(group.next_list()).expect("a list").expect("answered");
+        list.for_each(|MemberOutcome { result, lent }| {
+            let Lent::Copy(src, dst) = lent else { unreachable!("copies went in") };
+            *places.next().expect("as many as went in") = Some((src, dst));
+            assert!(result.is_ok());
+        });
+        assert!(places.len() == 0 && group.is_empty());
+    });
+}
+
+/// The same, with results taken one by one, each by a future of its own.
+#[divan::bench]
+fn grouped_32_one_by_one(bencher: Bencher) {
+    let runtime = runtime();
+    let mut group = Group::new(&runtime, GroupOptions::default());
+    let mut buffers: Vec<_> = (0..DEPTH).map(|_| Some((kib(), kib()))).collect();
+    bencher.bench_local(|| {
         for place in &mut buffers {
-            let done = now(group.next()).expect("as many as went in");
-            assert!(done.result.is_ok());
-            let Some(Lent::Copy(src, dst)) = done.lent else { unreachable!("copies went in") };
+            let (src, dst) = place.take().expect("given back");
+            group.copy(src, dst).expect("room");
+        }
+        for place in &mut buffers {
+            let Grouped { result, lent, .. } = now(group.next()).expect("as many as went in");
+            let Some(Lent::Copy(src, dst)) = lent else { unreachable!("copies went in") };
             *place = Some((src, dst));
+            assert!(result.is_ok());
         }
         assert!(group.is_empty());
     });

@@ -10,8 +10,8 @@
 
 mod list;
 mod queue;
+mod ring;
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,6 +25,7 @@ use crate::path::Path;
 use crate::report::Report;
 use crate::runtime::Runtime;
 use list::List;
+use ring::Ring;
 
 /// Sizes of a [`Group`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +86,14 @@ pub struct Grouped<S, D> {
 /// its jobs as dropped operations do: what has begun ends, into buffers that are freed afterwards; what has not is
 /// dropped.
 pub struct Group<S: IoBuf, D: IoBufMut> {
-    /// The list that is being filled; none when there is none left.
+    /// The list that is being filled; none until a job wants one.
     open: Option<Batch<S, D>>,
     /// The list whose results are being handed out.
     handing: Option<Batch<S, D>>,
     /// What that list ended with.
     ended: Ended,
     /// Lists that are under way, or wait to be, the oldest first.
-    closed: VecDeque<List<S, D>>,
+    closed: Ring<S, D>,
     /// Lists with nothing on them.
     spare: Vec<Batch<S, D>>,
     options: GroupOptions,
@@ -104,8 +105,6 @@ pub struct Group<S: IoBuf, D: IoBufMut> {
 enum Turned {
     /// There is one: its results can be taken.
     Over,
-    /// A result whose buffers stay with the runtime.
-    Lost(Box<Error>),
     /// Not yet.
     Wait,
     /// There is none.
@@ -132,7 +131,7 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
             open: Some(Batch::with_capacity(list_max)),
             handing: None,
             ended: Ended { report: runtime.blank_report(), error: None, lost: 0 },
-            closed: VecDeque::with_capacity(lists + 1),
+            closed: Ring::new(lists + 1, runtime),
             // One more than are filled and fly: its results are being handed out.
             spare: (0..lists).map(|_| Batch::with_capacity(list_max)).collect(),
             options: GroupOptions { list_max, lists, ..options },
@@ -143,8 +142,12 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
     /// Jobs that are queued, under way, or whose results have not been taken.
     pub fn len(&self) -> usize {
         let closed: usize = self.closed.iter().map(List::len).sum();
-        let handing = self.handing.as_ref().map_or(0, Batch::left) + self.ended.lost;
-        self.open.as_ref().map_or(0, Batch::len) + closed + handing
+        self.open.as_ref().map_or(0, Batch::len) + closed + self.at_hand()
+    }
+
+    /// Results that can be taken without waiting.
+    fn at_hand(&self) -> usize {
+        self.handing.as_ref().map_or(0, Batch::left) + self.ended.lost
     }
 
     /// Whether there is nothing to wait for.
@@ -154,7 +157,7 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
 
     /// Whether there is room for another job.
     pub const fn has_room(&self) -> bool {
-        self.open.is_some()
+        self.open.is_some() || self.closed.len() < self.options.lists
     }
 
     /// Path, bytes and faults of the list that the last result came from, over all its jobs.
@@ -178,6 +181,19 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
         Next(self)
     }
 
+    /// The results of the oldest list, in the order its jobs were queued in; none when nothing is queued or under way.
+    /// Sends what is queued, as [`Group::next`] does, which hands out the same results one by one: whichever is called
+    /// goes on where the other stopped. What is not taken of the results is handed out the next time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAnswer`] for all of a list: its buffers stay with the runtime, as a device may still use them.
+    pub fn next_list(
+        &mut self,
+    ) -> impl Future<Output = Option<Result<GroupResults<'_, S, D>, Error>>> + Send {
+        NextList(Some(self))
+    }
+
     /// Waits until there is room for a job, and hands out the oldest results meanwhile: none, and there is room.
     pub fn make_room(&mut self) -> impl Future<Output = Option<Grouped<S, D>>> + Send {
         MakeRoom(self)
@@ -189,55 +205,80 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
     #[inline(always)]
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Grouped<S, D>>> {
         loop {
-            let Self { handing, ended: Ended { report, error, .. }, .. } = self;
-            if let Some(handing) = handing
-                && let Some(MemberOutcome { result, lent }) = handing.take(error)
-            {
-                return Poll::Ready(Some(Grouped { result, lent: Some(lent), path: report.path }));
+            if let Some(result) = self.take() {
+                return Poll::Ready(Some(result));
             }
-            match self.next_list(cx) {
+            match self.go_on(cx) {
                 Turned::Over => {}
-                Turned::Lost(error) => {
-                    let path = self.ended.report.path;
-                    return Poll::Ready(Some(Grouped { result: Err(error), lent: None, path }));
-                }
                 Turned::Wait => return Poll::Pending,
                 Turned::End => return Poll::Ready(None),
             }
         }
     }
 
+    /// The next result of the list that is being handed out.
+    #[inline(always)]
+    fn take(&mut self) -> Option<Grouped<S, D>> {
+        let Self { handing, ended: Ended { report, error, .. }, .. } = self;
+        match handing {
+            Some(handing) => {
+                let MemberOutcome { result, lent } = handing.take(error)?;
+                Some(Grouped { result, lent: Some(lent), path: report.path })
+            }
+            None => {
+                let error = Box::new(self.take_lost()?);
+                Some(Grouped { result: Err(error), lent: None, path: self.ended.report.path })
+            }
+        }
+    }
+
+    /// What a job ended with whose buffers stay with the runtime.
+    #[cold]
+    #[inline(never)]
+    fn take_lost(&mut self) -> Option<Error> {
+        let error = self.ended.error.as_ref().filter(|_| self.ended.lost != 0)?.again();
+        self.ended.lost -= 1;
+        Some(error)
+    }
+
     /// Goes on to the next list's results. What comes of it is a word or two: results are made by the caller.
     #[inline(never)]
-    fn next_list(&mut self, cx: &mut Context<'_>) -> Turned {
-        if let Some(error) = self.ended.error.as_ref().filter(|_| self.ended.lost != 0) {
-            self.ended.lost -= 1;
-            return Turned::Lost(Box::new(error.again()));
-        }
-        if let Some(mut empty) = self.handing.take() {
-            empty.clear();
-            self.spare.push(empty);
-        }
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Turned {
+        self.recycle();
         self.flush();
         self.drive(cx);
-        let Some(oldest) = self.closed.front_mut() else { return Turned::End };
+        let Some(oldest) = self.closed.oldest() else { return Turned::End };
         let Some((batch, report, error)) = oldest.take_ended() else { return Turned::Wait };
         let lost = if batch.is_some() { 0 } else { oldest.len() };
-        self.closed.pop_front();
+        self.closed.pop();
         self.ended = Ended { report, error, lost };
         self.handing = batch;
         if lost != 0 {
             // The list stays with the slot: another takes its place.
             self.spare.push(Batch::with_capacity(self.options.list_max));
         }
-        self.reopen();
         Turned::Over
     }
 
-    /// Has a list to fill, if there may be one more. There is one more list than may be filled and fly.
+    /// Has a list to fill, if there may be one more. The one whose results have just been handed out comes first: it is in
+    /// the cache. (There is one more list than may be filled and fly.)
+    #[cold]
+    #[inline(never)]
     fn reopen(&mut self) {
-        if self.open.is_none() && self.closed.len() < self.options.lists {
-            self.open = self.spare.pop();
+        if self.open.is_some() || !self.has_room() {
+            return;
+        }
+        self.recycle();
+        self.open = self.spare.pop();
+    }
+
+    /// Empties the list whose results have all been handed out.
+    fn recycle(&mut self) {
+        if self.handing.as_ref().is_some_and(|handing| handing.left() == 0)
+            && let Some(mut empty) = self.handing.take()
+        {
+            empty.clear();
+            self.spare.push(empty);
         }
     }
 
@@ -247,15 +288,15 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
         let Some(batch) = self.open.take() else { return };
         // In order: a list that waits for a slot is not overtaken.
         let at_once = self.closed.iter().all(List::has_begun);
-        self.closed.push_back(List::new(batch, alone, &self.runtime, at_once));
-        self.reopen();
+        let list = self.closed.push(batch, alone, &self.runtime);
+        if at_once {
+            list.start_at_once(&self.runtime);
+        }
     }
 
     /// Takes every list as far as it goes.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        for list in &mut self.closed {
-            list.drive(&self.runtime, cx);
-        }
+        self.closed.for_each(|list| list.drive(&self.runtime, cx));
     }
 }
 
@@ -283,6 +324,67 @@ impl<S: IoBuf, D: IoBufMut> Future for Next<'_, S, D> {
         self.0.poll_next(cx)
     }
 }
+
+/// The future of [`Group::next_list`].
+struct NextList<'g, S: IoBuf, D: IoBufMut>(Option<&'g mut Group<S, D>>);
+
+impl<'g, S: IoBuf, D: IoBufMut> Future for NextList<'g, S, D> {
+    type Output = Option<Result<GroupResults<'g, S, D>, Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(group) = &mut self.0 else { return Poll::Ready(None) };
+        while group.at_hand() == 0 {
+            match group.go_on(cx) {
+                Turned::Over => {}
+                Turned::Wait => return Poll::Pending,
+                Turned::End => return Poll::Ready(None),
+            }
+        }
+        if let Some(error) = group.take_lost() {
+            group.ended.lost = 0;
+            return Poll::Ready(Some(Err(error)));
+        }
+        Poll::Ready(self.0.take().map(|group| Ok(GroupResults(group))))
+    }
+}
+
+/// Results of one list of a [`Group`], at hand: what is left of them when this is dropped, the group keeps.
+#[derive(Debug)]
+pub struct GroupResults<'g, S: IoBuf, D: IoBufMut>(&'g mut Group<S, D>);
+
+impl<S: IoBuf, D: IoBufMut> GroupResults<'_, S, D> {
+    /// Path, bytes and faults of the list, over all its jobs.
+    pub const fn report(&self) -> &Report {
+        self.0.report()
+    }
+}
+
+impl<S: IoBuf, D: IoBufMut> Iterator for GroupResults<'_, S, D> {
+    type Item = MemberOutcome<S, D>;
+
+    #[inline]
+    fn next(&mut self) -> Option<MemberOutcome<S, D>> {
+        let Group { handing, ended, .. } = &mut *self.0;
+        handing.as_mut()?.take(&ended.error)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.0.at_hand(), Some(self.0.at_hand()))
+    }
+
+    /// What `for_each` does: without a result ever being put down and picked up again.
+    #[inline]
+    fn fold<T, F: FnMut(T, MemberOutcome<S, D>) -> T>(self, init: T, mut fold: F) -> T {
+        let Group { handing: Some(list), ended, .. } = self.0 else { return init };
+        let mut folded = init;
+        while let Some(outcome) = list.take(&ended.error) {
+            folded = fold(folded, outcome);
+        }
+        folded
+    }
+}
+
+impl<S: IoBuf, D: IoBufMut> ExactSizeIterator for GroupResults<'_, S, D> {}
 
 /// The future of [`Group::make_room`].
 struct MakeRoom<'g, S: IoBuf, D: IoBufMut>(&'g mut Group<S, D>);

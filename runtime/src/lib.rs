@@ -65,7 +65,7 @@ pub use dif::{
 pub use error::{Error, Failed, PopulatedInVain};
 pub use fault::{AutoSnapshot, CostModel, Estimate, FaultPolicy, ResolverChoice, Situation};
 pub use filter::{Aggregates, ColumnFault, Filter, FilterKind, FilterOptions, OutputWidth, Packing};
-pub use group::{Group, GroupOptions, Grouped};
+pub use group::{Group, GroupOptions, GroupResults, Grouped};
 pub use health::{QueueFault, QueueState};
 pub use job::{
     BLOCK_ENTRY_BYTES, Blocks, Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX,

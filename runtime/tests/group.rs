@@ -7,7 +7,9 @@ use std::task::{Context, Waker};
 
 use support::{BOTH, Cold, Drops, End, Options, Plan, When, crc32c, noise, until, within};
 use svala::backend::{Completion, Failure};
-use svala::{Batch, Crc, Error, Group, GroupOptions, Grouped, IoBuf, Lent, Path, Runtime, Value};
+use svala::{
+    Batch, Crc, Error, Group, GroupOptions, Grouped, IoBuf, Lent, MemberOutcome, Path, Runtime, Value,
+};
 
 type Vecs = Group<Vec<u8>, Vec<u8>>;
 
@@ -268,7 +270,7 @@ fn a_group_keeps_its_runtime() {
 #[test]
 fn jobs_of_a_silent_device_are_reported_without_buffers_and_the_group_goes_on() {
     let options_of_queue =
-        Options::new(Completion::Notified, |n, _| Plan::done(if n < 2 { When::Held } else { When::Thread }));
+        Options::new(Completion::Notified, |n, _| Plan::done(if n < 2 { When::Held } else { When::Inline }));
     let (runtime, device) = support::runtime_with(options_of_queue, |config| {
         config.answer_within = std::time::Duration::from_millis(1);
     });
@@ -283,6 +285,62 @@ fn jobs_of_a_silent_device_are_reported_without_buffers_and_the_group_goes_on() 
             assert_eq!((silent, done.lent.is_none()), (round == 0, round == 0));
         }
     }
+    device.release_all();
+}
+
+/// Lists at a time and results one by one, from the same group: nothing is lost, doubled or out of order between them.
+#[test]
+fn results_can_be_taken_a_list_at_a_time() {
+    for completion in BOTH {
+        let (runtime, device) = support::runtime(Options::all(completion, Plan::done(When::Thread)));
+        let mut group = Vecs::new(&runtime, options(4, 3));
+        (0..11).for_each(|seed| group.copy(noise(64, seed), vec![0; 64]).expect("room"));
+        let mut seen = 0_u64;
+        let mut check = |MemberOutcome { result, lent }: MemberOutcome<Vec<u8>, Vec<u8>>| {
+            assert!(result.is_ok());
+            let Lent::Copy(src, dst) = lent else { panic!("copies went in") };
+            assert!(src == noise(64, seen) && src == dst, "job {seen}");
+            seen += 1;
+        };
+        let next_list = |group: &mut Vecs| within(group.next_list()).expect("a list").map(|list| list.len());
+        assert!(matches!(next_list(&mut group), Ok(4)), "all of the first, and none of it taken");
+        let list = within(group.next_list()).expect("a list").expect("answered");
+        assert_eq!((list.len(), list.report().bytes), (4, 256));
+        assert!(matches!(list.report().path, Path::Emulated { .. }));
+        list.for_each(&mut check);
+        // Of the second list one result, then another on its own, then what is left of it.
+        let mut list = within(group.next_list()).expect("a list").expect("answered");
+        check(list.next().expect("a result"));
+        let Grouped { result, lent, .. } = within(group.next()).expect("a result");
+        check(MemberOutcome { result, lent: lent.expect("given back") });
+        assert!(matches!(next_list(&mut group), Ok(2)));
+        within(group.next_list()).expect("a list").expect("answered").for_each(&mut check);
+        // The third is not full, and goes because it is asked for.
+        for outcome in within(group.next_list()).expect("a list").expect("answered") {
+            check(outcome);
+        }
+        assert_eq!((seen, accepted(&device)), (11, 3));
+        assert!(group.is_empty() && within(group.next_list()).is_none());
+    }
+}
+
+#[test]
+fn a_list_whose_device_is_silent_is_one_error() {
+    let plans =
+        Options::new(Completion::Notified, |n, _| Plan::done(if n < 3 { When::Held } else { When::Inline }));
+    let (runtime, device) = support::runtime_with(plans, |config| {
+        config.answer_within = std::time::Duration::from_millis(1);
+    });
+    let mut group = Vecs::new(&runtime, options(3, 1));
+    (0..3).for_each(|_| group.fill(vec![0; 8], 1).expect("room"));
+    // One of its jobs on its own, the others at once.
+    let one = within(group.next()).expect("a result");
+    assert!(one.result.is_err() && one.lent.is_none());
+    let list = within(group.next_list()).expect("a list").map(|list| list.len());
+    assert!(matches!(list, Err(Error::NoAnswer { .. })), "{list:?}");
+    assert!(group.is_empty() && within(group.next_list()).is_none());
+    group.fill(vec![0; 8], 1).expect("room");
+    assert!(matches!(within(group.next_list()).expect("a list").map(|list| list.len()), Ok(1)));
     device.release_all();
 }
 

@@ -1,6 +1,6 @@
 //! Taking members out: each with its result and its buffers.
 
-use super::{Batch, Body, MemberOutcome};
+use super::{Batch, Body, Lent, MemberOutcome};
 use crate::backend::{Failure, Member};
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::error::Error;
@@ -31,12 +31,38 @@ impl<S, D> Body<S, D> {
     /// Takes the next member out.
     #[inline(always)]
     fn take(&mut self, why: &Option<Box<Error>>) -> Option<MemberOutcome<S, D>> {
+        // An outcome that is put together here is known for what it is where it is used, and never lies in memory. So is
+        // one that comes from elsewhere, if it is taken apart first.
+        Some(match self.take_copied() {
+            Some((bytes, src, dst)) => {
+                MemberOutcome { result: Ok(Done { bytes, value: Value::None }), lent: Lent::Copy(src, dst) }
+            }
+            None => {
+                let MemberOutcome { result, lent } = self.take_any(why)?;
+                MemberOutcome { result, lent }
+            }
+        })
+    }
+
+    /// What most members are, a copy that went well: its bytes and buffers. None, and nothing taken: something else.
+    #[inline(always)]
+    fn take_copied(&mut self) -> Option<(u64, S, D)> {
+        let member = self.members.get(self.lent.first())?;
+        match member.result {
+            Some(Ok(Done { bytes, value: Value::None })) if self.second.is_empty() => {
+                let (src, dst) = self.lent.take_first_pair()?;
+                Some((bytes, src, dst))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn take_any(&mut self, why: &Option<Box<Error>>) -> Option<MemberOutcome<S, D>> {
         // All calls first: what was taken would have to be kept where a panic finds it.
         let at = self.lent.first();
         let member = self.members.get(at)?;
         let result = match member.result {
-            // What most find, without what lies beside it.
-            Some(Ok(Done { bytes, value: Value::None })) => Ok(Done { bytes, value: Value::None }),
             Some(Ok(done)) => Ok(done),
             _ => Err(why_not(member, self.queue, at < self.ran, why)),
         };
@@ -76,6 +102,7 @@ impl<S, D> Iterator for Drain<'_, S, D> {
     #[inline]
     fn fold<T, F: FnMut(T, MemberOutcome<S, D>) -> T>(self, init: T, mut fold: F) -> T {
         let mut folded = init;
+        // Called in one place, so that it is inlined.
         while let Some(outcome) = self.0.take(&None) {
             folded = fold(folded, outcome);
         }

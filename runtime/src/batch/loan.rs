@@ -56,6 +56,11 @@ impl<D> Second<D> {
         self.0.clear();
     }
 
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// That of a member, if its operation has one: members ask in their order.
     #[inline(always)]
     pub(super) fn of(&mut self, job: &Job) -> Option<D> {
@@ -128,6 +133,26 @@ impl<S, D> Loans<S, D> {
         // SAFETY: as above.
         let dst = unsafe { std::ptr::read(&raw const loan.dst) };
         Some(Loan { src, src2, dst })
+    }
+
+    /// Takes the first loan back if it is a source and a destination.
+    #[inline(always)]
+    pub(super) fn take_first_pair(&mut self) -> Option<(S, D)> {
+        if self.first == self.end {
+            return None;
+        }
+        let loan = self.places.get(self.first)?;
+        // SAFETY: the place is in `first..end`, so it holds a loan (the invariant).
+        let loan = unsafe { loan.assume_init_ref() };
+        let Loan { src: Some(src), src2: None, dst: Some(dst) } = loan else { return None };
+        let (src, dst) = (std::ptr::from_ref(src), std::ptr::from_ref(dst));
+        // INVARIANT: the place is left before the loan is used. What is not read of it is `None`.
+        self.first += 1;
+        // SAFETY: the buffer is alive, and read once: the place is left.
+        let src = unsafe { src.read() };
+        // SAFETY: as above.
+        let dst = unsafe { dst.read() };
+        Some((src, dst))
     }
 
     /// Takes the last loan back.

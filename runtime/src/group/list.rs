@@ -14,18 +14,22 @@ use crate::batch::Batch;
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::channel::{Acquire, Channel, Ended, InFlight, Offer};
 use crate::error::Error;
-use crate::job::Done;
+use crate::job::{Done, Job};
 use crate::path::{Path, Reason};
-use crate::report::Report;
+use crate::report::{Faults, Report};
 use crate::runtime::Runtime;
 
-/// A list that takes no more jobs.
+/// A list that takes no more jobs, or room for one. It goes from stage to stage where it is: moving it costs as much as
+/// one of its jobs.
 ///
 /// # Invariants
 ///
 /// Dropped before the runtime it was started on.
 pub(super) struct List<S: IoBuf, D: IoBufMut> {
     stage: Stage<S, D>,
+    /// What it has ended with.
+    report: Report,
+    error: Option<Box<Error>>,
     len: usize,
     /// One job, which goes without a descriptor list.
     alone: bool,
@@ -41,18 +45,29 @@ enum Stage<S: IoBuf, D: IoBufMut> {
     /// In a slot.
     Flying(InFlight<'static, Batch<S, D>>),
     /// Over. Without the list: a device may still use it.
-    Ended(Option<Batch<S, D>>, Report, Option<Box<Error>>),
+    Ended(Option<Batch<S, D>>),
     /// Between two stages, and at the end.
     Gone,
 }
 
 impl<S: IoBuf, D: IoBufMut> List<S, D> {
-    /// Started, if `at_once` and there is a slot.
-    pub(super) fn new(batch: Batch<S, D>, alone: bool, runtime: &Runtime, at_once: bool) -> Self {
-        let mut list =
-            Self { len: batch.len(), stage: Stage::Gone, alone, detours: runtime.config().detours_max };
-        list.stage = if at_once { list.begin(batch, runtime, false) } else { Stage::New(batch) };
-        list
+    /// Room for one.
+    pub(super) fn empty(runtime: &Runtime) -> Self {
+        let report = runtime.blank_report();
+        Self { stage: Stage::Gone, report, error: None, len: 0, alone: false, detours: 0 }
+    }
+
+    /// Takes the place of what is over and gone; not started.
+    pub(super) fn fill(&mut self, batch: Batch<S, D>, alone: bool, runtime: &Runtime) {
+        (self.len, self.detours, self.alone) = (batch.len(), runtime.config().detours_max, alone);
+        self.stage = Stage::New(batch);
+    }
+
+    /// Starts it, if there is a slot.
+    pub(super) fn start_at_once(&mut self, runtime: &Runtime) {
+        if let Stage::New(batch) = self.leave() {
+            self.begin(batch, runtime, false);
+        }
     }
 
     /// Jobs on it.
@@ -62,27 +77,25 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
 
     /// Whether it has had its slot.
     pub(super) const fn has_begun(&self) -> bool {
-        matches!(self.stage, Stage::Flying(_) | Stage::Ended(..))
+        matches!(self.stage, Stage::Flying(_) | Stage::Ended(_))
     }
 
     /// Takes it as far as it goes, and leaves a waker where it waits.
     pub(super) fn drive(&mut self, runtime: &Runtime, cx: &mut Context<'_>) {
-        if matches!(self.stage, Stage::Ended(..)) {
+        if matches!(self.stage, Stage::Ended(_)) {
             return;
         }
-        self.step(|list, stage| match stage {
-            Stage::New(batch) => match list.begin(batch, runtime, true) {
-                Stage::Waiting { batch, channel, path, acquire } => {
-                    list.wait(batch, channel, path, acquire, runtime, cx)
-                }
-                stage => stage,
-            },
-            Stage::Waiting { batch, channel, path, acquire } => {
-                list.wait(batch, channel, path, acquire, runtime, cx)
-            }
-            stage => stage,
-        });
-        self.look(cx);
+        if matches!(self.stage, Stage::New(_))
+            && let Stage::New(batch) = self.leave()
+        {
+            self.begin(batch, runtime, true);
+        }
+        if matches!(self.stage, Stage::Waiting { .. }) {
+            self.wait(runtime, cx);
+        }
+        if matches!(self.stage, Stage::Flying(_)) {
+            self.look(cx);
+        }
         if matches!(self.stage, Stage::New(_)) {
             // Back from a queue that failed: another, in another turn.
             self.detours = self.detours.saturating_sub(1);
@@ -92,88 +105,100 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
 
     /// Looks at the slot.
     fn look(&mut self, cx: &mut Context<'_>) {
-        self.step(|list, stage| match stage {
-            Stage::Flying(mut flight) => match Pin::new(&mut flight).poll(cx) {
-                Poll::Pending => Stage::Flying(flight),
-                Poll::Ready(Ended { buffers: Some(batch), again: true, .. }) if list.detours != 0 => {
-                    Stage::New(batch)
+        let Stage::Flying(flight) = &mut self.stage else { return };
+        match Pin::new(flight).poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ended { buffers: Some(batch), again: true, .. }) if self.detours != 0 => {
+                self.stage = Stage::New(batch);
+            }
+            Poll::Ready(Ended { outcome, mut buffers, report, .. }) => {
+                if let Some(batch) = &mut buffers {
+                    self.settle(batch, outcome.as_ref().ok());
                 }
-                Poll::Ready(ended) => list.ended(ended),
-            },
-            stage => stage,
-        });
+                self.end(buffers, report, outcome.err().map(Box::new));
+            }
+        }
     }
 
     /// What came of it, once it has ended.
     #[expect(clippy::type_complexity, reason = "taken apart at once by the only caller")]
     pub(super) fn take_ended(&mut self) -> Option<(Option<Batch<S, D>>, Report, Option<Box<Error>>)> {
-        // In place: a list is not moved when that can be helped.
-        let Stage::Ended(batch, report, error) = &mut self.stage else { return None };
-        let ended = (batch.take(), *report, error.take());
+        let Stage::Ended(batch) = &mut self.stage else { return None };
+        let ended = (batch.take(), self.report, self.error.take());
         self.stage = Stage::Gone;
         Some(ended)
     }
 
-    fn step(&mut self, step: impl FnOnce(&Self, Stage<S, D>) -> Stage<S, D>) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Gone);
-        self.stage = step(self, stage);
+    /// Out of the stage it is in; whoever calls puts it into the next.
+    fn leave(&mut self) -> Stage<S, D> {
+        std::mem::replace(&mut self.stage, Stage::Gone)
+    }
+
+    fn end(&mut self, batch: Option<Batch<S, D>>, report: Report, error: Option<Box<Error>>) {
+        self.stage = Stage::Ended(batch);
+        self.report = report;
+        self.error = error;
     }
 
     /// Finds a queue and a slot; without one, stands in line if `wait`.
-    fn begin(&self, batch: Batch<S, D>, runtime: &Runtime, wait: bool) -> Stage<S, D> {
+    fn begin(&mut self, batch: Batch<S, D>, runtime: &Runtime, wait: bool) {
         if batch.is_answered() {
             let report = Report::new(Path::Software { reason: Reason::Empty });
-            return Stage::Ended(Some(batch), report, None);
+            return self.end(Some(batch), report, None);
         }
-        let chosen = match batch.first_job().filter(|_| self.alone) {
+        let chosen = match self.job_alone(&batch) {
             Some(job) => runtime.choose(&job),
             None => runtime.choose_for(&batch),
         };
         let Some((channel, path)) = chosen else {
             let error = runtime.nowhere(batch.first_operation());
-            return Stage::Ended(Some(batch), runtime.blank_report(), Some(Box::new(error)));
+            return self.end(Some(batch), runtime.blank_report(), Some(Box::new(error)));
         };
         // SAFETY: the group drops its lists before its runtime, and nothing else keeps the channel.
         let channel = unsafe { channel.outliving() };
         match channel.try_acquire() {
             Some(slot) => self.start(batch, channel, path, slot, runtime),
-            None if wait => Stage::Waiting { batch, channel, path, acquire: channel.acquire() },
-            None => Stage::New(batch),
+            None if wait => {
+                self.stage = Stage::Waiting { batch, channel, path, acquire: channel.acquire() };
+            }
+            None => self.stage = Stage::New(batch),
         }
     }
 
-    fn wait(
-        &self,
-        batch: Batch<S, D>,
-        channel: &'static Channel,
-        path: Path,
-        mut acquire: Acquire<'static>,
-        runtime: &Runtime,
-        cx: &mut Context<'_>,
-    ) -> Stage<S, D> {
-        match Pin::new(&mut acquire).poll(cx) {
-            Poll::Pending => Stage::Waiting { batch, channel, path, acquire },
-            Poll::Ready(Some(slot)) => self.start(batch, channel, path, slot, runtime),
-            Poll::Ready(None) if self.detours != 0 && !channel.health().is_up() && !channel.is_closed() => {
+    /// The only job, if it goes without a descriptor list.
+    fn job_alone(&self, batch: &Batch<S, D>) -> Option<Job> {
+        if self.alone { batch.first_job() } else { None }
+    }
+
+    /// Looks whether its turn in the line has come.
+    fn wait(&mut self, runtime: &Runtime, cx: &mut Context<'_>) {
+        let Stage::Waiting { acquire, .. } = &mut self.stage else { return };
+        let Poll::Ready(slot) = Pin::new(acquire).poll(cx) else { return };
+        let Stage::Waiting { batch, channel, path, .. } = self.leave() else {
+            unreachable!("a list that waited")
+        };
+        match slot {
+            Some(slot) => self.start(batch, channel, path, slot, runtime),
+            None if self.detours != 0 && !channel.health().is_up() && !channel.is_closed() => {
                 // Sent away from a queue that failed.
-                self.begin(batch, runtime, false)
+                self.begin(batch, runtime, false);
             }
-            Poll::Ready(None) => {
+            None => {
                 let error = channel.unserved(batch.first_operation());
-                Stage::Ended(Some(batch), Report::new(path), Some(Box::new(error)))
+                self.end(Some(batch), Report::new(path), Some(Box::new(error)));
             }
         }
     }
 
     fn start(
-        &self,
+        &mut self,
         batch: Batch<S, D>,
         channel: &'static Channel,
         path: Path,
         slot: u32,
         runtime: &Runtime,
-    ) -> Stage<S, D> {
-        let begun = match batch.first_job().filter(|_| self.alone) {
+    ) {
+        let begun = match self.job_alone(&batch) {
             None => runtime.begin_batch(channel, slot, batch, path),
             Some(job) => {
                 let mut lent = Some(batch);
@@ -185,27 +210,26 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
             }
         };
         match begun {
-            Ok((done, batch)) => {
-                let report =
-                    Report { bytes: done.bytes, policy: channel.usual_policy(), ..Report::new(path) };
-                self.ended(Ended { outcome: Ok(done), buffers: batch, report, again: false })
+            Ok((done, mut batch)) => {
+                if let Some(batch) = &mut batch {
+                    self.settle(batch, Some(&done));
+                }
+                self.stage = Stage::Ended(batch);
+                // Where it stays, field by field: as a whole it would be waited for.
+                self.report.path = path;
+                self.report.bytes = done.bytes;
+                self.report.policy = channel.usual_policy();
+                self.report.faults = Faults::NONE;
             }
-            Err(flight) => Stage::Flying(flight),
+            Err(flight) => self.stage = Stage::Flying(flight),
         }
     }
 
-    fn ended(&self, ended: Ended<Batch<S, D>>) -> Stage<S, D> {
-        let Ended { outcome, mut buffers, report, .. } = ended;
-        if let Some(batch) = &mut buffers {
-            self.settle(batch, &outcome);
-        }
-        Stage::Ended(buffers, report, outcome.err().map(Box::new))
-    }
-
-    fn settle(&self, batch: &mut Batch<S, D>, outcome: &Result<Done, Error>) {
-        match outcome {
-            Ok(done) if self.alone => batch.settle_alone(*done),
-            outcome => batch.settle(outcome.is_ok()),
+    /// Counts what is answered. `done`: it ended well.
+    fn settle(&self, batch: &mut Batch<S, D>, done: Option<&Done>) {
+        match done {
+            Some(done) if self.alone => batch.settle_alone(*done),
+            done => batch.settle(done.is_some()),
         }
     }
 }

@@ -12,9 +12,13 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
     /// # Errors
     ///
     /// [`Error::Busy`] when the group is full, [`Error::Length`]; the buffers come back.
-    #[inline]
+    // Inlined where it is called: buffers that go through a call go through memory, and are waited for.
+    #[inline(always)]
     pub fn copy(&mut self, src: S, dst: D) -> Result<(), Failed<(S, D)>> {
-        self.queue(src.span().len, (src, dst), |list, (src, dst)| list.copy(src, dst))
+        let Some((open, alone)) = self.list_for(src.span().len) else { return Err(self.busy((src, dst))) };
+        open.copy(src, dst)?;
+        self.queued(alone);
+        Ok(())
     }
 
     /// Queues a copy with a CRC of what is copied.
@@ -97,25 +101,41 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
         self.queue(src.span().len, src, |list, src| list.crc(src, crc, seed))
     }
 
-    /// Puts a job on the list that is being filled, and starts the list if that fills it.
+    /// The list to put a job of `bytes` on, and whether the job goes alone. None: there is no room.
+    // No closure over the buffers and no tuple of them on the way of a copy: what is moved as a whole goes through memory,
+    // and is waited for.
     #[inline(always)]
+    fn list_for(&mut self, bytes: u64) -> Option<(&mut Batch<S, D>, bool)> {
+        let alone = bytes > self.options.alone_bytes_min;
+        if alone {
+            // What was queued before a large job goes before it.
+            self.flush_before();
+        }
+        if self.open.is_none() {
+            self.reopen();
+        }
+        Some((self.open.as_mut()?, alone))
+    }
+
+    /// A job was put on the list: starts the list if that fills it.
+    #[inline(always)]
+    fn queued(&mut self, alone: bool) {
+        if alone || self.open.as_ref().is_some_and(Batch::is_full) {
+            self.close(alone);
+        }
+    }
+
+    /// Puts a job on the list that is being filled, and starts the list if that fills it.
+    #[inline]
     fn queue<B>(
         &mut self,
         bytes: u64,
         buffers: B,
         add: impl FnOnce(&mut Batch<S, D>, B) -> Result<(), Failed<B>>,
     ) -> Result<(), Failed<B>> {
-        let alone = bytes > self.options.alone_bytes_min;
-        if alone {
-            // What was queued before a large job goes before it.
-            self.flush_before();
-        }
-        // Called in one place, so that it is inlined: buffers that go through memory are waited for.
-        let Some(open) = &mut self.open else { return Err(self.busy(buffers)) };
+        let Some((open, alone)) = self.list_for(bytes) else { return Err(self.busy(buffers)) };
         add(open, buffers)?;
-        if alone || open.is_full() {
-            self.close(alone);
-        }
+        self.queued(alone);
         Ok(())
     }
 
