@@ -157,12 +157,12 @@ impl<B: Bus> Run<'_, B> {
         let origin = self.origin();
         let Some(admitted) = self.admit(origin, descriptor, Context::WorkQueue) else { return };
         let opcode = descriptor.opcode();
-        let record = match admitted.verdict {
+        let mut record = match admitted.verdict {
             Err(refusal) => refusal,
             Ok(()) if opcode == Opcode::DRAIN => Record::dsa(opcode, &self.drain()),
             Ok(()) => Record::dsa(opcode, &operation::run(self.model, buffers, descriptor)),
         };
-        self.report(origin, descriptor, record, admitted.interrupt, None);
+        self.report(origin, descriptor, &mut record, admitted.interrupt, None);
     }
 
     /// A descriptor of a batch. Answers whether it had success (and 0x02 is not that).
@@ -170,16 +170,15 @@ impl<B: Bus> Run<'_, B> {
         self.count(Category::Engine, event::DESC_FROM_BATCH, descriptor);
         let origin = Origin { batch_id: Some(batch.id), batch_index: Some(index), ..self.origin() };
         let Some(admitted) = self.admit(origin, descriptor, Context::Batch) else { return false };
-        let record = match admitted.verdict {
+        let mut record = match admitted.verdict {
             Err(refusal) => refusal,
             Ok(()) => Record::dsa(descriptor.opcode(), &operation::run(self.model, buffers, descriptor)),
         };
-        let status = record.status();
-        let reported = self.report(origin, descriptor, record, admitted.interrupt, Some(batch));
+        let reported = self.report(origin, descriptor, &mut record, admitted.interrupt, Some(batch));
         if let Some(book) = self.model.book() {
             book.end_member();
         }
-        status == Status::SUCCESS && reported != Reported::Lost
+        record.status() == Status::SUCCESS && reported != Reported::Lost
     }
 
     /// Waits for what was submitted before: to a dedicated work queue by anybody, to a shared one with the same PASID
@@ -211,7 +210,7 @@ impl<B: Bus> Run<'_, B> {
         let origin = self.origin();
         let Some(admitted) = self.admit(origin, raw, Context::WorkQueue) else { return };
         let descriptor = iaa::Descriptor::from_bytes(*raw.as_bytes());
-        let record = match admitted.verdict {
+        let mut record = match admitted.verdict {
             Err(refusal) => refusal,
             Ok(()) => {
                 let completion = match descriptor.opcode() {
@@ -225,7 +224,7 @@ impl<B: Bus> Run<'_, B> {
                 Record::iaa(completion.to_bytes())
             }
         };
-        self.report(origin, raw, record, admitted.interrupt, None);
+        self.report(origin, raw, &mut record, admitted.interrupt, None);
     }
 
     /// What the fault plan has somebody else do while this descriptor runs.

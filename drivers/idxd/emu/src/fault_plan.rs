@@ -11,6 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use idxd_spec::Status;
 use idxd_spec::register::ResetType;
 use parking_lot::Mutex;
 
@@ -85,6 +86,7 @@ pub struct FaultPlan {
     never_answer: Which,
     answer_twice: Which,
     nonsense: Option<(Nonsense, Which)>,
+    failure: Option<(Status, Which)>,
     delay: Duration,
     halt: Option<(u64, ResetType)>,
     disable: Which,
@@ -155,6 +157,13 @@ impl FaultPlan {
         Self { nonsense: Some((nonsense, which)), ..self }
     }
 
+    /// Does the work and says that it ended with `status`, none of it done: an error of the hardware's own, which no
+    /// descriptor brings about ([`Status::HARDWARE`] and the like).
+    #[must_use]
+    pub fn fail(self, status: Status, which: Which) -> Self {
+        Self { failure: Some((status, which)), ..self }
+    }
+
     /// Waits before each descriptor. Shutdown cuts the wait short.
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
@@ -220,6 +229,9 @@ impl fmt::Display for FaultPlan {
         if let Some((nonsense, which)) = self.nonsense {
             items.push(format!("{nonsense:?} ({which:?})"));
         }
+        if let Some((status, which)) = self.failure {
+            items.push(format!("status {:#04x} ({which:?})", status.0));
+        }
         if let Some((descriptors, reset)) = self.halt {
             items.push(format!("halt after {descriptors} descriptors ({reset:?})"));
         }
@@ -242,6 +254,8 @@ pub(crate) struct Fate {
     /// Records to write: 1, or 0 or 2.
     pub(crate) answers: u8,
     pub(crate) nonsense: Option<Nonsense>,
+    /// What it ends with instead.
+    pub(crate) failure: Option<Status>,
     /// The device halts instead.
     pub(crate) halt: Option<ResetType>,
     /// Its work queue is disabled.
@@ -297,8 +311,9 @@ impl Plan {
             () => 1,
         };
         let nonsense = self.plan.nonsense.filter(|(_, which)| which.is(at)).map(|(nonsense, _)| nonsense);
+        let failure = self.plan.failure.filter(|(_, which)| which.is(at)).map(|(status, _)| status);
         let halt = self.plan.halt.filter(|(after, _)| *after == at).map(|(_, reset)| reset);
-        Fate { answers, nonsense, halt, disables: self.plan.disable.is(at) }
+        Fate { answers, nonsense, failure, halt, disables: self.plan.disable.is(at) }
     }
 
     /// Whether the next event finds the log full.

@@ -61,6 +61,13 @@ impl Record {
         self.meaning
     }
 
+    /// A record that says nothing but how it ended.
+    pub(crate) fn failed(self, status: Status) -> Self {
+        let mut bytes = [0; 64];
+        bytes[0] = status.0;
+        Self { bytes, meaning: 0xf1, ..self }
+    }
+
     /// The same record with something no device may say.
     pub(crate) fn with_nonsense(mut self, nonsense: Nonsense, xfer_size: u32) -> Self {
         match nonsense {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use idxd_emu::{FaultPlan, Nonsense, QueueConfig, Repeat, StopAt, Which};
+use idxd_spec::Status;
 use pollster::block_on;
 use svala::{
     Access, DeflateOptions, DifDestination, DifFormat, DifSource, Error, IoBuf, Outcome, PopulatedInVain,
@@ -149,6 +150,23 @@ fn nonsense_is_an_error_with_the_record() {
             failed.error
         );
         assert!(failed.buffers.is_some_and(|(src, _)| src == noise(5000, 1)));
+    }
+}
+
+/// What only hardware brings about is an error with the status, and the buffers are back.
+#[test]
+fn an_error_of_the_hardware_is_an_error_with_its_status() {
+    for status in [Status::HARDWARE, Status::HARDWARE_WRITE, Status::HARDWARE_TRANSLATION] {
+        let plan = FaultPlan::seeded(3).fail(status, Which::Nth(0));
+        let setup = Setup::with(QueueConfig::shared(16), Faults::Resolve, plan, |_| {});
+        let failed = block_on(setup.runtime.copy(noise(5000, 1), vec![0; 5000])).expect_err("broken");
+        assert!(
+            matches!(failed.error, Error::Status { status: found, .. } if found == status.0),
+            "{}",
+            failed.error
+        );
+        assert!(failed.buffers.is_some_and(|(src, _)| src == noise(5000, 1)));
+        block_on(setup.runtime.copy(noise(5000, 1), vec![0; 5000])).expect("only the first is broken");
     }
 }
 

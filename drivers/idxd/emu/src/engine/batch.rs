@@ -42,11 +42,11 @@ impl<B: Bus> Run<'_, B> {
         };
         let origin = Origin { batch_id: Some(batch.id), ..self.origin() };
         let Some(admitted) = self.admit(origin, descriptor, Context::WorkQueue) else { return };
-        let record = match admitted.verdict {
+        let mut record = match admitted.verdict {
             Err(refusal) => refusal,
             Ok(()) => Record::dsa(Opcode::BATCH, &self.batch(buffers, &mut batch)),
         };
-        self.report(origin, descriptor, record, admitted.interrupt, Some(&batch));
+        self.report(origin, descriptor, &mut record, admitted.interrupt, Some(&batch));
     }
 
     /// The list is read as far as it is present, those descriptors are run, and so on (§3.8). The list always blocks

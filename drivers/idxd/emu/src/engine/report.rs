@@ -29,17 +29,21 @@ pub(super) enum Reported {
 }
 
 impl<B: Bus> Run<'_, B> {
-    /// Reports the end of a descriptor, if the device still lives that it was taken in.
+    /// Reports the end of a descriptor, if the device still lives that it was taken in. `record` is how it ended, unless
+    /// the fault plan has another end for it.
     pub(super) fn report(
         &self,
         origin: Origin,
         descriptor: &Descriptor,
-        mut record: Record,
+        record: &mut Record,
         interrupt: Option<InterruptEntry>,
         batch: Option<&Batch>,
     ) -> Reported {
         let model = self.model;
         let fate = model.plan.fate();
+        if let Some(status) = fate.failure {
+            *record = record.failed(status);
+        }
         if let Some(reset) = fate.halt {
             model.halt(reset);
         }
@@ -52,29 +56,30 @@ impl<B: Bus> Run<'_, B> {
         }
         model.counters.descriptors.add(1);
         let status = record.status();
-        self.count_end(descriptor, &record);
+        self.count_end(descriptor, record);
         let speaks_for_itself = self.speaks_for_itself(status);
         let flags = descriptor.flags();
         let has_record = flags.contains(Flags::COMPLETION_ADDR_VALID);
         if !has_record && !speaks_for_itself {
-            model.log(self.era, &self.entry_of_outcome(origin, descriptor, &record), &[]);
+            model.log(self.era, &self.entry_of_outcome(origin, descriptor, record), &[]);
         }
         let is_written = has_record && (!speaks_for_itself || flags.contains(Flags::REQUEST_COMPLETION));
         if let Some(code) = self.goes_to_log(descriptor, status, batch)
             && (is_written || interrupt.is_some())
         {
             let information = self.information(descriptor, interrupt, is_written);
-            return self.log_record(code, origin, descriptor, &record, information);
+            return self.log_record(code, origin, descriptor, record, information);
         }
         let mut reported = Reported::Done;
         if is_written {
+            let mut written = *record;
             if let Some(nonsense) = fate.nonsense {
-                record = record.with_nonsense(nonsense, descriptor.xfer_size());
+                written = written.with_nonsense(nonsense, descriptor.xfer_size());
             }
-            let meaning = record.meaning();
-            model.plan.fill_with_noise(record.bytes_mut(), meaning);
+            let meaning = written.meaning();
+            model.plan.fill_with_noise(written.bytes_mut(), meaning);
             for _ in 0..fate.answers {
-                reported = self.write_record(origin, descriptor, &record, interrupt, batch);
+                reported = self.write_record(origin, descriptor, &written, interrupt, batch);
             }
         }
         // With the record in the log, the interrupt is software's business too.

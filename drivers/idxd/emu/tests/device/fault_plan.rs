@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use idxd_emu::{DeviceConfig, FaultPlan, Nonsense, QueueConfig, Repeat, StopAt, Submission, Which};
-use idxd_spec::{Descriptor, Status};
+use idxd_emu::{
+    DeviceConfig, DeviceKind, FaultPlan, Nonsense, QueueConfig, Repeat, StopAt, Submission, Which,
+};
+use idxd_spec::{Descriptor, Status, iaa};
 
 use crate::support::{Memory, PAGE, Rig, bytes};
 
@@ -153,4 +155,36 @@ fn delay_delays() {
     let started = Instant::now();
     assert_eq!(rig.run(&Descriptor::noop()).status(), Status::SUCCESS);
     assert!(started.elapsed() >= Duration::from_millis(20));
+}
+
+/// Errors that no descriptor brings about: the hardware's own.
+#[test]
+fn a_descriptor_ends_with_the_status_that_is_planned() {
+    let of_dsa = [Status::HARDWARE, Status::HARDWARE_WRITE, Status::HARDWARE_TRANSLATION];
+    for status in of_dsa {
+        let rig = with(FaultPlan::seeded(5).noise().fail(status, Which::Nth(1)));
+        let (src, dst) = (Memory::with(&bytes(PAGE, 1)), Memory::warm(PAGE));
+        let copy = Descriptor::memmove(src.src(0), dst.dst(0), 100);
+        let ends = [rig.run(&copy), rig.run(&copy), rig.run(&copy)].map(|end| end.status());
+        assert_eq!(ends, [Status::SUCCESS, status, Status::SUCCESS]);
+    }
+    let of_iaa = [Status::PAGE_REQUEST_TIMEOUT, Status::WATCHDOG, Status::INPUT_SIZE];
+    for status in of_iaa {
+        let plan = FaultPlan::default().fail(status, Which::Every);
+        let rig = Rig::new(DeviceConfig { kind: DeviceKind::Iaa, plan, ..DeviceConfig::default() });
+        assert_eq!(rig.run_iaa(&iaa::Descriptor::noop()).status(), status);
+    }
+}
+
+#[test]
+fn a_member_that_is_planned_to_fail_fails_its_batch() {
+    let rig = with(FaultPlan::default().fail(Status::HARDWARE, Which::Nth(1)));
+    let dst = Memory::warm(PAGE);
+    let fill = |at: usize| Descriptor::fill(7, dst.dst(at), 8).with_completion(rig.record(1 + at / 8));
+    let list = Memory::warm(PAGE);
+    (0..3).for_each(|at| list.write(64 * at, fill(8 * at).as_bytes()));
+    let end = rig.run(&Descriptor::batch(list.src(0), 3));
+    assert_eq!((end.status(), end.result(), end.descs_completed()), (Status::BATCH_FAILED, 1, 3));
+    let members = [1, 2, 3].map(|record| rig.completion(record).status());
+    assert_eq!(members, [Status::SUCCESS, Status::HARDWARE, Status::SUCCESS]);
 }

@@ -30,6 +30,11 @@ impl Parts {
     }
 
     fn bare(&self, opcode: Opcode, count: u32, flags: FilterFlags) -> Descriptor {
+        let flags = if flags.src1_parser() == 2 { flags } else { flags.with_src1_width(7) };
+        self.exactly(opcode, count, flags)
+    }
+
+    fn exactly(&self, opcode: Opcode, count: u32, flags: FilterFlags) -> Descriptor {
         Descriptor::filter(
             opcode,
             Filter {
@@ -37,7 +42,7 @@ impl Parts {
                 src_size: 100,
                 dst: self.dst.dst(0),
                 dst_size_max: PAGE as u32,
-                flags: if flags.src1_parser() == 2 { flags } else { flags.with_src1_width(7) },
+                flags,
                 input_count: count,
             },
         )
@@ -91,6 +96,8 @@ fn what_the_tables_reserve_is_refused() {
     let rig = iaa();
     let parts = Parts::new(&bytes(100, 4));
     let none = FilterFlags::empty();
+    // Counts of runs have 8, 16 or 32 bits.
+    let narrow_runs = parts.exactly(Opcode::RLE_BURST, 9, none.with_src1_width(4));
     let refused = [
         (parts.scan(0, none), Status::ELEMENT_COUNT),
         (parts.scan(100, none.with_src1_parser(3)), Status::INVALID_FILTER_FLAGS),
@@ -123,6 +130,7 @@ fn what_the_tables_reserve_is_refused() {
         (parts.select(none).with_src2(parts.src.addr(50), 13), Status::OVERLAPPING_BUFFERS),
         (parts.select(none).with_src2(parts.dst.addr(50), 13), Status::OVERLAPPING_BUFFERS),
         (parts.bare(Opcode::RLE_BURST, 9, none.with_src1_parser(1)), Status::INVALID_FLAGS),
+        (narrow_runs.with_second_input(parts.second.src(0), 13), Status::SRC1_WIDTH),
     ];
     for (descriptor, status) in refused {
         assert_eq!(rig.run_iaa(&descriptor).status(), status, "{descriptor:?}");
