@@ -126,6 +126,7 @@ impl fmt::Display for RecordCause {
 /// # Errors
 ///
 /// The lengths differ, are no multiple of 8, or are above [`RANGE_BYTES_MAX`].
+#[inline]
 pub fn create(first: &[u8], second: &[u8], record: &mut [u8]) -> Result<Created, RangeError> {
     create_at(0, first, second, record)
 }
@@ -136,6 +137,7 @@ pub fn create(first: &[u8], second: &[u8], record: &mut [u8]) -> Result<Created,
 /// # Errors
 ///
 /// As [`create`]; and `start` is no multiple of 8, or the ranges end behind [`RANGE_BYTES_MAX`].
+#[inline]
 pub fn create_at(
     start: usize,
     first: &[u8],
@@ -146,20 +148,31 @@ pub fn create_at(
     if bytes != second.len() {
         return Err(RangeError::Lengths { first: bytes, second: second.len() });
     }
-    if let Some(bytes) = [start, bytes].into_iter().find(|bytes| bytes % WORD_BYTES != 0) {
+    if !(start | bytes).is_multiple_of(WORD_BYTES) {
+        let bytes = if start.is_multiple_of(WORD_BYTES) { bytes } else { start };
         return Err(RangeError::Granularity { bytes });
     }
     if start > RANGE_BYTES_MAX || bytes > RANGE_BYTES_MAX - start {
         return Err(RangeError::TooLong { start, bytes });
     }
+    // What most ranges are.
+    let Some(difference) = first_difference(first, second) else {
+        return Ok(Created { outcome: Outcome::Equal, record_bytes: 0, compared_bytes: bytes });
+    };
+    Ok(write(start, first, second, difference, record))
+}
+
+/// [`create_at`] for ranges whose first difference is known.
+fn write(start: usize, first: &[u8], second: &[u8], difference: usize, record: &mut [u8]) -> Created {
+    let bytes = first.len();
     let mut writer = Writer { record, used: 0, start };
-    let compared_bytes = writer.blocks(first, second).map_or_else(|full| full, |()| bytes);
+    let compared_bytes = writer.blocks(first, second, difference).map_or_else(|full| full, |()| bytes);
     let outcome = match writer.used {
         _ if compared_bytes < bytes => Outcome::Overflow,
         0 => Outcome::Equal,
         _ => Outcome::Complete,
     };
-    Ok(Created { outcome, record_bytes: writer.used, compared_bytes })
+    Created { outcome, record_bytes: writer.used, compared_bytes }
 }
 
 /// A record being written. The error of each method is the offset of the word there was no room for.
@@ -170,8 +183,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn blocks(&mut self, first: &[u8], second: &[u8]) -> Result<(), usize> {
-        let Some(equal) = first_difference(first, second) else { return Ok(()) };
+    /// What is before byte `equal` is equal.
+    fn blocks(&mut self, first: &[u8], second: &[u8], equal: usize) -> Result<(), usize> {
         let mut at = equal / LINE_BYTES * LINE_BYTES;
         while at < first.len() {
             let end = first.len().min(at + BLOCK_BYTES);

@@ -35,12 +35,15 @@ pub fn insert(
     let (unit, dst_unit) = (format.block_size.bytes(), format.block_size.bytes_with_field());
     same_blocks(src, unit, dst, dst_unit)?;
     let mut guard = Guard::new(format);
+    // In registers, and the copy before the CRC, whose end is what the field waits for.
+    let mut next = *tags;
     for (data, block) in src.chunks_exact(unit).zip(dst.chunks_exact_mut(dst_unit)) {
         let (copied, field) = block.split_at_mut(unit);
-        field.copy_from_slice(&DestinationFields::field(tags, guard.of(data)).to_bytes());
         copied.copy_from_slice(data);
-        tags.advance(fields.ref_tag_kind, fields.app_tag_kind);
+        field.copy_from_slice(&DestinationFields::field(&next, guard.of(data)).to_bytes());
+        next.advance(fields.ref_tag_kind, fields.app_tag_kind);
     }
+    *tags = next;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub(super) trait Lane: Copy + PartialOrd {
     /// From `BYTES` bytes, little-endian.
     fn load(bytes: &[u8]) -> Self;
 
-    /// Bits of each [`LANES`] elements in `bytes`, which are as many as `out` has words for.
+    /// Bits of each [`LANES`] elements in `bytes`, which are as many as `out` has words for. The range is not empty.
     fn masks(bytes: &[u8], low: Self, high: Self, out: &mut [u64]);
 }
 
@@ -52,7 +52,12 @@ pub(super) fn masks<L: Lane>(bytes: &[u8], low: L, high: L, out: &mut [u64]) {
     let whole = (bytes.len() / group).min(out.len());
     let (groups, rest) = bytes.split_at(whole * group);
     let (out, behind) = out.split_at_mut(whole);
-    L::masks(groups, low, high, out);
+    if low > high {
+        // The least and the greatest of a range that is empty say nothing.
+        out.fill(0);
+    } else {
+        L::masks(groups, low, high, out);
+    }
     if let Some(mask) = behind.first_mut() {
         let bit = |(lane, bytes): (usize, &[u8])| u64::from((low..=high).contains(&L::load(bytes))) << lane;
         let bits = rest.chunks_exact(L::BYTES).take(LANES).enumerate().map(bit);
@@ -98,10 +103,7 @@ mod vectors {
     const LONG: usize = 32;
 
     pub(super) fn masks_8(bytes: &[u8], low: u8, high: u8, out: &mut [u64]) {
-        if low > high {
-            // The least and the greatest say nothing of a range that is empty.
-            out.fill(0);
-        } else if std::arch::is_x86_feature_detected!("avx2") {
+        if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, which was just looked for.
             unsafe { long_bytes(bytes, low, high, out) }
         } else {
@@ -111,10 +113,7 @@ mod vectors {
     }
 
     pub(super) fn masks_16(bytes: &[u8], low: u16, high: u16, out: &mut [u64]) {
-        if low > high {
-            // The least and the greatest say nothing of a range that is empty.
-            out.fill(0);
-        } else if std::arch::is_x86_feature_detected!("avx2") {
+        if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, which was just looked for.
             unsafe { long_words(bytes, low, high, out) }
         } else {
@@ -124,10 +123,7 @@ mod vectors {
     }
 
     pub(super) fn masks_32(bytes: &[u8], low: u32, high: u32, out: &mut [u64]) {
-        if low > high {
-            // The least and the greatest say nothing of a range that is empty.
-            out.fill(0);
-        } else if std::arch::is_x86_feature_detected!("avx2") {
+        if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, which was just looked for.
             unsafe { long_double_words(bytes, low, high, out) }
         } else {

@@ -60,8 +60,9 @@ fn drain_ends_when_everything_before_it_has() {
         pollster::block_on(runtime.drain()).unwrap();
         let is_written = |(dst, src): &(Vec<u8>, Vec<u8>)| {
             (0..src.len()).all(|i| {
+                let byte = dst.as_ptr().wrapping_add(i);
                 // SAFETY: within the destination, which nobody writes any more if the drain keeps its promise.
-                src[i] == unsafe { dst.as_ptr().add(i).read_volatile() }
+                src[i] == unsafe { byte.read_volatile() }
             })
         };
         let written = buffers.iter().filter(|pair| is_written(pair)).count();
