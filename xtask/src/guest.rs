@@ -53,6 +53,9 @@ pub(crate) struct Test {
     /// Also the tests that are long, and all at their full length
     #[arg(long)]
     full: bool,
+    /// Tier 2: only with kernels that are built already, of these sources
+    #[arg(long)]
+    built: bool,
     /// Print the names of the tests
     #[arg(long)]
     list: bool,
@@ -89,7 +92,9 @@ pub(crate) fn run(guest: &Guest) -> Result<ExitCode, Error> {
         Guest::Kernel(args) => kernel::run(args),
         Guest::Dmatest => dmatest::build(),
         Guest::Test(Test { list: true, .. }) => Ok(suite::list()),
-        Guest::Test(Test { tier: 2, full, name, .. }) if !kernel::is_given() => kernel::test(name, *full),
+        Guest::Test(Test { tier: 2, full, built, name, .. }) if !kernel::is_given() => {
+            kernel::test(name, *full, *built)
+        }
         Guest::Test(Test { tier, name, full, .. }) => {
             suite::run(*tier, name, if *full { Effort::Full } else { Effort::Usual })
         }

@@ -375,7 +375,7 @@ fn sha256(content: &[u8]) -> Result<String, Error> {
     Ok(first_word(&output.stdout))
 }
 
-fn sha256_of_file(path: &Path) -> Result<String, Error> {
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String, Error> {
     fs::metadata(path).map_err(Error::io(path))?;
     Ok(first_word(output_of(Command::new("sha256sum").arg("--").arg(path))?.as_bytes()))
 }

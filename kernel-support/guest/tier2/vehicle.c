@@ -7,7 +7,8 @@
  *   vehicle checks             every check
  *   vehicle cost N             N faults on a present page, three times: "cost NANOSECONDS" each
  *   vehicle touch seq|random   64 MiB cold: "touch REQUESTS PAGES NANOSECONDS"
- *   vehicle stress SECONDS N   processes bind, fault, unmap, fork, are killed; at least N faults
+ *   vehicle stress SECONDS N   processes bind, fault, unmap, fork, unbind, are killed, devices come and go; at least N
+ *                              faults, each answered once
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -383,7 +384,8 @@ static unsigned long wanted;
 
 struct storm {
 	int fd;
-	unsigned int pasid, number;
+	unsigned int pasid, number, seed;
+	bool partials;
 	char *memory;
 	unsigned long faults;
 };
@@ -391,13 +393,13 @@ struct storm {
 static void *storm(void *arg)
 {
 	struct storm *mine = arg;
-	unsigned int seed = mine->number * 7919 + 1;
+	unsigned int seed = mine->number * 7919 + mine->seed;
 
 	while (!stop) {
 		unsigned int group = mine->number * 64 + rand_r(&seed) % 64;
 		char *at = mine->memory + (rand_r(&seed) % 1024) * PAGE;
 
-		if (rand_r(&seed) % 8 == 0)
+		if (mine->partials && rand_r(&seed) % 8 == 0)
 			report(mine->fd, mine->pasid, group, at, READ, 0);
 		fault(mine->fd, mine->pasid, group, at, rand_r(&seed) % 2 ? READ : WRITE);
 		mine->faults++;
@@ -410,6 +412,15 @@ static void *storm(void *arg)
 			break;
 		case 2:
 			mprotect(at, PAGE, PROT_READ | PROT_WRITE);
+			break;
+		case 4:
+			munmap(at, PAGE);
+			break;
+		case 5:
+			/* What is there, or whatever part of it is. */
+			if (mmap(mine->memory, 64 * PAGE, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+				die("mmap");
 			break;
 		case 3: {
 			pid_t child = fork();
@@ -425,8 +436,29 @@ static void *storm(void *arg)
 	return NULL;
 }
 
-/* One process of the stress: four threads on one bond, until killed or told to stop. Faults it made, on the pipe. */
-static void stormy(int out, double until, unsigned int seed)
+/* What the kernel counted of this PASID's bond: answers given for groups taken, or -1. Nothing is in flight. */
+static long owed_by_kernel(unsigned int pasid)
+{
+	FILE *bonds = fopen("/sys/kernel/debug/iommu_iopf/bonds", "r");
+	unsigned long long groups, success, invalid, failure;
+	unsigned int found, users, in_flight;
+	long owed = bonds ? -1 : 0;
+	char line[1024];
+
+	while (bonds && fgets(line, sizeof(line), bonds))
+		if (sscanf(line, "%*s %u %u %llu %u %llu %llu %llu", &found, &users, &groups, &in_flight, &success,
+			   &invalid, &failure) == 7 && found == pasid)
+			owed = (long)(groups - success - invalid - failure) + in_flight;
+	if (bonds)
+		fclose(bonds);
+	return owed;
+}
+
+/*
+ * One process of the stress: four threads on one bond, until killed or told to stop. The bond itself comes and goes
+ * under them if told so. Faults it made, on the pipe.
+ */
+static void stormy(int out, double until, unsigned int seed, bool rebinds)
 {
 	struct storm storms[4];
 	pthread_t threads[4];
@@ -435,28 +467,39 @@ static void stormy(int out, double until, unsigned int seed)
 	unsigned int pasid = bind_to(fd);
 	char *memory = map(1024 * PAGE, PROT_READ | PROT_WRITE);
 	struct mock_sva_cmd cmd = { 0 };
+	long owed;
 
-	(void)seed;
 	for (i = 0; i < 4; i++) {
-		storms[i] = (struct storm){ fd, pasid, i, memory, 0 };
+		/* A bond that goes answers its incomplete groups, which might be completed just then. */
+		storms[i] = (struct storm){ fd, pasid, i, seed, !rebinds, memory, 0 };
 		pthread_create(&threads[i], NULL, storm, &storms[i]);
 	}
-	while (seconds() < until)
+	while (seconds() < until) {
 		usleep(10000);
+		if (rebinds && (simple(fd, MOCK_SVA_UNBIND) || bind_to(fd) != pasid))
+			die("bind again");
+	}
 	stop = true;
 	for (i = 0; i < 4; i++) {
 		pthread_join(threads[i], NULL);
 		sum += storms[i].faults;
 	}
-	say(fd, &cmd, MOCK_SVA_STATS);
-	simple(fd, MOCK_SVA_OVERFLOW);
+	/* Groups that have not got their last request. */
+	for (i = 0; i < 256; i++)
+		fault(fd, pasid, i, memory, READ);
 	/* What was reported was answered, once: partial requests share their group's answer. */
-	if (cmd.out[4])
-		printf("stress: %llu answers nobody waited for\n", (unsigned long long)cmd.out[4]);
+	say(fd, &cmd, MOCK_SVA_STATS);
+	owed = owed_by_kernel(pasid);
+	if (cmd.out[4] || cmd.out[0] != cmd.out[1] + cmd.out[2] + cmd.out[3] || owed)
+		printf("stress: %llu groups, %llu + %llu + %llu answers, %llu nobody waited for, %ld owed\n",
+		       (unsigned long long)cmd.out[0], (unsigned long long)cmd.out[1], (unsigned long long)cmd.out[2],
+		       (unsigned long long)cmd.out[3], (unsigned long long)cmd.out[4], owed);
+	else
+		owed = 0;
 	if (write(out, &sum, sizeof(sum)) != sizeof(sum))
 		_exit(1);
 	close(fd);
-	_exit(cmd.out[4] != 0);
+	_exit(owed || cmd.out[4] || cmd.out[0] != cmd.out[1] + cmd.out[2] + cmd.out[3]);
 }
 
 static int stress(double length, unsigned long faults)
@@ -471,14 +514,18 @@ static int stress(double length, unsigned long faults)
 		die("pipe");
 	while (seconds() < until || sum < wanted) {
 		pid_t children[3];
-		int i;
+		unsigned int i;
 
 		for (i = 0; i < 3; i++) {
 			children[i] = fork();
-			if (!children[i])
-				stormy(out[1], seconds() + (i == 2 ? 60 : 2), rounds * 3 + i);
+			if (!children[i]) {
+				/* The third has a device of its own, which goes with it. */
+				if (i == 2)
+					setup();
+				stormy(out[1], seconds() + (i == 2 ? 60 : 2), rounds * 3 + i, i == rounds % 3);
+			}
 		}
-		/* The third is killed in the middle. */
+		/* It is killed in the middle. */
 		usleep(500000);
 		kill(children[2], SIGKILL);
 		for (i = 0; i < 3; i++) {

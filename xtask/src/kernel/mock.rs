@@ -13,29 +13,40 @@ use super::Variant;
 use super::root::{Root, repository};
 use crate::cache::Cache;
 use crate::error::Error;
-use boot::{Log, boot};
+use boot::{Clock, Log, boot};
 use judge::{Judge, Selftests};
 
 /// What both builds run.
 const BOTH: &[&str] = &["iommufd", "fail_nth", "checks", "touch_off", "random_off"];
 /// What is of the Rust build alone.
 const RUST: &[&str] = &["kunit", "touch_on", "random_on", "stress"];
+/// What both builds run once more, where instructions are counted.
+const COUNTED: &str = "instructions";
 /// What the debug build runs.
 const DEBUG: &[&str] = &["iommufd", "fail_nth", "checks", "touch_on", "stress", "kunit", "kmemleak"];
 
-/// Runs the tests whose name contains one of `names`, or all; `full` adds the debug build and a million faults.
+/// Runs the tests whose name contains one of `names`, or all; `full` adds the debug build and a million faults. With
+/// `built` nothing is compiled: kernels of other sources than these are missing.
 ///
 /// # Errors
 ///
 /// [`Error::Missing`] for what must be made first; a test that fails is not an error but a status.
-pub(crate) fn test(names: &[String], full: bool) -> Result<ExitCode, Error> {
+pub(crate) fn test(names: &[String], full: bool, built: bool) -> Result<ExitCode, Error> {
     let root = Root::open(&Cache::open()?)?;
     for variant in [Variant::C, Variant::Rust] {
         if !root.is_built(variant) {
             let command = format!("cargo xtask guest kernel --variant {}", variant.name());
             return Err(Error::missing(format!("the kernel's {} build", variant.name()), command));
         }
-        root.build(variant)?;
+        if !built {
+            root.build(variant)?;
+        } else if !root.is_current(variant)? {
+            let command = format!("cargo xtask guest kernel --variant {}", variant.name());
+            return Err(Error::missing(
+                format!("the kernel's {} build, of these sources", variant.name()),
+                command,
+            ));
+        }
     }
     let expected = repository().join("kernel-support/guest/tier2/expected.txt");
     let expected = std::fs::read_to_string(&expected).map_err(Error::io(&expected))?;
@@ -46,17 +57,20 @@ pub(crate) fn test(names: &[String], full: bool) -> Result<ExitCode, Error> {
             .collect()
     };
     let mut judge = Judge::default();
-    let c = boot(&root, Variant::C, &chosen(BOTH))?;
+    let c = boot(&root, Variant::C, Clock::Host, &chosen(BOTH))?;
     let mut programs = chosen(BOTH);
     programs.extend(chosen(RUST));
     if full {
         programs.extend(["cost", "stress_million"]);
     }
-    let rust = boot(&root, Variant::Rust, &programs)?;
+    let rust = boot(&root, Variant::Rust, Clock::Host, &programs)?;
     for log in [&c, &rust] {
         judge.log(log);
     }
     compare(&mut judge, &c, &rust, &expected);
+    if let [counted] = chosen(&[COUNTED])[..] {
+        instructions(&mut judge, &root, counted)?;
+    }
     if full {
         costs(&mut judge, &root)?;
         debug(&mut judge, &root, &expected)?;
@@ -78,12 +92,27 @@ fn compare(judge: &mut Judge, c: &Log, rust: &Log, expected: &str) {
     judge.around(rust);
 }
 
+/// The same faults, in instructions: the same on every machine, and under every load.
+fn instructions(judge: &mut Judge, root: &Root, counted: &'static str) -> Result<(), Error> {
+    let mut count = |variant| -> Result<i64, Error> {
+        let log = boot(root, variant, Clock::Instructions, &[counted])?;
+        judge.log(&log);
+        let mut numbers: Vec<i64> =
+            log.rows(counted, "cost").iter().filter_map(|row| row.first().copied()).collect();
+        numbers.sort_unstable();
+        Ok(numbers.get(numbers.len() / 2).copied().unwrap_or(0))
+    };
+    let (c, rust) = (count(Variant::C)?, count(Variant::Rust)?);
+    judge.instructions(c, rust);
+    Ok(())
+}
+
 /// Boots alternate, so that a slow minute of the machine is not one build's.
 fn costs(judge: &mut Judge, root: &Root) -> Result<(), Error> {
     let (mut c, mut rust) = (Vec::new(), Vec::new());
     for _ in 0..3 {
-        c.extend(boot(root, Variant::C, &["cost"])?.numbers("cost"));
-        rust.extend(boot(root, Variant::Rust, &["cost"])?.numbers("cost"));
+        c.extend(boot(root, Variant::C, Clock::Host, &["cost"])?.numbers("cost"));
+        rust.extend(boot(root, Variant::Rust, Clock::Host, &["cost"])?.numbers("cost"));
     }
     judge.cost(&mut c, &mut rust);
     Ok(())
@@ -93,7 +122,7 @@ fn debug(judge: &mut Judge, root: &Root, expected: &str) -> Result<(), Error> {
     if !root.is_built(Variant::Debug) {
         return Err(Error::missing("the kernel's debug build", "cargo xtask guest kernel --variant debug"));
     }
-    let log = boot(root, Variant::Debug, DEBUG)?;
+    let log = boot(root, Variant::Debug, Clock::Host, DEBUG)?;
     judge.log(&log);
     judge.vehicle(&log, 1, expected);
     Ok(())

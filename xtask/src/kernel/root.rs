@@ -1,12 +1,14 @@
 //! The Debian sid root: `$SVALA_SID`, else `sid` in the cache.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Variant;
 use crate::cache::Cache;
 use crate::error::Error;
+use crate::qemu::sha256_of_file;
 
 /// What is installed in it: a kernel's source, what it is built with, and what it is run in.
 const PACKAGES: &str = "linux-source-7.2 make gcc libc6-dev rustc rust-src rustfmt rust-clippy bindgen clang lld llvm \
@@ -41,6 +43,10 @@ impl Root {
                 format!("a Debian sid root with a kernel's source and tools, {}", path.display()),
                 "cargo xtask guest kernel --prepare",
             ));
+        }
+        let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        if !is_root {
+            return Err(Error::missing("the right to change root", "the same as root"));
         }
         let root = Self { path };
         root.mount_proc()?;
@@ -112,14 +118,58 @@ impl Root {
     pub(crate) fn build(&self, variant: Variant) -> Result<PathBuf, Error> {
         let inside = self.bring()?;
         let script = format!("{inside}/linux/build.sh");
+        let sources = sources()?;
         run(self.command("sh").args([script.as_str(), inside, variant.name()]).stdout(Stdio::null()))?;
+        let of = self.file(&image_of(variant));
+        fs::write(&of, sources).map_err(Error::io(&of))?;
         Ok(self.file(&image(variant)))
+    }
+
+    /// Whether a variant was built of the sources that are here now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if those cannot be read.
+    pub(crate) fn is_current(&self, variant: Variant) -> Result<bool, Error> {
+        let of = fs::read_to_string(self.file(&image_of(variant))).unwrap_or_default();
+        Ok(of == sources()?)
     }
 
     /// Whether a variant was built once.
     pub(crate) fn is_built(&self, variant: Variant) -> bool {
         self.file(&image(variant)).is_file()
     }
+}
+
+/// What says what a variant's image was built of, inside.
+fn image_of(variant: Variant) -> String {
+    format!("/build/o-{}/svala.of", variant.name())
+}
+
+/// What a build is made of, file by file.
+fn sources() -> Result<String, Error> {
+    let from = repository().join("kernel-support");
+    let mut files = Vec::new();
+    for directory in ["core/src", "linux", "guest/tier2"] {
+        walk(&from.join(directory), &mut files)?;
+    }
+    files.sort();
+    // What the guest prints is compared with, not built.
+    files.retain(|path| path.extension().is_none_or(|extension| extension != "txt" && extension != "md"));
+    let summed: Vec<String> = files.iter().map(|path| sha256_of_file(path)).collect::<Result<_, _>>()?;
+    Ok(summed.join("\n"))
+}
+
+fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for entry in fs::read_dir(directory).map_err(Error::io(directory))? {
+        let path = entry.map_err(Error::io(directory))?.path();
+        if path.is_dir() {
+            walk(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// A variant's image, inside.

@@ -51,19 +51,45 @@ impl Log {
     }
 }
 
+/// What time is in a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// The host's, on two CPUs.
+    Host,
+    /// Instructions, on one CPU: a nanosecond is an instruction executed, whatever else the host does.
+    Instructions,
+}
+
+impl Clock {
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Host => &["-accel", "tcg,thread=multi", "-smp", "2"],
+            Self::Instructions => {
+                &["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"]
+            }
+        }
+    }
+}
+
 /// Boots, and returns when the guest has ended or its time is up.
 ///
 /// # Errors
 ///
 /// [`Error::Start`] if QEMU cannot be started. A guest that ends badly shows in its log.
-pub(super) fn boot(root: &Root, variant: Variant, programs: &[&'static str]) -> Result<Log, Error> {
+pub(super) fn boot(
+    root: &Root,
+    variant: Variant,
+    clock: Clock,
+    programs: &[&'static str],
+) -> Result<Log, Error> {
     let name = variant.name();
     println!("booting {name}: {}", programs.join(" "));
     let parameters = format!("console=ttyS0 panic=-1 loglevel=6 kunit.enable=1 svala={}", programs.join(","));
     let kernel = image(variant);
     let mut child = root
         .command("qemu-system-x86_64")
-        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "2G", "-smp", "2"])
+        .args(clock.arguments())
+        .args(["-cpu", "max", "-m", "2G"])
         .args(["-display", "none", "-serial", "stdio", "-no-reboot", "-nodefaults"])
         .args(["-kernel", &kernel, "-initrd", "/build/initrd.gz", "-append", &parameters])
         .stdout(Stdio::piped())
@@ -97,7 +123,7 @@ pub(super) fn boot(root: &Root, variant: Variant, programs: &[&'static str]) -> 
     let _ = child.wait();
     let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
     let log = Log { name, programs: programs.to_vec(), text };
-    let path = root.file(&format!("/build/{name}.log"));
+    let path = root.file(&format!("/build/{name}{}.log", if clock == Clock::Host { "" } else { "-counted" }));
     std::fs::write(&path, &log.text).map_err(Error::io(&path))?;
     Ok(log)
 }

@@ -155,6 +155,12 @@ impl Judge {
         }
     }
 
+    /// Instructions of a fault on a present page, fault-around off.
+    pub(super) fn instructions(&mut self, c: i64, rust: i64) {
+        let held = c > 0 && rust > 0 && rust * 100 <= c * 105;
+        self.check("a fault's instructions", held, &format!("C {c}, Rust {rust}, at most 1.05 times"));
+    }
+
     /// The medians: a fault on a present page, fault-around off.
     pub(super) fn cost(&mut self, c: &mut [i64], rust: &mut [i64]) {
         let median = |numbers: &mut [i64]| {
@@ -202,6 +208,15 @@ mod tests {
         let mut judge = Judge::default();
         judge.log(&log("@begin checks\nread 0\n", &["checks"]));
         assert_eq!((judge.passed, judge.failed), (1, 2));
+    }
+
+    #[test]
+    fn more_than_a_twentieth_more_instructions_fail() {
+        let mut judge = Judge::default();
+        for (c, rust) in [(1000, 1050), (1000, 900), (1000, 1051), (0, 0), (1000, 0)] {
+            judge.instructions(c, rust);
+        }
+        assert_eq!((judge.passed, judge.failed), (2, 3));
     }
 
     #[test]

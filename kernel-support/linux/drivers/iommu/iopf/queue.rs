@@ -116,7 +116,7 @@ pub(crate) unsafe extern "C" fn iommu_report_device_fault(
     let param = unsafe { FaultParam::of(dev) };
     let (Some(param), Some(request)) = (param, request(prm)) else {
         // SAFETY: `dev` is live.
-        if unsafe { has_handler(dev, prm) } {
+        if unsafe { is_handled_without_queue(dev, prm) } {
             misuse(c"faults are handled at a pasid of a device that has no fault queue");
         }
         if fault.type_ == bindings::iommu_fault_type_IOMMU_FAULT_PAGE_REQ {
@@ -133,24 +133,33 @@ pub(crate) unsafe extern "C" fn iommu_report_device_fault(
     }
 }
 
-/// Whether a fault handler is attached where the request would go.
+/// Whether a fault handler is attached where the request would go, although the device has no fault
+/// queue. A device gets its queue before a handler is published, and loses it after the handler is
+/// closed: seen together, under the lock that the queue changes under, there is never one alone.
 ///
 /// # Safety
 ///
 /// `dev` is live.
-unsafe fn has_handler(
+unsafe fn is_handled_without_queue(
     dev: *mut bindings::device,
     prm: &bindings::iommu_fault_page_request,
 ) -> bool {
     // SAFETY: `dev` is live, and so is its group.
     let table = unsafe { GroupTable::find(bindings::iopf_rust_dev_group(dev)) };
     let number = request(prm).map(|request| request.pasid());
-    match (table, number) {
-        (Some(table), Some(number)) => table
-            .pasids
-            .peek(number, |peek| matches!(peek, Peek::Sva(_) | Peek::User(_))),
-        _ => false,
-    }
+    let (Some(table), Some(number)) = (table, number) else {
+        return false;
+    };
+    // SAFETY: `dev` is live.
+    unsafe { bindings::iopf_rust_param_lock(dev) };
+    // SAFETY: Locked.
+    let has_queue = unsafe { !(*bindings::iopf_rust_param(dev)).is_null() };
+    let has_handler = table
+        .pasids
+        .peek(number, |peek| matches!(peek, Peek::Sva(_) | Peek::User(_)));
+    // SAFETY: Locked above.
+    unsafe { bindings::iopf_rust_param_unlock(dev) };
+    has_handler && !has_queue
 }
 
 fn refuse(param: &FaultParam, prm: &bindings::iommu_fault_page_request, refused: Refused) -> c_int {
