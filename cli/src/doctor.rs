@@ -12,6 +12,7 @@ mod iommu;
 mod kernel;
 mod kernel_config;
 mod machine;
+mod page_faults;
 mod pci;
 mod probe;
 mod process;
@@ -35,7 +36,8 @@ use finding::Verdict;
 use report::{Line, Report};
 
 /// Tables of the machine, before what is looked at for each device and queue.
-const BEFORE: &[&[Check]] = &[cpu::CHECKS, kernel::CHECKS, iommu::CHECKS, device::MACHINE_CHECKS];
+const BEFORE: &[&[Check]] =
+    &[cpu::CHECKS, kernel::CHECKS, page_faults::CHECKS, iommu::CHECKS, device::MACHINE_CHECKS];
 /// And after.
 const AFTER: &[&[Check]] = &[process::CHECKS, qat::CHECKS];
 

@@ -25,7 +25,7 @@ FAULTS = [
     ("wrong answer: an error is a success", "group.rs", "resolved.map_or_else(Code::from, |()| Code::Success)", "Code::Success"),
     ("wrong answer: an invalid address is a failure", "group.rs", "Unresolved::Invalid | Unresolved::Deferred => Self::Invalid", "Unresolved::Invalid | Unresolved::Deferred => Self::Failure"),
     ("wrong answer: a deferred group is answered at once", "group.rs", "Err(Unresolved::Deferred) => None,", "Err(Unresolved::Deferred) if false => None,"),
-    ("off by one: a group forgets its last request", "group.rs", "None => self.last.take(),", "None => None,"),
+    ("off by one: a group forgets its last request", "group.rs", "return self.last.take();", "return None;"),
     ("off by one: a group's last request is not handled", "group.rs", ".and_then(|()| handler.populate(space, &ticket.last))", ""),
     ("off by one: a group's first requests are not handled", "group.rs", "at: ticket.chain.head(), last: None };", "at: u32::MAX, last: None };"),
     ("wrong tag: an answer carries nothing of its request", "group.rs", "PageResponse { pasid, index, code, tag }", "PageResponse { pasid, index, code, tag: tag & 0 }"),

@@ -436,8 +436,8 @@ static void *storm(void *arg)
 	return NULL;
 }
 
-/* What the kernel counted of this PASID's bond: answers given for groups taken, or -1. Nothing is in flight. */
-static long owed_by_kernel(unsigned int pasid)
+/* What the kernel counted of this PASID's bond: answers not given for groups taken, and groups in flight, or -1. */
+static long owed_now(unsigned int pasid)
 {
 	FILE *bonds = fopen("/sys/kernel/debug/iommu_iopf/bonds", "r");
 	unsigned long long groups, success, invalid, failure;
@@ -451,6 +451,17 @@ static long owed_by_kernel(unsigned int pasid)
 			owed = (long)(groups - success - invalid - failure) + in_flight;
 	if (bonds)
 		fclose(bonds);
+	return owed;
+}
+
+/* As above, once it has settled: a device hears an answer before that is counted. */
+static long owed_by_kernel(unsigned int pasid)
+{
+	double until = seconds() + 10;
+	long owed;
+
+	while ((owed = owed_now(pasid)) && seconds() < until)
+		usleep(1000);
 	return owed;
 }
 

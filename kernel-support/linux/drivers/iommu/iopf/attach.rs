@@ -381,6 +381,38 @@ pub(crate) fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
+/// What an attach and a replacement at a PASID ask before anything else. Returns the group, locked.
+///
+/// # Safety
+///
+/// `domain` and `dev` are live, and `dev` has a probed driver.
+unsafe fn admit(
+    domain: *mut bindings::iommu_domain,
+    dev: *mut bindings::device,
+    pasid: bindings::ioasid_t,
+) -> Result<Group, c_int> {
+    // SAFETY: `dev` is live.
+    let group = unsafe { bindings::iopf_rust_dev_group(dev) };
+    if group.is_null() {
+        return Err(ENODEV.to_errno());
+    }
+    // SAFETY: `domain` is live, and has operations.
+    if unsafe { (*(*domain).ops).set_dev_pasid.is_none() } {
+        return Err(NOT_SUPPORTED);
+    }
+    // SAFETY: `domain` and `dev` are live.
+    let fits = unsafe { bindings::iopf_rust_compatible(dev, domain) };
+    if !fits || pasid == bindings::IOMMU_NO_PASID {
+        return Err(EINVAL.to_errno());
+    }
+    // SAFETY: A device with a driver keeps its group.
+    let locked = unsafe { Group::lock(group) };
+    if locked.in_recovery() {
+        return Err(EBUSY.to_errno());
+    }
+    Ok(locked)
+}
+
 /// # Safety
 ///
 /// `domain` and `dev` are live, `dev` has a probed driver, `handle` is null or stays until it is
@@ -392,31 +424,24 @@ pub(crate) unsafe extern "C" fn iommu_attach_device_pasid(
     pasid: bindings::ioasid_t,
     handle: *mut bindings::iommu_attach_handle,
 ) -> c_int {
-    // SAFETY: `dev` is live.
-    let group = unsafe { bindings::iopf_rust_dev_group(dev) };
-    if group.is_null() {
-        return ENODEV.to_errno();
+    // SAFETY: `dev` is live. Without a group it is refused below.
+    let blocks = unsafe {
+        bindings::iopf_rust_dev_group(dev).is_null() || bindings::iopf_rust_can_block_pasid(dev)
+    };
+    if !blocks {
+        return NOT_SUPPORTED;
     }
-    // SAFETY: `domain` and `dev` are live.
-    unsafe {
-        if (*(*domain).ops).set_dev_pasid.is_none() || !bindings::iopf_rust_can_block_pasid(dev) {
-            return NOT_SUPPORTED;
-        }
-        if !bindings::iopf_rust_compatible(dev, domain) || pasid == bindings::IOMMU_NO_PASID {
-            return EINVAL.to_errno();
-        }
-    }
-    // SAFETY: A device with a driver keeps its group.
-    let locked = unsafe { Group::lock(group) };
-    if locked.in_recovery() {
-        return EBUSY.to_errno();
-    }
+    // SAFETY: The caller's contract.
+    let locked = match unsafe { admit(domain, dev, pasid) } {
+        Ok(locked) => locked,
+        Err(errno) => return errno,
+    };
     if let Err(error) = locked.check(pasid) {
         return error.to_errno();
     }
     // SAFETY: Group and domain are live and the group is locked.
     let program =
-        || unsafe { bindings::iopf_rust_set_group_pasid(domain, group, pasid, ptr::null_mut()) };
+        || unsafe { bindings::iopf_rust_set_group_pasid(domain, locked.0, pasid, ptr::null_mut()) };
     // SAFETY: The caller's contract.
     errno(unsafe { locked.attach(domain, pasid, handle, program) })
 }
@@ -431,34 +456,20 @@ pub(crate) unsafe extern "C" fn iommu_replace_device_pasid(
     pasid: bindings::ioasid_t,
     handle: *mut bindings::iommu_attach_handle,
 ) -> c_int {
-    // SAFETY: `dev` is live.
-    let group = unsafe { bindings::iopf_rust_dev_group(dev) };
-    if group.is_null() {
-        return ENODEV.to_errno();
-    }
-    // SAFETY: `domain` and `dev` are live.
-    unsafe {
-        if (*(*domain).ops).set_dev_pasid.is_none() {
-            return NOT_SUPPORTED;
-        }
-        if !bindings::iopf_rust_compatible(dev, domain)
-            || pasid == bindings::IOMMU_NO_PASID
-            || handle.is_null()
-        {
-            return EINVAL.to_errno();
-        }
-    }
-    // SAFETY: A device with a driver keeps its group.
-    let locked = unsafe { Group::lock(group) };
-    if locked.in_recovery() {
-        return EBUSY.to_errno();
+    // SAFETY: The caller's contract.
+    let locked = match unsafe { admit(domain, dev, pasid) } {
+        Ok(locked) => locked,
+        Err(errno) => return errno,
+    };
+    if handle.is_null() {
+        return EINVAL.to_errno();
     }
     let program = |old| {
         if old == domain {
             return 0;
         }
         // SAFETY: Group and domains are live and the group is locked.
-        unsafe { bindings::iopf_rust_set_group_pasid(domain, group, pasid, old) }
+        unsafe { bindings::iopf_rust_set_group_pasid(domain, locked.0, pasid, old) }
     };
     // SAFETY: The caller's contract.
     errno(unsafe { locked.replace(domain, pasid, handle, program) })

@@ -125,7 +125,8 @@ pub(crate) unsafe extern "C" fn iommu_report_device_fault(
         }
         return EINVAL.to_errno();
     };
-    let fallback = (param.diverts && request.pasid() != PasidNumber::NONE).then_some(PasidNumber::NONE);
+    let fallback =
+        (param.diverts && request.pasid() != PasidNumber::NONE).then_some(PasidNumber::NONE);
     match param.reporter.receive(request, fallback) {
         Ok(None) => 0,
         Ok(Some(group)) => errno(deliver(param, group)),
