@@ -1,7 +1,7 @@
 //! What the conformance bodies have run, as a table: operation by device, and whether faults were resumed on the way.
 //!
-//! `coverage.md` is written from what ran in this process, and the test fails when it is not what the file says. To write
-//! it anew: `SVALA_COVERAGE=write cargo test -p svala-idxd --test coverage`.
+//! `coverage.md`, and the same table in the README, are written from what ran in this process, and the test fails when it is
+//! not what they say. To write them anew: `SVALA_COVERAGE=write cargo test -p svala-idxd --test coverage`.
 
 #[expect(dead_code, reason = "bodies that end in errors cover no operation")]
 mod conformance;
@@ -125,10 +125,23 @@ fn the_table_is_what_the_bodies_have_run() {
     MEMORY.iter().chain(&NUMERIC).chain(&COMPRESSION).chain(&ANALYTICS).for_each(|body| body(&setup));
     let table = table();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/coverage.md");
+    let readme_path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(readme_path).expect("README.md");
+    let wanted = with_table(&readme, &table);
     if std::env::var_os("SVALA_COVERAGE").is_some_and(|wanted| wanted == "write") {
         std::fs::write(path, &table).expect("coverage.md can be written");
+        std::fs::write(readme_path, wanted).expect("README.md can be written");
         return;
     }
     let file = std::fs::read_to_string(path).expect("coverage.md");
     assert!(file == table, "coverage.md is not what ran; it would be:\n{table}");
+    assert!(readme == wanted, "the table in README.md is not that of coverage.md");
+}
+
+/// The page with the table between its marks.
+fn with_table(page: &str, table: &str) -> String {
+    const MARKS: [&str; 2] = ["<!-- coverage: begin -->\n", "<!-- coverage: end -->"];
+    let (before, behind) = page.split_once(MARKS[0]).expect("the mark before the table");
+    let (_, behind) = behind.split_once(MARKS[1]).expect("the mark behind the table");
+    format!("{before}{}{table}{}{behind}", MARKS[0], MARKS[1])
 }
