@@ -288,10 +288,7 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
         let Some(batch) = self.open.take() else { return };
         // In order: a list that waits for a slot is not overtaken.
         let at_once = self.closed.iter().all(List::has_begun);
-        let list = self.closed.push(batch, alone, &self.runtime);
-        if at_once {
-            list.start_at_once(&self.runtime);
-        }
+        self.closed.push().fill(batch, alone, &self.runtime, at_once);
     }
 
     /// Takes every list as far as it goes.

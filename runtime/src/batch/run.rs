@@ -9,14 +9,14 @@ use crate::buffer::{IoBuf, IoBufMut};
 use crate::channel::{Channel, Ended, InFlight, Offer};
 use crate::choice::JOB_WEIGHT;
 use crate::error::{Error, Failed};
-use crate::job::Done;
+use crate::job::{Done, Value};
 use crate::operation::{Completed, Outcome};
 use crate::path::{Path, Reason};
 use crate::report::Report;
 use crate::runtime::Runtime;
 
-/// What starting came to: over, with the buffers, or under way.
-pub(crate) type Begun<'c, B> = Result<(Done, Option<B>), InFlight<'c, B>>;
+/// What starting came to: over, with its bytes and the buffers, or under way.
+pub(crate) type Begun<'c, B> = Result<(u64, Option<B>), InFlight<'c, B>>;
 
 impl Runtime {
     /// Runs the members of `batch`, at most the queue's `batch_max` of them at once. The batch comes back with a
@@ -76,9 +76,9 @@ impl Runtime {
             return Ended { outcome: Err(error), buffers: Some(batch), report: Report::new(path), again };
         };
         match self.begin_batch(channel, slot, batch, path) {
-            Ok((done, batch)) => {
-                let report =
-                    Report { bytes: done.bytes, policy: channel.usual_policy(), ..Report::new(path) };
+            Ok((bytes, batch)) => {
+                let report = Report { bytes, policy: channel.usual_policy(), ..Report::new(path) };
+                let done = Done { bytes, value: Value::None };
                 Ended { outcome: Ok(done), buffers: batch, report, again: false }
             }
             Err(flight) => flight.await,
@@ -102,7 +102,7 @@ impl Runtime {
         // SAFETY: the members and the buffers of their jobs live behind the box that is lent, and nobody can reach them
         // before it comes back.
         let done = unsafe { InFlight::start_or_finish(channel, slot, &mut lent, offer, how, path) }?;
-        Ok((done, lent))
+        Ok((done.bytes, lent))
     }
 
     /// The queue that takes all of `members` at once.
@@ -122,8 +122,11 @@ impl Runtime {
                 let weight = batch.0.members.len() as u64 * JOB_WEIGHT;
                 let job = batch.0.members.first().map(|member| &member.job);
                 let channel = self.or_a_peer(index, weight, job, |peer| batch.0.fits(peer).is_ok());
-                let reason = reason.unwrap_or(self.config().software_reason);
-                return Some((channel, channel.capabilities().path(reason)));
+                // The usual one is at hand; one that is put together is waited for.
+                return Some(match reason {
+                    None => (channel, channel.path()),
+                    Some(reason) => (channel, channel.capabilities().path(reason)),
+                });
             }
         }
         last_resort

@@ -13,7 +13,7 @@ use super::Channel;
 use crate::backend::{Failure, Polled, Refused, Submission, Submitted};
 use crate::error::Error;
 use crate::fault::{FaultPolicy, Window};
-use crate::job::{Done, Job, OPERANDS_MAX, Operation};
+use crate::job::{Done, Job, OPERANDS_MAX, Operation, Value};
 use crate::path::Path;
 use crate::report::{Faults, Report};
 use crate::slot::{Contents, LaneSet, Look, Phase, Work};
@@ -187,12 +187,16 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             Ok(Submitted::Done(done)) => Polled::Done(Ok(done)),
             Err(_) => Polled::Pending,
         };
-        if let Polled::Done(Ok(done)) = polled {
+        if let Polled::Done(Ok(done)) = &polled {
             place.tally.count_done(done.bytes);
             lent.back();
             channel.note_warm(policy);
             channel.give_back(slot);
-            return Ok(done);
+            // What most find field by field: what was written just now in words is waited for if it is moved in vectors.
+            return Ok(match *done {
+                Done { bytes, value: Value::None } => Done { bytes, value: Value::None },
+                done => done,
+            });
         }
         let work = offer.work();
         let operation = operation_of(&work);

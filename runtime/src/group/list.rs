@@ -57,16 +57,13 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
         Self { stage: Stage::Gone, report, error: None, len: 0, alone: false, detours: 0 }
     }
 
-    /// Takes the place of what is over and gone; not started.
-    pub(super) fn fill(&mut self, batch: Batch<S, D>, alone: bool, runtime: &Runtime) {
+    /// Takes the place of what is over and gone. Started `at_once`, if there is a slot.
+    pub(super) fn fill(&mut self, batch: Batch<S, D>, alone: bool, runtime: &Runtime, at_once: bool) {
         (self.len, self.detours, self.alone) = (batch.len(), runtime.config().detours_max, alone);
-        self.stage = Stage::New(batch);
-    }
-
-    /// Starts it, if there is a slot.
-    pub(super) fn start_at_once(&mut self, runtime: &Runtime) {
-        if let Stage::New(batch) = self.leave() {
+        if at_once {
             self.begin(batch, runtime, false);
+        } else {
+            self.stage = Stage::New(batch);
         }
     }
 
@@ -205,19 +202,26 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
                 let (how, offer) = (runtime.submission(), Offer::One(&job));
                 // SAFETY: the job's buffers live in the batch that is lent, and nobody can reach them before it comes
                 // back.
-                unsafe { InFlight::start_or_finish(channel, slot, &mut lent, offer, how, path) }
-                    .map(|done| (done, lent))
+                let done = unsafe { InFlight::start_or_finish(channel, slot, &mut lent, offer, how, path) };
+                done.map(|done| {
+                    if let Some(batch) = &mut lent {
+                        batch.settle_alone(done);
+                    }
+                    (done.bytes, lent)
+                })
             }
         };
         match begun {
-            Ok((done, mut batch)) => {
-                if let Some(batch) = &mut batch {
-                    self.settle(batch, Some(&done));
+            Ok((bytes, mut batch)) => {
+                if let Some(batch) = &mut batch
+                    && !self.alone
+                {
+                    batch.settle(true);
                 }
                 self.stage = Stage::Ended(batch);
                 // Where it stays, field by field: as a whole it would be waited for.
                 self.report.path = path;
-                self.report.bytes = done.bytes;
+                self.report.bytes = bytes;
                 self.report.policy = channel.usual_policy();
                 self.report.faults = Faults::NONE;
             }

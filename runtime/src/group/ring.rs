@@ -1,7 +1,6 @@
 //! Lists in the order they were closed in, in places that are made once.
 
 use super::list::List;
-use crate::batch::Batch;
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::runtime::Runtime;
 
@@ -44,13 +43,11 @@ impl<S: IoBuf, D: IoBufMut> Ring<S, D> {
         }
     }
 
-    /// Puts a list behind the others. There is room: the group has no more lists than places.
-    pub(super) fn push(&mut self, batch: Batch<S, D>, alone: bool, runtime: &Runtime) -> &mut List<S, D> {
+    /// Where the next list goes, behind the others. There is room: the group has no more lists than places.
+    pub(super) fn push(&mut self) -> &mut List<S, D> {
         assert!(self.len < self.places.len(), "more lists than a group has");
-        let list = &mut self.places[self.place(self.len)];
         self.len += 1;
-        list.fill(batch, alone, runtime);
-        list
+        &mut self.places[self.place(self.len - 1)]
     }
 
     /// The oldest.
