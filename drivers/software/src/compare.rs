@@ -7,8 +7,8 @@ mod repeated;
 
 use crate::pattern::Pattern;
 
-/// Bytes handed to `memcmp` at a time.
-const BLOCK_BYTES: usize = 16 << 10;
+/// Bytes handed to `memcmp` at a time: they are still in the second-level cache when one that differs is searched.
+const BLOCK_BYTES: usize = 64 << 10;
 /// Bytes handed to it in the second round, in a block that differs.
 const SMALL_BLOCK_BYTES: usize = 256;
 

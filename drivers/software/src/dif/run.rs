@@ -32,13 +32,29 @@ pub fn insert(
     src: &[u8],
     dst: &mut [u8],
 ) -> Result<(), Error> {
-    let (unit, dst_unit) = (format.block_size.bytes(), format.block_size.bytes_with_field());
-    same_blocks(src, unit, dst, dst_unit)?;
+    match format.block_size {
+        BlockSize::B512 => insert_into::<512>(format, fields, tags, src, dst),
+        BlockSize::B520 => insert_into::<520>(format, fields, tags, src, dst),
+        BlockSize::B4096 => insert_into::<4096>(format, fields, tags, src, dst),
+        BlockSize::B4104 => insert_into::<4104>(format, fields, tags, src, dst),
+    }
+}
+
+/// [`insert`] for blocks of `UNIT` bytes. By a size that is not known before, four divisions take the time of half a block.
+fn insert_into<const UNIT: usize>(
+    format: Format,
+    fields: DestinationFields,
+    tags: &mut Tags,
+    src: &[u8],
+    dst: &mut [u8],
+) -> Result<(), Error> {
+    let dst_unit = UNIT + FIELD_BYTES;
+    same_blocks(src, UNIT, dst, dst_unit)?;
     let mut guard = Guard::new(format);
     // In registers, and the copy before the CRC, whose end is what the field waits for.
     let mut next = *tags;
-    for (data, block) in src.chunks_exact(unit).zip(dst.chunks_exact_mut(dst_unit)) {
-        let (copied, field) = block.split_at_mut(unit);
+    for (data, block) in src.as_chunks::<UNIT>().0.iter().zip(dst.chunks_exact_mut(dst_unit)) {
+        let (copied, field) = block.split_at_mut(UNIT);
         copied.copy_from_slice(data);
         field.copy_from_slice(&DestinationFields::field(&next, guard.of(data)).to_bytes());
         next.advance(fields.ref_tag_kind, fields.app_tag_kind);
@@ -139,11 +155,13 @@ fn accept(block: usize, mismatch: Mismatch) -> Result<(), Error> {
     if mismatch == Mismatch::default() { Ok(()) } else { Err(Error::Mismatch { block, mismatch }) }
 }
 
+#[inline(always)]
 fn whole_blocks(src: &[u8], unit: usize) -> Result<usize, Error> {
     let bytes = src.len();
     if bytes.is_multiple_of(unit) { Ok(bytes / unit) } else { Err(Error::Source { bytes, unit }) }
 }
 
+#[inline(always)]
 fn same_blocks(src: &[u8], unit: usize, dst: &[u8], dst_unit: usize) -> Result<(), Error> {
     let needed = whole_blocks(src, unit)? * dst_unit;
     let bytes = dst.len();

@@ -294,6 +294,7 @@ mod vectors {
 
     #[cfg(test)]
     mod tests {
+        use super::super::masks;
         use super::*;
 
         /// Whatever the processor has, vectors of both lengths say the same as a loop.
@@ -313,14 +314,14 @@ mod vectors {
                 let bit = |mask: &[u64], at: usize| mask[at / 64] >> (at % 64) & 1 == 1;
                 // SAFETY: SSE2 is part of x86-64.
                 unsafe { short_bytes(&bytes, narrow(low).0, narrow(high).0, &mut short) };
-                masks_8(&bytes, narrow(low).0, narrow(high).0, &mut long);
+                masks(&bytes, narrow(low).0, narrow(high).0, &mut long);
                 assert_eq!(short, long);
                 let is_in = |at: usize| (byte_low..=byte_high).contains(&bytes[at].into());
                 assert!((0..bytes.len()).all(|at| bit(&long, at) == is_in(at)));
                 let (short, long) = (&mut short[..bytes.len() / 128], &mut long[..bytes.len() / 128]);
                 // SAFETY: SSE2 is part of x86-64.
                 unsafe { short_words(&bytes, narrow(low).1, narrow(high).1, short) };
-                masks_16(&bytes, narrow(low).1, narrow(high).1, long);
+                masks(&bytes, narrow(low).1, narrow(high).1, long);
                 assert_eq!(short, long);
                 let element = |at: usize| u32::from(u16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]));
                 assert!(
@@ -330,7 +331,7 @@ mod vectors {
                 let (short, long) = (&mut short[..bytes.len() / 256], &mut long[..bytes.len() / 256]);
                 // SAFETY: SSE2 is part of x86-64.
                 unsafe { short_double_words(&bytes, low, high, short) };
-                masks_32(&bytes, low, high, long);
+                masks(&bytes, low, high, long);
                 assert_eq!(short, long);
                 let element = |at: usize| u32::from_le_bytes(bytes[4 * at..4 * at + 4].try_into().unwrap());
                 assert!((0..bytes.len() / 4).all(|at| bit(long, at) == (low..=high).contains(&element(at))));
