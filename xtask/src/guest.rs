@@ -9,11 +9,12 @@ mod judge;
 mod kernel_log;
 mod machine;
 mod modules;
-mod packages;
+pub(crate) mod packages;
 mod programs;
 mod session;
 mod suite;
 
+use std::io::IsTerminal as _;
 use std::process::{ExitCode, Stdio};
 
 use clap::{Args, Subcommand};
@@ -114,7 +115,12 @@ fn command(args: &Run) -> Result<ExitCode, Error> {
     let guests = Guests::prepare(args.tier)?;
     let words: Vec<_> = args.command.iter().map(String::as_str).collect();
     let mut steps = if args.bare { Vec::new() } else { prepared().to_vec() };
-    steps.push(Step { deadline_s: Some(86_400), ..Step::new(COMMAND, &words) });
+    let mut step = Step { deadline_s: Some(86_400), ..Step::new(COMMAND, &words) };
+    // In the guest it always is a terminal.
+    if !std::io::stdout().is_terminal() {
+        step.environment.push(("NO_COLOR".into(), "1".into()));
+    }
+    steps.push(step);
     let job = Job { modules: guests.modules(&["idxd"]), steps };
     let machine = machine::Machine { name: "run", ..WHOLE };
     let session = guests.boot(&machine, &job, &mut Echo::new())?;

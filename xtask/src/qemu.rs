@@ -13,7 +13,8 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::Args;
 
 use crate::cache::Cache;
-use crate::error::Error;
+use crate::error::{Error, chain};
+use crate::guest::packages;
 
 /// The release, as Debian names it.
 const RELEASE: &str = "10.2.2";
@@ -160,12 +161,12 @@ fn find_archive(options: &Qemu, root: &Path) -> Result<PathBuf, Error> {
     let cached = root.join(ARCHIVE);
     if !cached.is_file() {
         let get = format!(
-            "download {ARCHIVE} of {APT_VERSION} (Debian's qemu source package; a deb-src line of sid in \
-             /etc/apt/sources.list.d lets apt-get do it), and name it by {SOURCE} or --source"
+            "download {ARCHIVE} of {APT_VERSION} (Debian's source package of sid), and name it by {SOURCE} or --source"
         );
-        let mut apt = Command::new("apt-get");
-        apt.args(["source", "--download-only", APT_VERSION]).current_dir(root);
-        run_quietly(&mut apt).map_err(|_| Error::missing(format!("the source of QEMU {RELEASE}"), get))?;
+        eprintln!("getting the source of QEMU {RELEASE} (once, 40 MB)");
+        packages::source(APT_VERSION, root).map_err(|error| {
+            Error::missing(format!("the source of QEMU {RELEASE} ({})", chain(&error)), get)
+        })?;
     }
     checked(cached)
 }

@@ -40,7 +40,11 @@ pub(crate) fn run(step: &Step, line: &File, deadline: Option<Duration>) -> Resul
         .env("HOME", "/tmp")
         .env("TERM", "linux");
     command.envs(step.environment.iter().map(|(name, value)| (name, value))).current_dir("/tmp");
-    command.stdout(line.try_clone()?).stderr(line.try_clone()?).process_group(0);
+    command.stdout(line.try_clone()?).stderr(line.try_clone()?);
+    if !step.interactive {
+        // So that all of it can be killed. A shell makes a session of its own, which the leader of a group cannot.
+        command.process_group(0);
+    }
     command.stdin(if step.interactive { Stdio::from(line.try_clone()?) } else { Stdio::null() });
     if step.user != 0 {
         command.uid(step.user).gid(step.user);

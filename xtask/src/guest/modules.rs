@@ -1,6 +1,6 @@
 //! The kernel's modules, with what they depend on, out of Debian's package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -96,22 +96,21 @@ fn depends(module: &[u8]) -> Vec<String> {
     names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// `modules.dep`, for `modprobe`.
+/// `modules.dep`, for `modprobe`: what is loaded first stands last. `modules` has each behind what it depends on.
 pub(crate) fn dependency_file(modules: &[Module]) -> String {
     let mut text = String::new();
     for module in modules {
-        // All of them, the nearest first.
-        let mut all = Vec::new();
+        let mut all = BTreeSet::new();
         let mut names = module.depends.clone();
         while let Some(name) = names.pop() {
-            if let Some(other) = modules.iter().find(|other| other.name == name)
-                && !all.contains(&other.place)
+            if let Some(at) = modules.iter().position(|other| other.name == name)
+                && all.insert(at)
             {
-                all.push(other.place.clone());
-                names.extend(other.depends.clone());
+                names.extend(modules[at].depends.clone());
             }
         }
-        text += &format!("{}: {}\n", module.place, all.join(" "));
+        let places: Vec<_> = all.iter().rev().map(|&at| modules[at].place.as_str()).collect();
+        text += &format!("{}: {}\n", module.place, places.join(" "));
     }
     text
 }
@@ -136,7 +135,7 @@ mod tests {
             bytes: Vec::new(),
             depends: depends.iter().map(|&name| name.to_owned()).collect(),
         };
-        let modules = [module("bus", &[]), module("idxd", &["bus"]), module("iaa", &["idxd"])];
+        let modules = [module("bus", &[]), module("idxd", &["bus"]), module("iaa", &["idxd", "bus"])];
         let text = dependency_file(&modules);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(

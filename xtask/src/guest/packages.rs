@@ -95,7 +95,8 @@ struct Apt {
 }
 
 impl Apt {
-    fn new(place: &Path) -> Result<Self, Error> {
+    /// `kind` is `deb` or `deb-src`, with options of its own in front of the mirror.
+    fn new(place: &Path, kind: &str, own: &str) -> Result<Self, Error> {
         program::need("apt-get", "apt (on Debian)")?;
         program::need("dpkg-deb", "dpkg")?;
         let keyring = KEYRINGS.iter().find(|path| Path::new(path).is_file()).ok_or_else(|| {
@@ -112,7 +113,7 @@ impl Apt {
         };
         let status = write("status", String::new())?;
         let mirror = mirror()?;
-        let source = format!("deb [signed-by={keyring} target=Packages arch=amd64] {mirror} sid main\n");
+        let source = format!("{kind} [signed-by={keyring}{own}] {mirror} sid main\n");
         let sources = write("sources.list", source)?;
         let state = state.display();
         let options = [
@@ -179,9 +180,23 @@ fn mirror() -> Result<String, Error> {
     )
 }
 
+/// Downloads a source package, `name=version`, into a directory.
+///
+/// # Errors
+///
+/// [`Error::Missing`] if it cannot be got.
+pub(crate) fn source(package: &str, directory: &Path) -> Result<(), Error> {
+    let apt = Apt::new(directory, "deb-src", "")?;
+    apt.output("apt-get", &["update", "-qq"])?;
+    let mut download = apt.command("apt-get");
+    program::output(download.args(["source", "-qq", "--download-only", package]).current_dir(directory))
+        .map(drop)
+        .map_err(unreachable)
+}
+
 fn fetch(place: &Path) -> Result<(), Error> {
     eprintln!("getting Debian's packages (once, about 140 MB)");
-    let apt = Apt::new(place)?;
+    let apt = Apt::new(place, "deb", " target=Packages arch=amd64")?;
     apt.output("apt-get", &["update", "-qq"])?;
     let prefix = "linux-image-";
     let depends = apt.depends(KERNEL)?;
