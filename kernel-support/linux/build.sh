@@ -3,7 +3,7 @@
 # Builds one variant of the kernel, inside a Debian sid root that has linux-source-7.* and the tools that a kernel with
 # Rust wants. `cargo xtask guest kernel` makes the root and calls this.
 #
-#   build.sh DIR VARIANT    VARIANT: c, rust, debug; patch: only makes /build/patched. DIR: this directory's content, as core/ and linux/
+#   build.sh DIR VARIANT    VARIANT: c, rust, debug, vfio; patch: only makes /build/patched. DIR: this directory's content, as core/ and linux/
 #
 # The tree is /build/linux, the results /build/o-VARIANT/arch/x86/boot/bzImage and /build/tests. The tree is unpacked
 # once per version of the source package; the files that the series touches are made from the pristine ones each time and
@@ -16,7 +16,7 @@ source=$(ls /usr/src/linux-source-7.*.tar.xz | sort -V | tail -1)
 version=$(basename "$source" .tar.xz)-$(sha256sum "$source" | cut -c1-16)
 if [ "$(cat linux.version 2>/dev/null || true)" != "$version" ]; then
     echo "unpacking $source"
-    rm -rf linux orig o-c o-rust o-debug tests linux.version
+    rm -rf linux orig o-c o-rust o-debug o-vfio tests linux.version
     tar xf "$source"
     mv "$(basename "$source" .tar.xz)" linux
     echo "$version" >linux.version
@@ -52,6 +52,7 @@ patch) exit 0 ;;
 c) fragments=mock ;;
 rust) fragments='mock rust' ;;
 debug) fragments='mock rust debug' ;;
+vfio) fragments=vfio ;;
 *) echo "build.sh: no variant $variant" >&2; exit 2 ;;
 esac
 fragments=$(for name in $fragments; do printf '%s ' "$in/linux/config/$name.config"; done)
@@ -72,6 +73,8 @@ if [ "$(cat $out/fragments 2>/dev/null || true)" != "$wanted" ]; then
     echo "$wanted" >$out/fragments
 fi
 make LLVM=1 O=$out -j"$jobs" bzImage
+# Its guest is made by xtask.
+[ $variant != vfio ] || exit 0
 
 # What runs inside: the kernel's own selftests, unchanged, and the vehicle.
 mkdir -p /build/tests /build/headers

@@ -51,6 +51,12 @@ pub(crate) struct Test {
     /// 1: Debian's kernel; 2: the kernels of `guest kernel`, on the mock device (or the one in SVALA_KERNEL, on QEMU's)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     tier: u8,
+    /// The tests of vfio and the QAT driver's memory, on QEMU's own devices behind an IOMMU, with Debian's kernel
+    #[arg(long, conflicts_with_all = ["tier", "full", "built"])]
+    vfio: bool,
+    /// The same by iommufd, which Debian's kernel does not have: with the kernel of `guest kernel --variant vfio`
+    #[arg(long, conflicts_with_all = ["tier", "full", "built", "vfio"])]
+    iommufd: bool,
     /// Also the tests that are long, and all at their full length
     #[arg(long)]
     full: bool,
@@ -93,6 +99,7 @@ pub(crate) fn run(guest: &Guest) -> Result<ExitCode, Error> {
         Guest::Kernel(args) => kernel::run(args),
         Guest::Dmatest => dmatest::build(),
         Guest::Test(Test { list: true, .. }) => Ok(suite::list()),
+        Guest::Test(Test { vfio, iommufd, name, .. }) if *vfio || *iommufd => suite::run_vfio(*iommufd, name),
         Guest::Test(Test { tier: 2, full, built, name, .. }) if !kernel::is_given() => {
             kernel::test(name, *full, *built)
         }

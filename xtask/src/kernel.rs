@@ -14,9 +14,9 @@ use clap::{Args, ValueEnum};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use root::Root;
 
 pub(crate) use mock::test;
+pub(crate) use root::{Root, image as image_of};
 
 /// Which build of the one tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +27,8 @@ pub(crate) enum Variant {
     C,
     /// In Rust, with KASAN, lockdep and kmemleak
     Debug,
+    /// In C, with iommufd and vfio's device nodes, for `guest test --iommufd`
+    Vfio,
 }
 
 impl Variant {
@@ -35,6 +37,7 @@ impl Variant {
             Self::Rust => "rust",
             Self::C => "c",
             Self::Debug => "debug",
+            Self::Vfio => "vfio",
         }
     }
 }

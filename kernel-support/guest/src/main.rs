@@ -18,6 +18,7 @@ mod races;
 mod recovery;
 mod refused;
 mod under_load;
+mod vfio;
 
 use std::process::ExitCode;
 
@@ -37,8 +38,12 @@ const TESTS: &[&[Test]] = &[
     under_load::TESTS,
 ];
 
+fn all() -> impl Iterator<Item = &'static Test> {
+    TESTS.iter().chain(vfio::TESTS).copied().flatten()
+}
+
 fn test(name: &str, arguments: &[String]) -> Result<()> {
-    let found = TESTS.iter().copied().flatten().find(|(known, _)| *known == name);
+    let found = all().find(|(known, _)| *known == name);
     match found {
         Some((_, run)) => run(arguments),
         None => bail!("no test {name}; there are: {}", names().join(" ")),
@@ -46,7 +51,7 @@ fn test(name: &str, arguments: &[String]) -> Result<()> {
 }
 
 fn names() -> Vec<&'static str> {
-    TESTS.iter().copied().flatten().map(|(name, _)| *name).collect()
+    all().map(|(name, _)| *name).collect()
 }
 
 fn main() -> ExitCode {

@@ -1,5 +1,9 @@
 //! The tests of a guest: which machine, what is done first, what is run, and how it is judged.
 
+mod vfio;
+
+pub(crate) use vfio::plans as vfio_plans;
+
 use crate::guest::job::Step;
 use crate::guest::judge::Judge;
 use crate::guest::machine::{IAA, Machine, WHOLE};

@@ -10,7 +10,7 @@ use crate::guest::packages::Packages;
 use crate::program;
 
 /// The driver, the user of IAA in the kernel with what it falls back to, and what accel-config's scripts load.
-const WANTED: &[&str] = &["idxd_bus", "idxd", "iaa_crypto", "deflate", "vfio_pci"];
+const WANTED: &[&str] = &["idxd_bus", "idxd", "iaa_crypto", "deflate", "vfio_pci", "vfio_iommu_type1"];
 
 /// A module that belongs into the image.
 #[derive(Clone, Debug)]

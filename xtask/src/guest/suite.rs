@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::guest::cases::{Case, Effort, Plan, plans};
+use crate::guest::cases::{Case, Effort, Plan, plans, vfio_plans};
 use crate::guest::dmatest;
 use crate::guest::image::Image;
 use crate::guest::job::Job;
@@ -54,6 +54,28 @@ impl Guests {
         Ok(Self { qemu, firmware: packages.firmware(), kernel, image, programs, extra, place, is_built_in })
     }
 
+    /// For vfio: QEMU of the Debian sid root, which has devices for it, and Debian's kernel, or the one with iommufd.
+    fn vfio(iommufd: bool) -> Result<Self, Error> {
+        let cache = Cache::open()?;
+        let root = kernel::Root::open(&cache)?;
+        if iommufd && !root.is_built(kernel::Variant::Vfio) {
+            let build = "cargo xtask guest kernel --variant vfio";
+            return Err(Error::missing("the kernel with iommufd and vfio's device nodes", build));
+        }
+        let place = cache.dir(if iommufd { "guest/iommufd" } else { "guest/vfio" })?;
+        let qemu = place.join("qemu-system-x86_64");
+        root.qemu(&qemu)?;
+        let packages = Packages::get(&cache)?;
+        let kernel = match iommufd {
+            true => root.file(&kernel::image_of(kernel::Variant::Vfio)),
+            false => packages.kernel(),
+        };
+        let image = Image::new(&packages, !iommufd)?;
+        let programs = Programs::build()?;
+        let (firmware, extra) = (root.firmware(), Vec::new());
+        Ok(Self { qemu, firmware, kernel, image, programs, extra, place, is_built_in: iommufd })
+    }
+
     /// What the kernel's console said in a boot of this machine.
     pub(crate) fn log(&self, machine: &Machine) -> PathBuf {
         self.place.join(format!("{}.kernel.log", machine.name))
@@ -64,7 +86,12 @@ impl Guests {
         if self.is_built_in {
             return Vec::new();
         }
-        let wanted = |name: &str| names.contains(&name) || (names.contains(&"idxd") && name == "idxd_bus");
+        let wanted = |name: &str| {
+            let with = |asked: &str, also: &[&str]| names.contains(&asked) && also.contains(&name);
+            names.contains(&name)
+                || with("idxd", &["idxd_bus"])
+                || with("vfio_pci", &["vfio", "vfio_pci_core", "irqbypass", "vfio_iommu_type1"])
+        };
         self.image.modules().iter().filter(|(name, _)| wanted(name)).map(|(_, place)| place.clone()).collect()
     }
 
@@ -112,7 +139,7 @@ impl Guests {
 
     /// The kernel and QEMU, in a line.
     pub(crate) fn describe(&self) -> String {
-        let kernel = if self.is_built_in { "the kernel of guest kernel" } else { self.image.release() };
+        let kernel = if self.is_built_in { "a kernel of guest kernel" } else { self.image.release() };
         format!("Linux {kernel}, {}", self.qemu.display())
     }
 }
@@ -128,14 +155,26 @@ struct Verdict {
 pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode, Error> {
     // Who names a test wants it, however long it takes.
     let choice = if names.is_empty() { effort } else { Effort::Full };
-    let plans: Vec<_> = plans(choice).into_iter().filter_map(|plan| chosen(plan, names)).collect();
+    let plans = named(plans(choice), names)?;
+    all(&Guests::prepare(tier)?, plans)
+}
+
+/// Runs the tests of vfio whose names contain one of `names`, or all.
+pub(crate) fn run_vfio(iommufd: bool, names: &[String]) -> Result<ExitCode, Error> {
+    let plans = named(vfio_plans(), names)?;
+    all(&Guests::vfio(iommufd)?, plans)
+}
+
+fn named(plans: Vec<Plan>, names: &[String]) -> Result<Vec<Plan>, Error> {
+    let plans: Vec<_> = plans.into_iter().filter_map(|plan| chosen(plan, names)).collect();
     if plans.is_empty() {
-        return Err(Error::missing(
-            format!("a test named {}", names.join(" or ")),
-            "cargo xtask guest test --list",
-        ));
+        let what = format!("a test named {}", names.join(" or "));
+        return Err(Error::missing(what, "cargo xtask guest test --list"));
     }
-    let guests = Guests::prepare(tier)?;
+    Ok(plans)
+}
+
+fn all(guests: &Guests, plans: Vec<Plan>) -> Result<ExitCode, Error> {
     println!("{}", guests.describe());
     let (mut verdicts, mut not_run) = (Vec::new(), Vec::new());
     for mut plan in plans {
@@ -147,7 +186,7 @@ pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode
             None => true,
         });
         if plan.cases.iter().any(|case| !case.step.required) {
-            verdicts.extend(carry_out(&guests, &plan)?);
+            verdicts.extend(carry_out(guests, &plan)?);
         }
     }
     if let (true, Some(first)) = (verdicts.is_empty(), not_run.first()) {
@@ -158,7 +197,7 @@ pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode
 
 /// Prints the names.
 pub(crate) fn list() -> ExitCode {
-    for plan in plans(Effort::Full) {
+    for plan in plans(Effort::Full).into_iter().chain(vfio_plans()) {
         for case in plan.cases.iter().filter(|case| !case.step.required) {
             println!("{:12} {}", plan.machine.name, case.step.name);
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -80,6 +81,28 @@ impl Root {
     /// A file inside.
     pub(crate) fn file(&self, inside: &str) -> PathBuf {
         self.path.join(inside.trim_start_matches('/'))
+    }
+
+    /// A program that runs QEMU of the root, with its libraries, outside of it: no root's rights are needed for that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be written.
+    pub(crate) fn qemu(&self, to: &Path) -> Result<(), Error> {
+        let inside = |path: &str| self.file(path).display().to_string();
+        let text = format!(
+            "#!/bin/sh\nexec '{}' --library-path '{}' '{}' \"$@\"\n",
+            inside("/lib64/ld-linux-x86-64.so.2"),
+            inside("/usr/lib/x86_64-linux-gnu"),
+            inside("/usr/bin/qemu-system-x86_64")
+        );
+        fs::write(to, text).map_err(Error::io(to))?;
+        fs::set_permissions(to, fs::Permissions::from_mode(0o755)).map_err(Error::io(to))
+    }
+
+    /// Where its QEMU finds firmware.
+    pub(crate) fn firmware(&self) -> [PathBuf; 2] {
+        ["qemu", "seabios"].map(|name| self.file("/usr/share").join(name))
     }
 
     /// A program inside.
@@ -173,7 +196,7 @@ fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
 }
 
 /// A variant's image, inside.
-pub(super) fn image(variant: Variant) -> String {
+pub(crate) fn image(variant: Variant) -> String {
     format!("/build/o-{}/arch/x86/boot/bzImage", variant.name())
 }
 

@@ -1,0 +1,194 @@
+//! Accesses to what is not mapped for the device: nothing is read or written, and the kernel says where it was tried.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use svala::IoBuf as _;
+use svala_qat::Registered;
+
+use super::edu::{BUFFER_BYTES, Edu};
+use super::node::{self, EDU};
+use crate::Test;
+use crate::map::{Map, PAGE};
+use crate::queue::PATIENCE;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("vfio_unmapped_memory_is_not_reached", |_| unmapped()),
+    ("vfio_memory_that_was_taken_back_is_not_reached", |_| taken_back()),
+];
+
+/// As the kernel calls an access.
+const READ: &str = "[DMA Read ";
+pub(super) const WRITE: &str = "[DMA Write ";
+
+/// The kernel's log from now on.
+pub(super) struct Log {
+    file: File,
+    text: String,
+}
+
+impl Log {
+    pub(super) fn open() -> Result<Self> {
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Self { file, text: String::new() })
+    }
+
+    /// Waits for the report of a fault of the device at an address.
+    pub(super) fn fault(&mut self, device: &str, access: &str, addr: u64) -> Result<()> {
+        // It has the page.
+        let parts = [access.to_owned(), format!("[{device}]"), format!("fault addr {:#x} ", addr & !0xfff)];
+        let started = Instant::now();
+        while !self.text.lines().any(|line| parts.iter().all(|part| line.contains(part))) {
+            ensure!(started.elapsed() < PATIENCE, "no {parts:?} in the kernel's log: {}", self.text);
+            self.read()?;
+        }
+        Ok(())
+    }
+
+    /// Whether it has complained of the IOMMU.
+    pub(super) fn has_fault(&mut self) -> Result<bool> {
+        self.read()?;
+        Ok(self.text.contains("fault addr"))
+    }
+
+    /// One record a read.
+    fn read(&mut self) -> Result<()> {
+        let mut record = [0; 8192];
+        loop {
+            match self.file.read(&mut record) {
+                Ok(len) => self.text += &String::from_utf8_lossy(&record[..len]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::yield_now();
+                    return Ok(());
+                }
+                // Records were overwritten before they were read.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                Err(error) => return Err(error).context("/dev/kmsg"),
+            }
+        }
+    }
+}
+
+fn unmapped() -> Result<()> {
+    let (edu, arena) = Edu::with_arena(1 << 20)?;
+    let device = node::address(EDU)?;
+    let mut log = Log::open()?;
+    let mut good = arena.allocate(BUFFER_BYTES)?;
+    good.fill(0x11);
+    let inside = good.span().addr.get();
+    // Memory the process has, and the device does not. It has to be an I/O address, which not every address of it is.
+    let end = arena.allocate(1)?.span().addr.get() & !((1 << 20) - 1);
+    let foreign = Map::filled(2 * PAGE, |_| 0x22)?;
+    let places = [end - (1 << 30), end - (1 << 30) + 0x5123];
+    edu.load(inside, BUFFER_BYTES)?;
+    for addr in places {
+        edu.load(addr, 64)?;
+        log.fault(&device, READ, addr)?;
+        edu.store(addr, 64)?;
+        log.fault(&device, WRITE, addr)?;
+    }
+    // The buffer is as it was: nothing was read.
+    good.fill(0);
+    edu.store(inside, BUFFER_BYTES)?;
+    ensure!(good.iter().all(|byte| *byte == 0x11), "something was read that the device may not reach");
+    // Nothing of the process was written.
+    if edu.device().ranges()?.iter().any(|range| range.contains(&foreign.at(0))) {
+        edu.store(foreign.at(PAGE), 64)?;
+        log.fault(&device, WRITE, foreign.at(PAGE))?;
+    }
+    foreign.expect(0, 2 * PAGE, |_| 0x22)?;
+    println!(
+        "{} addresses that are not mapped, read and written: refused and reported; the device works on",
+        places.len()
+    );
+    Ok(())
+}
+
+fn taken_back() -> Result<()> {
+    let (edu, arena) = Edu::with_arena(1 << 20)?;
+    let device = node::address(EDU)?;
+    let mut log = Log::open()?;
+    // A buffer of the arena stands in for one of somebody else's: within 39 bits there is no other.
+    let page = arena.allocate(4 * PAGE)?;
+    let at = page.span();
+    let free = at.addr.get() - (1 << 30);
+    let map = Fixed::new(free, 2 * PAGE)?;
+    let registered = Registered::new(&arena, map).map_err(|failed| failed.error)?;
+    let addr = registered.span().addr.get();
+    edu.copy(at.addr.get(), addr, PAGE)?;
+    ensure!(!log.has_fault()?, "a fault where memory is registered");
+    let mut map = registered.into_inner().context("it was not taken back")?;
+    svala::IoBufMut::bytes_mut(&mut map).fill(0x33);
+    edu.store(addr, PAGE)?;
+    log.fault(&device, WRITE, addr)?;
+    ensure!(map.bytes().iter().all(|byte| *byte == 0x33), "the device wrote to memory that was taken back");
+    println!("registered memory at {addr:#x}: reached, taken back, not reached");
+    Ok(())
+}
+
+pub(super) use fixed::Fixed;
+
+/// A map at an address of the test's choice.
+mod fixed {
+    //! UNSAFETY: maps memory at an address.
+    #![expect(unsafe_code, reason = "a map at an address that the IOMMU has, too")]
+
+    use std::ptr::NonNull;
+
+    use anyhow::{Context as _, Result, ensure};
+    use svala::{IoBuf, IoBufMut};
+
+    /// # Invariants
+    ///
+    /// `start` and `len` are a map that is this one's alone, initialised, until it is dropped.
+    #[derive(Debug)]
+    pub(crate) struct Fixed {
+        start: NonNull<u8>,
+        len: usize,
+    }
+
+    impl Fixed {
+        pub(crate) fn new(addr: u64, len: usize) -> Result<Self> {
+            let place = std::ptr::with_exposed_provenance_mut(usize::try_from(addr)?);
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            // SAFETY: nothing that exists is replaced.
+            let start = unsafe { libc::mmap(place, len, protection, flags, -1, 0) };
+            ensure!(start != libc::MAP_FAILED, "mmap at {addr:#x}: {}", std::io::Error::last_os_error());
+            ensure!(start.addr() as u64 == addr, "mapped at {start:?}");
+            // INVARIANT: mapped just now, full of zeros.
+            Ok(Self { start: NonNull::new(start.cast()).context("mapped at zero")?, len })
+        }
+    }
+
+    impl Drop for Fixed {
+        fn drop(&mut self) {
+            // SAFETY: the map is this one's alone.
+            unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+        }
+    }
+
+    // SAFETY: a map of this one's alone that stays where it is.
+    unsafe impl Send for Fixed {}
+
+    // SAFETY: the map neither moves nor goes while this lives.
+    unsafe impl IoBuf for Fixed {
+        fn bytes(&self) -> &[u8] {
+            // SAFETY: see # Invariants.
+            unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        }
+    }
+
+    // SAFETY: the same memory, and nobody else's.
+    unsafe impl IoBufMut for Fixed {
+        fn bytes_mut(&mut self) -> &mut [u8] {
+            // SAFETY: see # Invariants; borrowed for writing.
+            unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        }
+    }
+}
