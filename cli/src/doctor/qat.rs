@@ -54,11 +54,15 @@ fn vfio(machine: &Machine) -> Finding {
 
 fn iommufd(machine: &Machine) -> Finding {
     const NODES: [&str; 2] = ["/dev/iommu", "/dev/vfio/devices"];
+    const CONTAINERS: &str = "/dev/vfio/vfio";
     if of_kind(machine, Kind::QatVf).is_empty() {
         return Finding::not_needed("there is no virtual function of a QAT");
     }
     let finding = if NODES.iter().all(|node| machine.exists(node)) {
         Finding::ok("there")
+    } else if machine.exists(CONTAINERS) {
+        return Finding::ok("not there; groups and containers of vfio serve")
+            .saw([machine.presence(CONTAINERS)]);
     } else {
         Finding::wrong(
             "not there",

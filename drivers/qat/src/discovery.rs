@@ -33,6 +33,8 @@ pub struct QatFunction {
     pub has_iommu: bool,
     /// Its vfio device node, if there is one.
     pub node: Option<PathBuf>,
+    /// The node of its IOMMU group, if there is one.
+    pub group: Option<PathBuf>,
     /// Its physical function's address.
     pub physical: Option<String>,
     /// Services the physical function is set up for, as `dc` or `sym;dc`.
@@ -84,6 +86,7 @@ impl QatFunctions {
             driver: link_name(&at.join("driver")),
             has_iommu: at.join("iommu_group").exists(),
             node: self.node(at),
+            group: self.group(at),
             physical: link_name(&physical),
             services: word(&physical.join("qat/cfg_services")),
             state: word(&physical.join("qat/state")),
@@ -97,6 +100,14 @@ impl QatFunctions {
             Some(self.root.join("dev/vfio/devices").join(name))
         });
         nodes.next()
+    }
+}
+
+impl QatFunctions {
+    /// The node of a group, which is there once all of its devices are vfio's.
+    fn group(&self, at: &Path) -> Option<PathBuf> {
+        let node = self.root.join("dev/vfio").join(link_name(&at.join("iommu_group"))?);
+        node.exists().then_some(node)
     }
 }
 
@@ -125,9 +136,13 @@ impl QatFunction {
             }
         }
         match &self.node {
-            None => Some("no device node of vfio: a kernel with CONFIG_VFIO_DEVICE_CDEV (Linux 6.6)".into()),
-            Some(node) if !node.exists() => Some(format!("{}: not there", node.display())),
-            Some(_) => match (&self.physical, &self.state, self.compresses()) {
+            None if self.group.is_none() => Some(
+                "no device node of vfio: a kernel with CONFIG_VFIO_DEVICE_CDEV or CONFIG_VFIO_GROUP".into(),
+            ),
+            Some(node) if !node.exists() && self.group.is_none() => {
+                Some(format!("{}: not there", node.display()))
+            }
+            _ => match (&self.physical, &self.state, self.compresses()) {
                 (Some(physical), Some(state), _) if state != "up" => {
                     Some(format!("its physical function is {state}: echo up > .../{physical}/qat/state"))
                 }

@@ -135,10 +135,11 @@ pub enum Error {
         /// Places tried.
         tries: u32,
     },
-    /// More memory would be pinned than this process may.
+    /// More memory would be pinned than this process may. What other processes of the same user have pinned counts as well; root
+    /// is no exception.
     #[error(
-        "pinning {need} bytes: RLIMIT_MEMLOCK is {limit} and {locked} are locked or pinned already; raise it \
-         (ulimit -l, LimitMEMLOCK=) to {} or more",
+        "pinning {need} bytes: RLIMIT_MEMLOCK is {limit} and {locked} are locked or pinned already here, others' \
+         of this user counted as well; raise it (ulimit -l, LimitMEMLOCK=) to {} or more",
         need.saturating_add(*locked)
     )]
     MemoryLock {

@@ -47,6 +47,7 @@ pub use emulated::{EmulatedFunction, InstantFunction, emulated};
 pub use error::{Error, PfError};
 pub use function::{Region, VirtualFunction};
 pub use memory::{Arena, ArenaBuf, RegisterFailed, Registered};
+pub use qat_spec::Generation;
 pub use queue::{QatFlight, QatQueue};
 pub use stats::QatStats;
 pub use sys::{RegisterMap, VfioDevice, VfioFunction};

@@ -58,8 +58,12 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl Arena {
-    /// Maps and pins `bytes`, rounded up to pages.
-    pub(crate) fn new(function: Arc<dyn VirtualFunction>, bytes: u64) -> Result<Self, Error> {
+    /// Maps and pins `bytes`, rounded up to pages, within what the IOMMU can map. A queue makes its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Aperture`], [`Error::MemoryLock`], [`Error::Map`].
+    pub fn new(function: Arc<dyn VirtualFunction>, bytes: u64) -> Result<Self, Error> {
         let len = bytes.max(UNIT).next_multiple_of(UNIT);
         let start = place(&function.aperture(), len)?;
         let span = Span::new(VirtAddr::of(start.as_ptr().cast_const()), len);

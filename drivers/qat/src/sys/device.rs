@@ -1,37 +1,32 @@
-//! A PCI device of this process, by its vfio device node and an address space of iommufd.
+//! A PCI device of this process, by vfio.
 //!
-//! Opening binds the device to an iommufd of its own and attaches it to an address space without any mapping: what is not
-//! mapped, the device does not reach. Closing the node undoes all of it.
+//! It has an address space of its own ([`super::space`]) without any mapping: what is not mapped, the device does not reach.
+//! Closing undoes all of it.
 //!
-//! UNSAFETY: ioctls, maps of registers, volatile accesses to them.
+//! UNSAFETY: ioctls, maps of registers.
 #![expect(unsafe_code, reason = "ioctls and registers")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
-use std::sync::atomic::{Ordering, fence};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use svala::Span;
 
+use super::register::RegisterMap;
+use super::space::{Space, ioctl, node, size};
 use super::uapi::{
-    AttachIommufdPt, BindIommufd, IOMMU_IOAS_ALLOC, IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP,
-    IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE, IOMMU_IOAS_UNMAP,
-    IoasAlloc, IoasIovaRanges, IoasMap, IoasUnmap, IovaRange, IrqSet, RegionInfo,
-    VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_GET_REGION_INFO,
-    VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE,
-    VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
+    IrqSet, RegionInfo, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_ACTION_TRIGGER,
+    VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSI_IRQ_INDEX,
+    VFIO_REGION_INFO_FLAG_MMAP,
 };
 use crate::error::Error;
 
-/// Most ranges of addresses that are asked for.
-const RANGES_MAX: usize = 64;
 /// Memory and bus master, in the command register of the configuration space.
 const COMMAND_MEMORY_MASTER: u16 = 0x6;
 
@@ -40,8 +35,8 @@ const COMMAND_MEMORY_MASTER: u16 = 0x6;
 pub struct VfioDevice {
     path: PathBuf,
     device: File,
-    iommu: File,
-    ioas: u32,
+    // After the device: it is given up before its address space is.
+    space: Space,
 }
 
 impl VfioDevice {
@@ -52,47 +47,20 @@ impl VfioDevice {
     ///
     /// [`Error::Open`], [`Error::Ioctl`].
     pub fn open(path: &Path, iommu: &Path) -> Result<Self, Error> {
-        let node = |path: &Path| {
-            let opened = OpenOptions::new().read(true).write(true).open(path);
-            opened.map_err(|source| Error::Open { path: path.to_owned(), source })
-        };
-        let (device, iommu) = (node(path)?, node(iommu)?);
-        let mut this = Self { path: path.to_owned(), device, iommu, ioas: 0 };
-        let mut bind = BindIommufd {
-            argsz: size::<BindIommufd>(),
-            iommufd: this.iommu.as_raw_fd(),
-            ..Default::default()
-        };
-        // SAFETY: the structure is what the ioctl takes; it holds no pointers.
-        unsafe { this.ioctl(&this.device, "VFIO_DEVICE_BIND_IOMMUFD", VFIO_DEVICE_BIND_IOMMUFD, &mut bind) }?;
-        let mut space = IoasAlloc { size: size::<IoasAlloc>(), ..Default::default() };
-        // SAFETY: likewise.
-        unsafe { this.ioctl(&this.iommu, "IOMMU_IOAS_ALLOC", IOMMU_IOAS_ALLOC, &mut space) }?;
-        this.ioas = space.out_ioas_id;
-        let mut attach =
-            AttachIommufdPt { argsz: size::<AttachIommufdPt>(), pt_id: this.ioas, ..Default::default() };
-        let name = "VFIO_DEVICE_ATTACH_IOMMUFD_PT";
-        // SAFETY: likewise.
-        unsafe { this.ioctl(&this.device, name, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &mut attach) }?;
-        Ok(this)
+        let device = node(path)?;
+        let space = Space::of_iommufd(path, &device, node(iommu)?)?;
+        Ok(Self { path: path.to_owned(), device, space })
     }
 
-    /// # Safety
+    /// Opens the device at a PCI address, of the group with the node `group`, as `/dev/vfio/12`, in a container of its own
+    /// (`/dev/vfio/vfio`): for kernels without device nodes or iommufd.
     ///
-    /// `argument` is what the ioctl takes, and what pointers in it point to stays during the call.
-    unsafe fn ioctl<T>(
-        &self,
-        file: &File,
-        ioctl: &'static str,
-        number: libc::c_ulong,
-        argument: &mut T,
-    ) -> Result<(), Error> {
-        // SAFETY: the caller's promise.
-        let result = unsafe { libc::ioctl(file.as_raw_fd(), number, std::ptr::from_mut(argument)) };
-        if result < 0 {
-            return Err(Error::Ioctl { path: self.path.clone(), ioctl, source: io::Error::last_os_error() });
-        }
-        Ok(())
+    /// # Errors
+    ///
+    /// [`Error::Open`], [`Error::Ioctl`].
+    pub fn open_in_group(group: &Path, container: &Path, address: &str) -> Result<Self, Error> {
+        let (space, device) = Space::of_container(group, node(container)?, address)?;
+        Ok(Self { path: group.to_owned(), device, space })
     }
 
     /// I/O addresses that can be mapped.
@@ -101,18 +69,7 @@ impl VfioDevice {
     ///
     /// [`Error::Ioctl`].
     pub fn ranges(&self) -> Result<Vec<RangeInclusive<u64>>, Error> {
-        let mut ranges = [IovaRange::default(); RANGES_MAX];
-        let mut query = IoasIovaRanges {
-            size: size::<IoasIovaRanges>(),
-            ioas_id: self.ioas,
-            num_iovas: u32::try_from(RANGES_MAX).unwrap_or(0),
-            allowed_iovas: ranges.as_mut_ptr().expose_provenance() as u64,
-            ..Default::default()
-        };
-        // SAFETY: `ranges` has room for as many as is said, and stays.
-        unsafe { self.ioctl(&self.iommu, "IOMMU_IOAS_IOVA_RANGES", IOMMU_IOAS_IOVA_RANGES, &mut query) }?;
-        let count = (query.num_iovas as usize).min(RANGES_MAX);
-        Ok(ranges[..count].iter().map(|range| range.start..=range.last).collect())
+        self.space.ranges(&self.path)
     }
 
     /// Lets the device reach memory at the process's own addresses. Pins it.
@@ -127,19 +84,8 @@ impl VfioDevice {
     /// The memory stays mapped until it is unmapped here or this is dropped; and where and while the device is told to use
     /// it, nobody else uses it in a way that conflicts.
     pub unsafe fn map(&self, span: Span) -> io::Result<()> {
-        let addr = span.addr.get();
-        let mut map = IoasMap {
-            size: size::<IoasMap>(),
-            flags: IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE,
-            ioas_id: self.ioas,
-            user_va: addr,
-            length: span.len,
-            iova: addr,
-            ..Default::default()
-        };
-        // SAFETY: the structure is what the ioctl takes; for the memory, the caller's promise.
-        let mapped = unsafe { self.ioctl(&self.iommu, "IOMMU_IOAS_MAP", IOMMU_IOAS_MAP, &mut map) };
-        mapped.map_err(os)
+        // SAFETY: the caller's promise.
+        unsafe { self.space.map(&self.path, span) }.map_err(os)
     }
 
     /// Takes memory back that was mapped, as a whole.
@@ -148,22 +94,14 @@ impl VfioDevice {
     ///
     /// What the kernel says.
     pub fn unmap(&self, span: Span) -> io::Result<()> {
-        let mut unmap = IoasUnmap {
-            size: size::<IoasUnmap>(),
-            ioas_id: self.ioas,
-            iova: span.addr.get(),
-            length: span.len,
-        };
-        // SAFETY: the structure is what the ioctl takes.
-        let unmapped = unsafe { self.ioctl(&self.iommu, "IOMMU_IOAS_UNMAP", IOMMU_IOAS_UNMAP, &mut unmap) };
-        unmapped.map_err(os)
+        self.space.unmap(&self.path, span).map_err(os)
     }
 
     fn region(&self, index: u32) -> Result<RegionInfo, Error> {
         let mut info = RegionInfo { argsz: size::<RegionInfo>(), index, ..Default::default() };
         let name = "VFIO_DEVICE_GET_REGION_INFO";
         // SAFETY: the structure is what the ioctl takes; capabilities beyond it are not asked for.
-        unsafe { self.ioctl(&self.device, name, VFIO_DEVICE_GET_REGION_INFO, &mut info) }?;
+        unsafe { ioctl(&self.path, &self.device, name, VFIO_DEVICE_GET_REGION_INFO, &mut info) }?;
         Ok(info)
     }
 
@@ -187,8 +125,8 @@ impl VfioDevice {
         // SAFETY: a new mapping at an address of the kernel's choice, of registers nobody else has.
         let start = unsafe { mmap(None, len, protection, MapFlags::MAP_SHARED, &self.device, offset) };
         let start = start.map_err(|errno| Error::Os { what: "mmap of registers", source: errno.into() })?;
-        // INVARIANT: mapped just now.
-        Ok(RegisterMap { start: start.cast(), bytes: len.get() as u64 })
+        // SAFETY: mapped just now, and nobody else's.
+        Ok(unsafe { RegisterMap::new(start.cast(), len.get() as u64) })
     }
 
     /// Reads configuration space.
@@ -234,7 +172,7 @@ impl VfioDevice {
             eventfd: eventfd.as_fd().as_raw_fd(),
         };
         // SAFETY: the structure is what the ioctl takes, with one eventfd for its data.
-        unsafe { self.ioctl(&self.device, "VFIO_DEVICE_SET_IRQS", VFIO_DEVICE_SET_IRQS, &mut set) }?;
+        unsafe { ioctl(&self.path, &self.device, "VFIO_DEVICE_SET_IRQS", VFIO_DEVICE_SET_IRQS, &mut set) }?;
         Ok(eventfd)
     }
 
@@ -251,7 +189,7 @@ impl VfioDevice {
             ..Default::default()
         };
         // SAFETY: the structure is what the ioctl takes, and has no data.
-        unsafe { self.ioctl(&self.device, "VFIO_DEVICE_SET_IRQS", VFIO_DEVICE_SET_IRQS, &mut set) }
+        unsafe { ioctl(&self.path, &self.device, "VFIO_DEVICE_SET_IRQS", VFIO_DEVICE_SET_IRQS, &mut set) }
     }
 
     /// The device node, to be passed on.
@@ -260,69 +198,10 @@ impl VfioDevice {
     }
 }
 
-fn size<T>() -> u32 {
-    u32::try_from(size_of::<T>()).unwrap_or(u32::MAX)
-}
-
 /// What the system said.
 fn os(error: Error) -> io::Error {
     match error {
         Error::Ioctl { source, .. } => source,
         other => io::Error::other(other),
-    }
-}
-
-/// Registers of a device, mapped.
-///
-/// # Invariants
-///
-/// `start` and `bytes` are a mapping of a device's registers that stays until this is dropped.
-#[derive(Debug)]
-pub struct RegisterMap {
-    start: NonNull<u32>,
-    bytes: u64,
-}
-
-// SAFETY: registers may be accessed by any thread; each access is one of 32 bits.
-unsafe impl Send for RegisterMap {}
-// SAFETY: likewise.
-unsafe impl Sync for RegisterMap {}
-
-impl RegisterMap {
-    /// The place of a register; none outside the region or not at a multiple of 4.
-    #[inline]
-    fn place(&self, offset: u64) -> Option<NonNull<u32>> {
-        let is_there = offset.is_multiple_of(4) && offset.checked_add(4).is_some_and(|end| end <= self.bytes);
-        let index = usize::try_from(offset / 4).ok().filter(|_| is_there)?;
-        // SAFETY: within the mapping, as checked (see # Invariants).
-        Some(unsafe { self.start.add(index) })
-    }
-
-    /// Reads a register, in exactly one access of 32 bits. All ones where there is none.
-    #[inline]
-    pub fn read32(&self, offset: u64) -> u32 {
-        // SAFETY: `place` is in the mapping and aligned. A volatile access of a machine word is one instruction.
-        self.place(offset).map_or(u32::MAX, |place| unsafe { place.read_volatile() })
-    }
-
-    /// Writes a register, in exactly one access of 32 bits, after all writes to memory before it. Nothing where there is
-    /// none.
-    #[inline]
-    pub fn write32(&self, offset: u64, value: u32) {
-        fence(Ordering::SeqCst);
-        if let Some(place) = self.place(offset) {
-            // SAFETY: as in `read32`.
-            unsafe { place.write_volatile(value) };
-        }
-    }
-}
-
-impl Drop for RegisterMap {
-    fn drop(&mut self) {
-        let len = usize::try_from(self.bytes).unwrap_or(0);
-        // SAFETY: the mapping is this one's alone (see # Invariants).
-        if let Err(errno) = unsafe { munmap(self.start.cast(), len) } {
-            tracing::error!(%errno, "munmap of registers");
-        }
     }
 }

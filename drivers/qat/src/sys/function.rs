@@ -14,7 +14,8 @@ use qat_spec::ring::{BANK_BYTES, RING_PAIRS_MAX};
 use svala::Span;
 use svala::backend::Kind;
 
-use super::device::{RegisterMap, VfioDevice};
+use super::device::VfioDevice;
+use super::register::RegisterMap;
 use crate::discovery::QatFunction;
 use crate::error::Error;
 use crate::function::{Region, VirtualFunction};
@@ -41,17 +42,24 @@ pub struct VfioFunction {
 }
 
 impl VfioFunction {
-    /// Opens a function that discovery found, and whose node is `/dev/vfio/devices/vfio*`.
+    /// Opens a function that discovery found: by its node, `/dev/vfio/devices/vfio*`, and `iommu`; without either by the node of
+    /// its group, in a container.
     ///
     /// # Errors
     ///
     /// [`Error::Function`] for one that is not ready, with the remedy; otherwise what the system refuses.
     pub fn open(function: &QatFunction, iommu: &Path) -> Result<Self, Error> {
-        let Some(node) = &function.node else {
-            let what = function.missing().unwrap_or_else(|| "no device node of vfio".into());
-            return Err(Error::Function { address: function.address.clone(), what });
+        let device = match (&function.node, &function.group) {
+            (Some(node), group) if iommu.exists() || group.is_none() => VfioDevice::open(node, iommu)?,
+            (_, Some(group)) => {
+                let container = group.with_file_name("vfio");
+                VfioDevice::open_in_group(group, &container, &function.address)?
+            }
+            _ => {
+                let what = function.missing().unwrap_or_else(|| "no device node of vfio".into());
+                return Err(Error::Function { address: function.address.clone(), what });
+            }
         };
-        let device = VfioDevice::open(node, iommu)?;
         let mut ids = [0; 4];
         device.read_config(0, &mut ids)?;
         let [vendor, id] = [[ids[0], ids[1]], [ids[2], ids[3]]].map(u16::from_le_bytes);

@@ -10,6 +10,13 @@ const fn io(number: c_ulong) -> c_ulong {
     (b';' as c_ulong) << 8 | number
 }
 
+pub(super) const VFIO_GET_API_VERSION: c_ulong = io(100);
+pub(super) const VFIO_SET_IOMMU: c_ulong = io(102);
+pub(super) const VFIO_GROUP_SET_CONTAINER: c_ulong = io(104);
+pub(super) const VFIO_GROUP_GET_DEVICE_FD: c_ulong = io(106);
+pub(super) const VFIO_IOMMU_GET_INFO: c_ulong = io(112);
+pub(super) const VFIO_IOMMU_MAP_DMA: c_ulong = io(113);
+pub(super) const VFIO_IOMMU_UNMAP_DMA: c_ulong = io(114);
 pub(super) const VFIO_DEVICE_GET_REGION_INFO: c_ulong = io(108);
 pub(super) const VFIO_DEVICE_SET_IRQS: c_ulong = io(110);
 pub(super) const VFIO_DEVICE_BIND_IOMMUFD: c_ulong = io(118);
@@ -19,6 +26,12 @@ pub(super) const IOMMU_IOAS_IOVA_RANGES: c_ulong = io(0x84);
 pub(super) const IOMMU_IOAS_MAP: c_ulong = io(0x85);
 pub(super) const IOMMU_IOAS_UNMAP: c_ulong = io(0x86);
 
+pub(super) const VFIO_API_VERSION: i32 = 0;
+pub(super) const VFIO_TYPE1V2_IOMMU: c_ulong = 3;
+pub(super) const VFIO_IOMMU_INFO_CAPS: u32 = 1 << 1;
+pub(super) const VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE: u16 = 1;
+pub(super) const VFIO_DMA_MAP_FLAG_READ: u32 = 1 << 0;
+pub(super) const VFIO_DMA_MAP_FLAG_WRITE: u32 = 1 << 1;
 pub(super) const VFIO_REGION_INFO_FLAG_MMAP: u32 = 1 << 2;
 pub(super) const VFIO_IRQ_SET_DATA_NONE: u32 = 1 << 0;
 pub(super) const VFIO_IRQ_SET_DATA_EVENTFD: u32 = 1 << 2;
@@ -71,6 +84,39 @@ pub(super) struct IrqSet {
     pub(super) start: u32,
     pub(super) count: u32,
     pub(super) eventfd: i32,
+}
+
+/// `struct vfio_iommu_type1_info`, with room for the capabilities that follow it.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Type1Info {
+    pub(super) argsz: u32,
+    pub(super) flags: u32,
+    pub(super) iova_pgsizes: u64,
+    pub(super) cap_offset: u32,
+    pub(super) pad: u32,
+    pub(super) rest: [u64; 256],
+}
+
+/// `struct vfio_iommu_type1_dma_map`.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct DmaMap {
+    pub(super) argsz: u32,
+    pub(super) flags: u32,
+    pub(super) vaddr: u64,
+    pub(super) iova: u64,
+    pub(super) size: u64,
+}
+
+/// `struct vfio_iommu_type1_dma_unmap`.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct DmaUnmap {
+    pub(super) argsz: u32,
+    pub(super) flags: u32,
+    pub(super) iova: u64,
+    pub(super) size: u64,
 }
 
 /// `struct iommu_ioas_alloc`.
@@ -138,6 +184,33 @@ mod tests {
     /// What every `linux/vfio.h` has.
     fn old() -> Table {
         vec![
+            ("VFIO_GET_API_VERSION", VFIO_GET_API_VERSION),
+            ("VFIO_SET_IOMMU", VFIO_SET_IOMMU),
+            ("VFIO_GROUP_SET_CONTAINER", VFIO_GROUP_SET_CONTAINER),
+            ("VFIO_GROUP_GET_DEVICE_FD", VFIO_GROUP_GET_DEVICE_FD),
+            ("VFIO_IOMMU_GET_INFO", VFIO_IOMMU_GET_INFO),
+            ("VFIO_IOMMU_MAP_DMA", VFIO_IOMMU_MAP_DMA),
+            ("VFIO_IOMMU_UNMAP_DMA", VFIO_IOMMU_UNMAP_DMA),
+            ("VFIO_API_VERSION", u64::try_from(VFIO_API_VERSION).expect("not negative")),
+            ("VFIO_TYPE1v2_IOMMU", VFIO_TYPE1V2_IOMMU),
+            ("VFIO_IOMMU_INFO_CAPS", VFIO_IOMMU_INFO_CAPS.into()),
+            ("VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE", VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE.into()),
+            ("VFIO_DMA_MAP_FLAG_READ", VFIO_DMA_MAP_FLAG_READ.into()),
+            ("VFIO_DMA_MAP_FLAG_WRITE", VFIO_DMA_MAP_FLAG_WRITE.into()),
+            ("offsetof(struct vfio_iommu_type1_info, flags)", offset_of!(Type1Info, flags) as u64),
+            ("offsetof(struct vfio_iommu_type1_info, cap_offset)", offset_of!(Type1Info, cap_offset) as u64),
+            ("sizeof(struct vfio_iommu_type1_info)", offset_of!(Type1Info, rest) as u64),
+            ("offsetof(struct vfio_iommu_type1_info_cap_iova_range, nr_iovas)", 8),
+            ("offsetof(struct vfio_iommu_type1_info_cap_iova_range, iova_ranges)", 16),
+            ("sizeof(struct vfio_iova_range)", 16),
+            ("offsetof(struct vfio_info_cap_header, next)", 4),
+            ("sizeof(struct vfio_iommu_type1_dma_map)", size_of::<DmaMap>() as u64),
+            ("offsetof(struct vfio_iommu_type1_dma_map, vaddr)", offset_of!(DmaMap, vaddr) as u64),
+            ("offsetof(struct vfio_iommu_type1_dma_map, iova)", offset_of!(DmaMap, iova) as u64),
+            ("offsetof(struct vfio_iommu_type1_dma_map, size)", offset_of!(DmaMap, size) as u64),
+            ("sizeof(struct vfio_iommu_type1_dma_unmap)", size_of::<DmaUnmap>() as u64),
+            ("offsetof(struct vfio_iommu_type1_dma_unmap, iova)", offset_of!(DmaUnmap, iova) as u64),
+            ("offsetof(struct vfio_iommu_type1_dma_unmap, size)", offset_of!(DmaUnmap, size) as u64),
             ("VFIO_DEVICE_GET_REGION_INFO", VFIO_DEVICE_GET_REGION_INFO),
             ("VFIO_DEVICE_SET_IRQS", VFIO_DEVICE_SET_IRQS),
             ("VFIO_REGION_INFO_FLAG_MMAP", VFIO_REGION_INFO_FLAG_MMAP.into()),
