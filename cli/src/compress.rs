@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use serde_json::json;
-use svala::{DeflateOptions, Deflated};
-use svala_engine::{Compression, Error, IoBuf, Report, Segments, compressed_bytes_max};
+use svala::Deflated;
+use svala_engine::{Compression, Error, FileMap, IoBuf, Report, Segments, compressed_bytes_max};
 
 use crate::args::Compress;
 use crate::error::Trouble;
@@ -24,11 +24,11 @@ use crate::window::windows;
 /// Bytes of input in a segment.
 const SEGMENT_BYTES: usize = 1 << 20;
 
-/// A segment that was made.
-struct Segment {
+/// A segment that was made, and what of.
+struct Segment<S> {
     deflated: Deflated,
+    input: S,
     room: Vec<u8>,
-    input_bytes: u64,
     report: Report,
 }
 
@@ -53,10 +53,10 @@ pub(crate) async fn run(session: &Session<'_>, args: &Compress) -> Result<Findin
     writer.put_header()?;
     match input {
         Input::File(source) => {
-            compress_file(session, &source, &mut writer, &rooms).await?;
+            compress_file(session, &source, &mut writer, &rooms, compression).await?;
             source.watched().check()?;
         }
-        Input::Stream(stream) => compress_stream(session, stream, &mut writer, &rooms).await?,
+        Input::Stream(stream) => compress_stream(session, stream, &mut writer, &rooms, compression).await?,
     }
     writer.put_trailer()?;
     let Writer { sink, tally, read, written, .. } = writer;
@@ -81,6 +81,7 @@ async fn compress_file(
     source: &Source,
     writer: &mut Writer<'_>,
     rooms: &Rooms,
+    how: Compression,
 ) -> Result<(), Trouble> {
     let mut parts = windows(source.len(), SEGMENT_BYTES as u64);
     // Nothing is one segment, of nothing.
@@ -90,11 +91,16 @@ async fn compress_file(
         while !pipeline.is_full()
             && let Some(part) = parts.next().or_else(|| empty.take())
         {
-            let options = writer.segments.options(part.end == source.len());
-            pipeline.push(compress_part(session, source, part, options, rooms));
+            let last = part.end == source.len();
+            pipeline.push(compress_part(session, source, part, (how, last), rooms));
         }
         let Some(segment) = pipeline.next().await? else { return Ok(()) };
-        rooms.give_back(writer.put_segment(segment?)?);
+        let (start, segment) = segment?;
+        let put = writer.put_segment(segment).map_err(|error| match error {
+            Unput::Trouble(trouble) => trouble,
+            Unput::Operation(error) => explain(error, start, &[source.watched()]),
+        })?;
+        rooms.give_back(put.1);
     }
 }
 
@@ -103,14 +109,13 @@ async fn compress_part(
     session: &Session<'_>,
     source: &Source,
     part: Range<u64>,
-    options: DeflateOptions,
+    how: (Compression, bool),
     rooms: &Rooms,
-) -> Result<Segment, Trouble> {
+) -> Result<(u64, Segment<FileMap>), Trouble> {
     let map = source.map(&part)?;
-    let (segment, _) = deflate(session, map, rooms.take(), options)
-        .await
-        .map_err(|error| explain(error, part.start, &[source.watched()]))?;
-    Ok(segment)
+    let segment = compress(session, map, rooms.take(), how).await;
+    let segment = segment.map_err(|error| explain(error, part.start, &[source.watched()]))?;
+    Ok((part.start, segment))
 }
 
 async fn compress_stream(
@@ -118,6 +123,7 @@ async fn compress_stream(
     mut stream: Stream,
     writer: &mut Writer<'_>,
     rooms: &Rooms,
+    how: Compression,
 ) -> Result<(), Trouble> {
     let mut pipeline = Pipeline::new(depth(), &session.stop);
     let mut buffers = VecDeque::new();
@@ -130,32 +136,33 @@ async fn compress_stream(
             buffer.truncate(filled);
             // A stream that ends with a full buffer ends with an empty segment.
             ended = filled < SEGMENT_BYTES;
-            let options = writer.segments.options(ended);
-            let at = offset;
+            let (at, how) = (offset, (how, ended));
             pipeline.push(async move {
-                let done = deflate(session, buffer, rooms.take(), options).await;
-                done.map_err(|error| (at, error))
+                let done = compress(session, buffer, rooms.take(), how).await;
+                (at, done)
             });
             offset += filled as u64;
         }
-        let Some(done) = pipeline.next().await? else { return Ok(()) };
-        let (segment, buffer) =
-            done.map_err(|(offset, error)| Trouble::Operation { path: STANDARD.into(), offset, error })?;
-        buffers.push_back(buffer);
-        rooms.give_back(writer.put_segment(segment)?);
+        let Some((offset, done)) = pipeline.next().await? else { return Ok(()) };
+        let failed = |error| Trouble::Operation { path: STANDARD.into(), offset, error };
+        let put = writer.put_segment(done.map_err(failed)?).map_err(|error| match error {
+            Unput::Trouble(trouble) => trouble,
+            Unput::Operation(error) => failed(error),
+        })?;
+        buffers.push_back(put.0);
+        rooms.give_back(put.1);
     }
 }
 
-async fn deflate<S: IoBuf>(
+async fn compress<S: IoBuf>(
     session: &Session<'_>,
     src: S,
     room: Vec<u8>,
-    options: DeflateOptions,
-) -> Result<(Segment, S), Error> {
-    let input_bytes = src.span().len;
-    let done = session.engine.deflate(src, room, options).await?;
-    let (src, room) = done.buffers;
-    Ok((Segment { deflated: done.value, room, input_bytes, report: done.report }, src))
+    (how, last): (Compression, bool),
+) -> Result<Segment<S>, Error> {
+    let done = session.engine.segment(src, room, how, last).await?;
+    let (input, room) = done.buffers;
+    Ok(Segment { deflated: done.value, input, room, report: done.report })
 }
 
 /// Buffers for output that are used again and again.
@@ -170,6 +177,13 @@ impl Rooms {
     fn give_back(&self, room: Vec<u8>) {
         self.0.borrow_mut().push(room);
     }
+}
+
+/// Why a segment was not written.
+enum Unput {
+    Trouble(Trouble),
+    /// Its input could not be looked at.
+    Operation(Error),
 }
 
 /// Puts the stream together.
@@ -193,16 +207,16 @@ impl Writer<'_> {
         self.put(&header)
     }
 
-    /// Appends the next segment; gives its room back.
-    fn put_segment(&mut self, segment: Segment) -> Result<Vec<u8>, Trouble> {
-        let Segment { deflated, room, input_bytes, report } = segment;
+    /// Appends the next segment; gives its input and its room back.
+    fn put_segment<S: IoBuf>(&mut self, segment: Segment<S>) -> Result<(S, Vec<u8>), Unput> {
+        let Segment { deflated, input, room, report } = segment;
         let made = usize::try_from(deflated.written).unwrap_or(usize::MAX);
-        self.put(room.get(..made).unwrap_or(&room))?;
-        self.segments.add(&deflated, input_bytes);
+        self.put(room.get(..made).unwrap_or(&room)).map_err(Unput::Trouble)?;
+        self.segments.add(&deflated, &input).map_err(Unput::Operation)?;
         self.tally.add(&report);
-        self.read += input_bytes;
+        self.read += input.span().len;
         self.session.progress.reach(self.read);
-        Ok(room)
+        Ok((input, room))
     }
 
     fn put_trailer(&mut self) -> Result<(), Trouble> {

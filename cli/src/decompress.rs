@@ -46,7 +46,7 @@ pub(crate) async fn run(session: &Session<'_>, args: &Decompress) -> Result<Find
     let how = Decompression { format, output_bytes_max, ..Decompression::default() };
     let by_device = match &input {
         Input::File(source) => on_device(session, source, how, &mut sink).await?,
-        Input::Stream(_) => Err(software_reason(session, Reason::Stream)),
+        Input::Stream(_) => Err(software_reason(session, Reason::Stream, format)),
     };
     let expanded = match by_device {
         Ok(expanded) => expanded,
@@ -76,6 +76,7 @@ fn format_of(input: &mut Input, asked: InputFormat) -> Result<(Vec<u8>, Format),
         InputFormat::Gzip => Some(Format::Gzip),
         InputFormat::Zlib => Some(Format::Zlib),
         InputFormat::Raw => Some(Format::Raw),
+        InputFormat::Lz4 => Some(Format::Lz4),
     };
     if let Some(format) = known {
         return Ok((Vec::new(), format));
@@ -94,7 +95,8 @@ fn format_of(input: &mut Input, asked: InputFormat) -> Result<(Vec<u8>, Format),
         [cmf, _] if bytes == 2 && cmf & 0x8f == 8 && u16::from_be_bytes(first) % 31 == 0 => {
             return Ok((prefix(first, is_stream), Format::Zlib));
         }
-        _ => "neither gzip nor zlib (a bare deflate stream needs --format raw)",
+        [0x04, 0x22] if bytes == 2 => return Ok((prefix(first, is_stream), Format::Lz4)),
+        _ => "neither gzip nor zlib nor LZ4 (a bare deflate stream needs --format raw)",
     };
     Err(Trouble::Stream { path: input.path().to_owned(), what: what.into() })
 }
@@ -104,17 +106,30 @@ fn prefix(first: [u8; 2], is_stream: bool) -> Vec<u8> {
 }
 
 /// Why the CPU does it: it was asked for, or nothing else is there, or `otherwise`.
-fn software_reason(session: &Session<'_>, otherwise: Reason) -> Reason {
-    match device_bytes_max(session) {
+fn software_reason(session: &Session<'_>, otherwise: Reason, format: Format) -> Reason {
+    match device_bytes_max(session, format) {
         Some(_) => otherwise,
-        None => session.engine.config().software_reason,
+        None => none_does(session, format),
     }
 }
 
-/// The most a device's inflate takes and gives; none without such a device.
-fn device_bytes_max(session: &Session<'_>) -> Option<u64> {
+/// Why no device does it.
+fn none_does(session: &Session<'_>, format: Format) -> Reason {
+    match session.engine.capabilities().any(|queue| queue.kind != Kind::Software) {
+        true => Reason::NotOffered { operation: operation(format) },
+        false => session.engine.config().software_reason,
+    }
+}
+
+const fn operation(format: Format) -> Operation {
+    if matches!(format, Format::Lz4) { Operation::Lz4Decompress } else { Operation::Inflate }
+}
+
+/// The most a device takes and gives in one go; none without such a device.
+fn device_bytes_max(session: &Session<'_>, format: Format) -> Option<u64> {
+    let operation = operation(format);
     let mut devices = session.engine.capabilities().filter(|queue| queue.kind != Kind::Software);
-    let inflates = devices.find(|queue| queue.operations.contains(Operation::Inflate))?;
+    let inflates = devices.find(|queue| queue.operations.contains(operation))?;
     Some(inflates.unsplit_bytes_max.max(DEVICE_BYTES_MAX))
 }
 
@@ -126,8 +141,8 @@ async fn on_device(
     sink: &mut Sink,
 ) -> Result<Result<Expanded, Reason>, Trouble> {
     let format = how.format;
-    let Some(bytes_max) = device_bytes_max(session) else {
-        return Ok(Err(session.engine.config().software_reason));
+    let Some(bytes_max) = device_bytes_max(session, format) else {
+        return Ok(Err(none_does(session, format)));
     };
     let room = room_for(source, format)?.unwrap_or(bytes_max);
     if source.len() > bytes_max || room > bytes_max {

@@ -1,5 +1,7 @@
 //! Expanding a framed stream from one buffer into another.
 
+mod lz4;
+
 use svala::{
     Check, Completed, Error, Failed, Inflated, IoBuf, IoBufMut, Operation, Outcome, Path, Report, Slice,
 };
@@ -17,7 +19,7 @@ pub struct Decompressed {
     pub read: u64,
     /// Bytes of output.
     pub written: u64,
-    /// gzip members; 1 for other formats.
+    /// gzip members, or LZ4 frames; 1 for other formats.
     pub members: u32,
 }
 
@@ -28,13 +30,16 @@ pub type DecompressOutcome<S, D> = Result<Completed<Decompressed, (S, D)>, (Deco
 struct Reached {
     read: usize,
     written: usize,
+    /// A member was there.
+    is_member: bool,
 }
 
 impl Engine {
-    /// Expands the stream of `format` in `src`, all its gzip members, into `dst`, and checks checksum and length.
+    /// Expands the stream of `format` in `src`, all its gzip members or LZ4 frames, into `dst`, and checks checksum and length.
     ///
     /// Each member is a job of its own, which a device that inflates is given first. The result's path is the CPU's if any
-    /// member was, and says why.
+    /// member was, and says why. LZ4 frames with linked blocks or checksums of blocks are the CPU's, and so is what a QAT does
+    /// not reach back to.
     ///
     /// # Errors
     ///
@@ -50,16 +55,19 @@ impl Engine {
         let (mut read, mut written, mut members) = (0, 0, 0);
         let mut by_cpu = None;
         loop {
-            let step = self.member_at(src, dst, format, read, written).await?;
+            let step = match format {
+                Format::Lz4 => self.lz4_frame_at(src, dst, read, written).await?,
+                _ => self.member_at(src, dst, format, read, written).await?,
+            };
             let Completed { value, report, buffers } = step;
             (src, dst) = buffers;
             read = value.read;
             written = value.written;
-            members += 1;
-            if matches!(report.path, Path::Software { .. }) {
+            members += u32::from(value.is_member);
+            if matches!(report.path, Path::Software { .. }) && report.bytes > 0 {
                 by_cpu = Some(report.path);
             }
-            if format != Format::Gzip || read == len_of(&src) {
+            if !matches!(format, Format::Gzip | Format::Lz4) || read == len_of(&src) {
                 let value = Decompressed { read: read as u64, written: written as u64, members };
                 let report = Report { bytes: value.read, path: by_cpu.unwrap_or(report.path), ..report };
                 return Ok(Completed { value, report, buffers: (src, dst) });
@@ -124,7 +132,11 @@ impl Engine {
         match trailer_at(&src, end, format, value, made) {
             Ok(read) => {
                 let written = written + usize::try_from(made).unwrap_or(usize::MAX);
-                Ok(Completed { value: Reached { read, written }, report: done.report, buffers: (src, dst) })
+                Ok(Completed {
+                    value: Reached { read, written, is_member: true },
+                    report: done.report,
+                    buffers: (src, dst),
+                })
             }
             Err(error) => Err((error, Some((src, dst)))),
         }

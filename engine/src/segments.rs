@@ -1,25 +1,29 @@
 //! A framed stream made of segments, for input that is compressed piece by piece.
 
-use svala::{DeflateOptions, Deflated};
-use svala_software::FrameBytes;
+use svala::{Deflated, Error, IoBuf, Operation};
+use svala_software::{Format, FrameBytes, Xxh32};
 
 use crate::compress::Compression;
+use crate::guard;
 
-/// Keeps the frame of a stream whose deflate segments are made one by one, or several at once.
+/// Keeps the frame of a stream whose segments are made one by one, or several at once.
 ///
-/// Write [`Segments::header`], then each segment in order, calling [`Segments::add`] for it, then
-/// [`Segments::trailer`]. Segments do not refer to each other's data, so they can be made in any order.
+/// Write [`Segments::header`], then each segment in order, made by [`Engine::segment`](crate::Engine::segment), calling
+/// [`Segments::add`] for it, then [`Segments::trailer`]. Segments do not refer to each other's data, so they can be made in
+/// any order.
 ///
 /// ```
 /// # use svala_engine::{Compression, Device, Engine, Segments, block_on, compressed_bytes_max};
 /// let engine = Engine::builder().device(Device::Software).open()?;
-/// let mut segments = Segments::new(Compression::default());
+/// let how = Compression::default();
+/// let mut segments = Segments::new(how);
 /// let mut file = segments.header().to_vec();
 /// for (piece, last) in [("swallow, ", false), ("swallow", true)] {
 ///     let room = vec![0; compressed_bytes_max(piece.len())];
-///     let done = block_on(engine.deflate(piece.as_bytes(), room, segments.options(last)))?;
-///     segments.add(&done.value, piece.len() as u64);
-///     file.extend(&done.buffers.1[..usize::try_from(done.value.written)?]);
+///     let done = block_on(engine.segment(piece.as_bytes(), room, how, last))?;
+///     let (input, room) = done.buffers;
+///     segments.add(&done.value, &input)?;
+///     file.extend(&room[..usize::try_from(done.value.written)?]);
 /// }
 /// file.extend(&*segments.trailer());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -28,13 +32,16 @@ use crate::compress::Compression;
 pub struct Segments {
     compression: Compression,
     check: u32,
+    /// Of all input, where sums of parts cannot be combined.
+    sum: Xxh32,
     len: u64,
 }
 
 impl Segments {
     /// A stream without segments yet.
     pub fn new(compression: Compression) -> Self {
-        Self { compression, check: compression.format.check_kind().start(), len: 0 }
+        let check = compression.format.check_kind().start();
+        Self { compression, check, sum: Xxh32::new(), len: 0 }
     }
 
     /// What the stream begins with.
@@ -42,20 +49,33 @@ impl Segments {
         self.compression.header()
     }
 
-    /// How to deflate a segment.
-    pub const fn options(&self, last: bool) -> DeflateOptions {
-        self.compression.options(last)
+    /// How the stream is made.
+    pub const fn compression(&self) -> Compression {
+        self.compression
     }
 
-    /// Takes the next segment into the frame: what was made of `input_bytes` bytes.
-    pub fn add(&mut self, segment: &Deflated, input_bytes: u64) {
+    /// Takes the next segment into the frame, and what it was made of: the sum of an LZ4 frame is made here, from all of it in
+    /// order; that of others was made with the segment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Vanished`] if the input is a map of a file that has become shorter.
+    pub fn add<S: IoBuf>(&mut self, segment: &Deflated, input: &S) -> Result<(), Error> {
+        let input_bytes = input.span().len;
+        if self.compression.format == Format::Lz4 {
+            let range = 0..usize::try_from(input_bytes).unwrap_or(usize::MAX);
+            let sum = &mut self.sum;
+            guard::read(input, range, Operation::Lz4Compress, |bytes| sum.update(bytes))?;
+        }
         let kind = self.compression.format.check_kind();
         self.check = kind.combine(self.check, segment.check, input_bytes);
         self.len += input_bytes;
+        Ok(())
     }
 
     /// What the stream ends with.
     pub fn trailer(&self) -> FrameBytes {
-        self.compression.format.trailer(self.check, self.len)
+        let check = if self.compression.format == Format::Lz4 { self.sum.value() } else { self.check };
+        self.compression.format.trailer(check, self.len)
     }
 }

@@ -1,4 +1,5 @@
-//! Streams through readers and writers, asynchronous and blocking, judged by gzip, Python's zlib and flate2.
+//! Streams through readers and writers, asynchronous and blocking, judged by gzip, Python's zlib, flate2 and the LZ4 project's
+//! own library.
 
 use std::future::poll_fn;
 use std::io;
@@ -61,6 +62,15 @@ fn judged(format: Format, stream: &[u8]) -> Vec<u8> {
         Format::Gzip => filter(&["gzip", "-dc"], stream),
         Format::Zlib => python(15),
         Format::Raw => python(-15),
+        Format::Lz4 => {
+            let mut out = Vec::new();
+            let mut decoder = lz4::Decoder::new(stream).expect("a decoder");
+            io::Read::read_to_end(&mut decoder, &mut out).expect("a frame");
+            let (rest, ended) = decoder.finish();
+            ended.expect("the frame has ended");
+            assert!(rest.is_empty(), "{} bytes behind the frame", rest.len());
+            out
+        }
     }
 }
 
@@ -77,6 +87,14 @@ fn made(format: Format, bytes: &[u8]) -> Vec<u8> {
         Format::Gzip => filter(&["gzip", "-c"], bytes),
         Format::Zlib => python(15),
         Format::Raw => python(-15),
+        Format::Lz4 => {
+            // Blocks that refer to earlier ones, and a checksum at the end.
+            let mut encoder = lz4::EncoderBuilder::new().level(4).build(Vec::new()).expect("an encoder");
+            io::Write::write_all(&mut encoder, bytes).expect("a vector takes all");
+            let (stream, ended) = encoder.finish();
+            ended.expect("ends");
+            stream
+        }
     }
 }
 
@@ -123,7 +141,7 @@ async fn there_and_back(engine: &Engine, format: Format, bytes: &[u8]) {
 async fn all_there_and_back(lens: &[usize]) {
     for engine in engines() {
         for &len in lens {
-            for format in FORMATS {
+            for format in FORMATS.into_iter().chain([Format::Lz4]) {
                 there_and_back(&engine, format, &mixed(len)).await;
             }
         }

@@ -28,6 +28,7 @@ fn expand(format: Format, stream: &[u8]) -> Vec<u8> {
         Format::Gzip => flate2::read::GzDecoder::new(stream).read_to_end(&mut out),
         Format::Zlib => flate2::read::ZlibDecoder::new(stream).read_to_end(&mut out),
         Format::Raw => flate2::read::DeflateDecoder::new(stream).read_to_end(&mut out),
+        Format::Lz4 => lz4::Decoder::new(stream).expect("a decoder").read_to_end(&mut out),
     }
     .expect("a stream");
     out
@@ -36,7 +37,7 @@ fn expand(format: Format, stream: &[u8]) -> Vec<u8> {
 #[test]
 fn every_frame_goes_there_and_back_on_the_function() {
     let engine = engine(Device::EmulatedQat);
-    for format in [Format::Gzip, Format::Zlib, Format::Raw] {
+    for format in [Format::Gzip, Format::Zlib, Format::Raw, Format::Lz4] {
         for len in [1, 1000, 300_000] {
             let data = text(len);
             let room = vec![0; compressed_bytes_max(len)];

@@ -195,14 +195,14 @@ fn segments_made_in_any_order_are_one_stream() {
             .map(|i| {
                 let room = vec![0; compressed_bytes_max(pieces[i].len())];
                 let last = i + 1 == pieces.len();
-                block_on(engine.deflate(pieces[i].to_vec(), room, segments.options(last)))
+                block_on(engine.segment(pieces[i].to_vec(), room, Compression::default(), last))
                     .expect("compresses")
             })
             .collect();
         made.reverse();
         let mut stream = segments.header().to_vec();
-        for (done, piece) in made.iter().zip(&pieces) {
-            segments.add(&done.value, piece.len() as u64);
+        for done in &made {
+            segments.add(&done.value, &done.buffers.0).expect("memory");
             stream.extend(&done.buffers.1[..usize::try_from(done.value.written).expect("fits")]);
         }
         stream.extend(&*segments.trailer());

@@ -63,6 +63,7 @@ fn theirs(format: Format, stream: &[u8]) -> Option<Vec<u8>> {
         Format::Gzip => GzDecoder::new(stream).read_to_end(&mut out),
         Format::Zlib => ZlibDecoder::new(stream).read_to_end(&mut out),
         Format::Raw => DeflateDecoder::new(stream).read_to_end(&mut out),
+        Format::Lz4 => unreachable!("not asked for"),
     };
     read.ok().map(|_| out)
 }

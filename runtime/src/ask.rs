@@ -11,7 +11,7 @@ use crate::buffer::{IoBuf, IoBufMut};
 use crate::crc::Crc;
 use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
 use crate::error::Error;
-use crate::job::{Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Job, Operation};
+use crate::job::{Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Job, Lz4Blocks, Operation};
 use crate::operation::DeflateOptions;
 
 #[inline]
@@ -190,6 +190,18 @@ pub(crate) fn deflate<S: IoBuf, D: IoBufMut>(
 ) -> Result<Job, Error> {
     let DeflateOptions { level, last, check } = options;
     Ok(Job::Deflate { src: src.span(), dst: dst.span_mut(), level: level.clamp(1, 9), last, check })
+}
+
+pub(crate) fn lz4_compress<S: IoBuf, D: IoBufMut>(src: &S, dst: &mut D, level: u8) -> Result<Job, Error> {
+    Ok(Job::Lz4Compress { src: src.span(), dst: dst.span_mut(), level: level.clamp(1, 9) })
+}
+
+pub(crate) fn lz4_decompress<S: IoBuf, D: IoBufMut>(
+    src: &S,
+    dst: &mut D,
+    blocks: Lz4Blocks,
+) -> Result<Job, Error> {
+    Ok(Job::Lz4Decompress { src: src.span(), dst: dst.span_mut(), blocks })
 }
 
 pub(crate) fn inflate<S: IoBuf, D: IoBufMut>(src: &S, dst: &mut D, check: Check) -> Result<Job, Error> {

@@ -20,7 +20,7 @@ use loan::{Loans, Second};
 /// What one member of a batch was lent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lent<S, D> {
-    /// Source and destination of a copy, with a CRC or without.
+    /// Source and destination of a copy, with a CRC or without; of a compression or an expansion.
     Copy(S, D),
     /// Source and both destinations of a dualcast.
     Dualcast(S, D, D),
@@ -35,7 +35,8 @@ pub enum Lent<S, D> {
 /// What came of one member of a batch.
 #[derive(Debug)]
 pub struct MemberOutcome<S, D> {
-    /// What it found; [`Value::None`](crate::Value::None) for copies and fills.
+    /// What it found; [`Value::None`](crate::Value::None) for copies and fills, [`Value::Deflate`](crate::Value::Deflate),
+    /// [`Value::Inflate`](crate::Value::Inflate) and, for LZ4, [`Value::Written`](crate::Value::Written).
     // In a box: beside a whole error, a result is moved by the error's shape.
     pub result: Result<Done, Box<Error>>,
     /// Its buffers.
@@ -59,6 +60,8 @@ struct Body<S, D> {
     operations: Operations,
     /// Some member has addresses or sizes that no device takes.
     is_odd: bool,
+    /// Some member asks for an Adler-32.
+    adler32: bool,
     /// Members with a result.
     answered: usize,
     /// Members, from the first, that were in a run that ended well: should one have no result, it is the queue's fault.
@@ -76,6 +79,7 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
             second: Second::new(),
             operations: Operations::NONE,
             is_odd: false,
+            adler32: false,
             answered: 0,
             ran: 0,
             queue: QueueName::new("batch"),

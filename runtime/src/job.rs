@@ -383,6 +383,42 @@ pub enum Job {
         /// Checksum of the output to compute.
         check: Check,
     },
+    /// Compresses `src` into blocks as they stand in an LZ4 frame, each with its length before it, that refer to nothing before
+    /// them: segments of blocks can be concatenated.
+    Lz4Compress {
+        /// What is compressed.
+        src: Span,
+        /// Room for the blocks.
+        dst: Span,
+        /// 1 (fast) to 9 (small); devices with one setting ignore it.
+        level: u8,
+    },
+    /// Expands blocks of an LZ4 frame.
+    Lz4Decompress {
+        /// The blocks, and nothing else.
+        src: Span,
+        /// Room for the output.
+        dst: Span,
+        /// How they are to be read.
+        blocks: Lz4Blocks,
+    },
+}
+
+/// How blocks of LZ4 are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lz4Blocks {
+    /// A block may refer to what earlier ones came to.
+    pub linked: bool,
+    /// Each block is followed by a checksum.
+    pub checked: bool,
+    /// Most bytes that a block comes to; 4 MiB at most.
+    pub block_bytes_max: u32,
+}
+
+impl Default for Lz4Blocks {
+    fn default() -> Self {
+        Self { linked: false, checked: false, block_bytes_max: 4 << 20 }
+    }
 }
 
 /// One range a job touches, and how.
@@ -460,6 +496,8 @@ impl Job {
             Self::CrcAny { .. } => Operation::CrcAny,
             Self::Deflate { .. } => Operation::Deflate,
             Self::Inflate { .. } => Operation::Inflate,
+            Self::Lz4Compress { .. } => Operation::Lz4Compress,
+            Self::Lz4Decompress { .. } => Operation::Lz4Decompress,
         }
     }
 
@@ -495,6 +533,8 @@ impl Job {
             Self::Filter { src, filter, .. } => src.len.saturating_add(filter.second_bytes()),
             Self::Deflate { src, .. }
             | Self::Inflate { src, .. }
+            | Self::Lz4Compress { src, .. }
+            | Self::Lz4Decompress { src, .. }
             | Self::ZeroCompress { src, .. }
             | Self::ZeroDecompress { src, .. } => src.len,
             Self::Noop | Self::Drain => 0,
@@ -524,7 +564,7 @@ impl Job {
         )
     }
 
-    /// What the job finds when there is not a byte to work on. None for compression, which has something to write
+    /// What the job finds when there is not a byte to work on. None for deflate, which has something to write
     /// or to refuse even then, and for what works on no memory.
     pub const fn empty_value(&self) -> Option<Value> {
         match *self {
@@ -555,7 +595,10 @@ impl Job {
                 Some(Value::Tags { source: source.tags, destination: destination.tags })
             }
             Self::Filter { .. } => Some(Value::Filter { elements: 0, aggregates: Aggregates::EMPTY }),
-            Self::ZeroCompress { .. } | Self::ZeroDecompress { .. } => Some(Value::Written(0)),
+            Self::ZeroCompress { .. }
+            | Self::ZeroDecompress { .. }
+            | Self::Lz4Compress { .. }
+            | Self::Lz4Decompress { .. } => Some(Value::Written(0)),
             // Ones over nothing, complemented.
             Self::CrcAny { .. } => Some(Value::Crc(0)),
             Self::Deflate { .. } | Self::Inflate { .. } | Self::Noop | Self::Drain => None,
@@ -707,6 +750,8 @@ impl Job {
             Self::CrcAny { src, len, .. } => (Operand::read(src, len), None, None),
             Self::Deflate { src, dst, .. }
             | Self::Inflate { src, dst, .. }
+            | Self::Lz4Compress { src, dst, .. }
+            | Self::Lz4Decompress { src, dst, .. }
             | Self::ZeroCompress { src, dst, .. }
             | Self::ZeroDecompress { src, dst, .. } => {
                 (Operand::read(src.addr, src.len), Operand::write(dst.addr, dst.len), None)

@@ -68,8 +68,8 @@ pub use filter::{Aggregates, ColumnFault, Filter, FilterKind, FilterOptions, Out
 pub use group::{Group, GroupOptions, GroupResults, Grouped};
 pub use health::{QueueFault, QueueState};
 pub use job::{
-    BLOCK_ENTRY_BYTES, Blocks, Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, OPERANDS_MAX,
-    Operand, Operands, Operation, Operations, Value, ZeroWord,
+    BLOCK_ENTRY_BYTES, Blocks, Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, Lz4Blocks,
+    OPERANDS_MAX, Operand, Operands, Operation, Operations, Value, ZeroWord,
 };
 pub use numeric::{Compute, Conversion, NumberExceptions, NumberFlags, NumberType, Reduction, Rounding};
 pub use operation::{

@@ -17,6 +17,7 @@ mod control;
 mod delta;
 mod filter;
 mod integrity;
+mod lz4;
 mod numeric;
 mod running;
 

@@ -9,11 +9,14 @@ use super::Size;
 
 /// Compress a file.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
-#[command(after_help = "Works in segments of 1 MiB, several at once; any gzip reads the result. An IAA \
-    tells three levels apart: 1, up to 3, and above.\n\n\
+#[command(
+    after_help = "Works in segments of 1 MiB, several at once; any gzip, or lz4, reads the result. An \
+    IAA tells three levels apart: 1, up to 3, and above. LZ4 is done by a QAT or the CPU, which has one level of it.\n\n\
     Examples:\n  \
     svala compress log.txt -o log.txt.gz\n  \
-    tar c dir | svala compress - -o dir.tar.gz --level 9")]
+    tar c dir | svala compress - -o dir.tar.gz --level 9\n  \
+    svala compress log.txt -o log.txt.lz4 --format lz4"
+)]
 pub struct Compress {
     /// What to compress; '-' is standard input
     #[arg(value_name = "IN")]
@@ -32,7 +35,7 @@ pub struct Compress {
 /// Expand a file.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "Anything after the end of the stream that is not another gzip member is an error.\n\n\
+    after_help = "Anything after the end of the stream that is not another gzip member or LZ4 frame is an error.\n\n\
     Examples:\n  \
     svala decompress log.txt.gz -o log.txt\n  \
     svala decompress dir.tar.gz -o - | tar x"
@@ -44,7 +47,7 @@ pub struct Decompress {
     /// Where the data goes; must not exist, unless --force is given; '-' is standard output
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
-    /// The frame around the stream; auto tells gzip from zlib by its first bytes
+    /// The frame around the stream; auto tells gzip, zlib and LZ4 apart by their first bytes
     #[arg(long, value_enum, default_value = "auto")]
     pub format: InputFormat,
     /// Most bytes of data to take out of the stream; more is an error, and nothing is left behind
@@ -61,6 +64,8 @@ pub enum OutputFormat {
     Zlib,
     /// No frame and no checksum
     Raw,
+    /// LZ4 in frames as lz4 has them; xxHash
+    Lz4,
 }
 
 impl From<OutputFormat> for Format {
@@ -69,6 +74,7 @@ impl From<OutputFormat> for Format {
             OutputFormat::Gzip => Self::Gzip,
             OutputFormat::Zlib => Self::Zlib,
             OutputFormat::Raw => Self::Raw,
+            OutputFormat::Lz4 => Self::Lz4,
         }
     }
 }
@@ -76,7 +82,7 @@ impl From<OutputFormat> for Format {
 /// The frame to expect around a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InputFormat {
-    /// gzip or zlib, whichever it is
+    /// gzip, zlib or LZ4, whichever it is
     Auto,
     /// gzip, one or more members
     Gzip,
@@ -84,4 +90,6 @@ pub enum InputFormat {
     Zlib,
     /// A bare deflate stream
     Raw,
+    /// LZ4, one or more frames
+    Lz4,
 }

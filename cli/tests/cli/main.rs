@@ -15,6 +15,7 @@ mod files;
 mod judges;
 mod limits;
 mod listing;
+mod lz4;
 mod refusals;
 mod scan;
 mod statistics;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::Mutex;
 use qat_spec::ring::misc;
-use qat_spec::{Capabilities, Response, Service};
+use qat_spec::{Capabilities, Generation, Response, Service};
 use svala::backend::{Completion, Notifier, QueueFault};
 
 use crate::config::QatQueueConfig;
@@ -84,6 +84,8 @@ impl Core {
         banks: &[u64],
     ) -> Result<Self, Error> {
         let generation = function.generation();
+        // The words that configure LZ4 are known of the fourth and fifth generation alone.
+        let lz4 = generation != Generation::Gen6 && greeting.capabilities.contains(Capabilities::LZ4);
         let is_polled = config.completion == Completion::Polled;
         let arena = Arena::new(function, config.arena_bytes)?;
         let pairs = banks
@@ -94,7 +96,7 @@ impl Core {
             .map_err(|errno| Error::Os { what: "eventfd", source: io::Error::from(errno) })?;
         let slots = config.depth.max(1) as usize * config.batch_max.max(1) as usize;
         Ok(Self {
-            worker: Worker { arena, generation, config, counters: Default::default() },
+            worker: Worker { arena, generation, lz4, config, counters: Default::default() },
             pairs,
             slots: (0..slots).map(|_| Slot::default()).collect(),
             conversation: Mutex::new(conversation),

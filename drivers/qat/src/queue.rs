@@ -60,7 +60,7 @@ impl QatQueue {
         let capabilities = Capabilities {
             name: QueueName::new(&config.name),
             kind: function.kind(),
-            operations: Operations::NONE.with(Operation::Deflate).with(Operation::Inflate),
+            operations: operations(core.worker.lz4),
             address_mode: AddressMode::PinnedVa,
             completion: if polled { Completion::Polled } else { Completion::Notified },
             depth: config.depth.max(1),
@@ -347,6 +347,11 @@ impl Drop for QatQueue {
             tracing::error!(queue = %self.capabilities.name, "the reactor panicked");
         }
     }
+}
+
+fn operations(lz4: bool) -> Operations {
+    let deflate = Operations::NONE.with(Operation::Deflate).with(Operation::Inflate);
+    if lz4 { deflate.with(Operation::Lz4Compress).with(Operation::Lz4Decompress) } else { deflate }
 }
 
 /// Settings within their bounds.

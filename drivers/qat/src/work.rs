@@ -13,7 +13,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use qat_spec::{
     Command, Compress, ConfigWords, Decompress, Depth, ErrorCode, Generation, HeaderFlags, Request, Response,
-    Status, deflate_bytes_max, dst_bytes_min,
+    Status, deflate_bytes_max, dst_bytes_min, lz4_bytes_max,
 };
 use svala::backend::{Failure, Refused};
 use svala::{Access, Check, Done, Job, Span, Value, VirtAddr};
@@ -29,6 +29,8 @@ use crate::stats::Counters;
 pub(crate) struct Worker {
     pub(crate) arena: Arena,
     pub(crate) generation: Generation,
+    /// Whether it does LZ4.
+    pub(crate) lz4: bool,
     pub(crate) config: QatQueueConfig,
     pub(crate) counters: Counters,
 }
@@ -42,14 +44,23 @@ pub(crate) enum After {
     Over(Result<Done, Failure>),
 }
 
+/// The least room for LZ4 that is offered in place; no number of the device's is known.
+const LZ4_ROOM_MIN: u64 = 2048;
 /// Largest room a request is told of: far beyond what an output can need.
 const ROOM_MAX: u64 = 1 << 31;
 
 impl Worker {
     /// Begins a job: makes its first request.
     pub(crate) fn begin(&self, lane: &Lane, job: &Job, unchecked: bool) -> Result<(), Refused> {
-        let (Job::Deflate { src, dst, .. } | Job::Inflate { src, dst, .. }) = *job else {
-            return Err(Refused::Failed(Failure::Unsupported));
+        let (src, dst) = match *job {
+            Job::Deflate { src, dst, .. } | Job::Inflate { src, dst, .. } => (src, dst),
+            Job::Lz4Compress { src, dst, .. } if self.lz4 => (src, dst),
+            // Blocks that refer to others and checksums between them are not what it takes.
+            Job::Lz4Decompress { blocks, .. } if self.lz4 && (blocks.linked || blocks.checked) => {
+                return Err(Refused::Failed(Failure::Stream));
+            }
+            Job::Lz4Decompress { src, dst, .. } if self.lz4 => (src, dst),
+            _ => return Err(Refused::Failed(Failure::Unsupported)),
         };
         if unchecked {
             // What the function reaches it reads and writes itself; what is copied has to be there.
@@ -62,8 +73,15 @@ impl Worker {
     /// Makes the next request.
     pub(crate) fn load(&self, lane: &Lane) -> Result<(), Refused> {
         let part = match lane.job.get() {
-            Job::Deflate { src, dst, last, .. } => self.deflate_part(lane, src, dst, last)?,
-            Job::Inflate { src, dst, .. } => self.inflate_part(lane, src, dst)?,
+            Job::Deflate { src, dst, last, .. } => self.compress_part(lane, src, dst, last)?,
+            // Flushed in full: without, devices of the fourth generation find that they cannot verify what they made
+            // (erratum QAT20-40049).
+            Job::Lz4Compress { src, dst, .. } => {
+                Part { last: true, ..self.compress_part(lane, src, dst, true)? }
+            }
+            Job::Inflate { src, dst, .. } | Job::Lz4Decompress { src, dst, .. } => {
+                self.expand_part(lane, src, dst)?
+            }
             _ => return Err(Refused::Failed(Failure::Unsupported)),
         };
         lane.part.set(part);
@@ -71,12 +89,14 @@ impl Worker {
         Ok(())
     }
 
-    fn deflate_part(&self, lane: &Lane, src: Span, dst: Span, last: bool) -> Result<Part, Refused> {
+    fn compress_part(&self, lane: &Lane, src: Span, dst: Span, last: bool) -> Result<Part, Refused> {
+        let is_lz4 = matches!(lane.job.get(), Job::Lz4Compress { .. });
         let left = src.part(lane.read.get(), u64::MAX);
         let room = dst.part(lane.written.get(), u64::MAX);
         let fixed = self.fixed();
         let from_place = self.arena.reaches(left);
-        let in_place = room.len >= dst_bytes_min(self.generation, fixed).into() && self.arena.reaches(room);
+        let least = if is_lz4 { LZ4_ROOM_MIN } else { dst_bytes_min(self.generation, fixed).into() };
+        let in_place = room.len >= least && self.arena.reaches(room);
         let len_max = if from_place && in_place {
             self.config.part_bytes_max
         } else {
@@ -86,7 +106,11 @@ impl Worker {
         let (dst_addr, dst_bytes) = if in_place {
             (room.addr, room.len.min(ROOM_MAX))
         } else {
-            let bytes = deflate_bytes_max(self.generation, part.len, fixed).max(4096);
+            let bytes = match is_lz4 {
+                true => lz4_bytes_max(self.generation, part.len),
+                false => deflate_bytes_max(self.generation, part.len, fixed),
+            };
+            let bytes = bytes.max(4096);
             (self.bounce(&lane.dst, bytes)?, bytes)
         };
         let src_addr = if from_place { part.addr } else { self.copy_in(lane, part)? };
@@ -100,7 +124,7 @@ impl Worker {
         })
     }
 
-    fn inflate_part(&self, lane: &Lane, src: Span, dst: Span) -> Result<Part, Refused> {
+    fn expand_part(&self, lane: &Lane, src: Span, dst: Span) -> Result<Part, Refused> {
         let (from_place, in_place) = (self.arena.reaches(src), self.arena.reaches(dst));
         let too_large = |span: Span, reached: bool| {
             span.len > if reached { ROOM_MAX } else { self.config.bounce_bytes_max }
@@ -166,6 +190,24 @@ impl Worker {
                     recover,
                 })
             }
+            Job::Lz4Compress { level, .. } => Request::compress(Compress {
+                command: Command::LZ4_COMPRESS,
+                config: ConfigWords::lz4(self.generation, Depth::of_level(level)),
+                src_addr,
+                src_bytes,
+                dst_addr,
+                dst_bytes,
+                last,
+                recover: self.generation.recovers(),
+            }),
+            Job::Lz4Decompress { .. } => Request::decompress(Decompress {
+                command: Command::LZ4_DECOMPRESS,
+                config: ConfigWords::lz4_decompress(self.generation),
+                src_addr,
+                src_bytes,
+                dst_addr,
+                dst_bytes,
+            }),
             _ => Request::decompress(Decompress {
                 command: Command::DECOMPRESS,
                 config: ConfigWords::inflate(self.generation),
@@ -202,35 +244,22 @@ impl Worker {
             return Err(nonsense("more input or output than there was"));
         }
         match lane.job.get() {
-            Job::Deflate { src, dst, check, .. } => {
-                let overflow = failed && response.error() == ErrorCode::OVERFLOW;
-                if failed && !overflow {
-                    return Err(failure(response, lane.read.get()));
+            Job::Deflate { .. } | Job::Lz4Compress { .. } => self.compressed(lane, response, failed),
+            Job::Lz4Decompress { src, dst, .. } => {
+                if failed {
+                    return Err(match response.error() {
+                        ErrorCode::OVERFLOW => Failure::OutputFull { bytes_max: dst.len },
+                        // The CPU reaches further back, and says what is broken and where.
+                        ErrorCode::INCOMPLETE_FILE => Failure::Stream,
+                        error if error.is_of_stream() => Failure::Stream,
+                        _ => failure(response, 0),
+                    });
                 }
-                let progress = !overflow || self.generation.overflow_is_progress();
-                if !progress || response.consumed() == 0 || response.produced() == 0 {
-                    return Err(Failure::OutputFull { bytes_max: dst.len });
-                }
-                if !response.flags().contains(HeaderFlags::CNV) {
-                    return Err(nonsense("output that was not verified"));
-                }
-                if !overflow && response.consumed() != part.src_bytes {
-                    return Err(nonsense("not all of the input used"));
-                }
-                if response.flags().contains(HeaderFlags::CNV_RECOVERED) {
-                    self.counters.recovered.add(1);
+                if u64::from(response.consumed()) != src.len {
+                    return Err(Failure::Stream);
                 }
                 self.take(lane, dst, response)?;
-                let consumed = u64::from(response.consumed());
-                lane.check.set(combine(check, lane, response));
-                lane.read.set(lane.read.get() + consumed);
-                lane.tries.set(0);
-                lane.resends.set(0);
-                if lane.read.get() < src.len {
-                    return Ok(None);
-                }
-                let value = Value::Deflate { written: lane.written.get(), check: lane.check.get() };
-                Ok(Some(Done { bytes: src.len, value }))
+                Ok(Some(Done { bytes: src.len, value: Value::Written(lane.written.get()) }))
             }
             Job::Inflate { src, dst, check } => {
                 if failed {
@@ -260,6 +289,48 @@ impl Worker {
             }
             _ => Err(Failure::Unsupported),
         }
+    }
+
+    /// What an answer to a compression means.
+    fn compressed(&self, lane: &Lane, response: &Response, failed: bool) -> Result<Option<Done>, Failure> {
+        let (src, dst, check) = match lane.job.get() {
+            Job::Deflate { src, dst, check, .. } => (src, dst, check),
+            Job::Lz4Compress { src, dst, .. } => (src, dst, Check::None),
+            _ => return Err(Failure::Unsupported),
+        };
+        let part = lane.part.get();
+        let nonsense = |what| Failure::Nonsense { what, record: response.words()[0] };
+        let overflow = failed && response.error() == ErrorCode::OVERFLOW;
+        if failed && !overflow {
+            return Err(failure(response, lane.read.get()));
+        }
+        let is_lz4 = matches!(lane.job.get(), Job::Lz4Compress { .. });
+        // Whether what there is of LZ4 then ends with a whole block, nobody says.
+        let progress = !overflow || (self.generation.overflow_is_progress() && !is_lz4);
+        if !progress || response.consumed() == 0 || response.produced() == 0 {
+            return Err(Failure::OutputFull { bytes_max: dst.len });
+        }
+        if !response.flags().contains(HeaderFlags::CNV) {
+            return Err(nonsense("output that was not verified"));
+        }
+        if !overflow && response.consumed() != part.src_bytes {
+            return Err(nonsense("not all of the input used"));
+        }
+        if response.flags().contains(HeaderFlags::CNV_RECOVERED) {
+            self.counters.recovered.add(1);
+        }
+        self.take(lane, dst, response)?;
+        let consumed = u64::from(response.consumed());
+        lane.check.set(combine(check, lane, response));
+        lane.read.set(lane.read.get() + consumed);
+        lane.tries.set(0);
+        lane.resends.set(0);
+        if lane.read.get() < src.len {
+            return Ok(None);
+        }
+        let (written, check) = (lane.written.get(), lane.check.get());
+        let value = if is_lz4 { Value::Written(written) } else { Value::Deflate { written, check } };
+        Ok(Some(Done { bytes: src.len, value }))
     }
 
     /// Takes the output to where it belongs.

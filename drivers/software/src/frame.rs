@@ -1,6 +1,6 @@
-//! What stands around a deflate stream: gzip (RFC 1952), zlib (RFC 1950), or nothing.
+//! What stands around a deflate stream: gzip (RFC 1952), zlib (RFC 1950), or nothing; and around blocks of LZ4.
 //!
-//! Headers and trailers only, as bytes; the stream between them is [`deflate`](mod@crate::deflate)'s. Input is not
+//! Headers and trailers only, as bytes; what is between them is [`deflate`](mod@crate::deflate)'s or [`lz4`](mod@crate::lz4)'s. Input is not
 //! trusted: every field is checked, reserved bits are refused, and a header is bounded by [`HEADER_BYTES_MAX`], so
 //! that one that never ends is an error and not a reason to read on.
 
@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::crc::{adler32, adler32_combine, crc32, crc32_combine};
 use crate::deflate::{Level, Window};
+use crate::lz4;
 
 /// The longest header that is parsed: the two optional strings of gzip have no bound of their own.
 pub const HEADER_BYTES_MAX: usize = 256 << 10;
@@ -28,6 +29,9 @@ pub enum Format {
     Zlib,
     /// The bare deflate stream.
     Raw,
+    /// An LZ4 frame: no deflate, but blocks of LZ4, and an [`Xxh32`](crate::Xxh32) at the end, which does not
+    /// [combine](CheckKind::combine).
+    Lz4,
 }
 
 /// The checksum a frame carries, of the uncompressed bytes.
@@ -77,7 +81,7 @@ pub struct FrameBytes {
 }
 
 impl FrameBytes {
-    fn new(parts: &[&[u8]]) -> Self {
+    pub(crate) fn new(parts: &[&[u8]]) -> Self {
         let mut bytes = [0; GZIP_FIXED_BYTES];
         let mut len = 0;
         for part in parts {
@@ -113,7 +117,7 @@ pub struct Header {
 }
 
 impl Header {
-    fn bare(bytes: usize) -> Self {
+    pub(crate) fn bare(bytes: usize) -> Self {
         Self { bytes, modified: None, name: None, comment: None, extra: None }
     }
 }
@@ -186,6 +190,14 @@ pub enum FrameError {
         /// The value of the data.
         computed: u32,
     },
+    /// The data is not as long as the header said.
+    #[error("content of {found} bytes, the header says {stored}")]
+    ContentSize {
+        /// What the header says.
+        stored: u64,
+        /// The length of the data.
+        found: u64,
+    },
     /// The data is not as long as what was compressed.
     #[error("length at byte {offset} is {stored} modulo 2^32, found {found} bytes")]
     LengthMismatch {
@@ -217,12 +229,12 @@ impl std::fmt::Display for Part {
 }
 
 impl Format {
-    /// The checksum that goes into the trailer.
+    /// The checksum that goes into the trailer, where parts of it can be combined.
     pub const fn check_kind(self) -> CheckKind {
         match self {
             Self::Gzip => CheckKind::Crc32,
             Self::Zlib => CheckKind::Adler32,
-            Self::Raw => CheckKind::None,
+            Self::Raw | Self::Lz4 => CheckKind::None,
         }
     }
 
@@ -232,6 +244,7 @@ impl Format {
             Self::Gzip => 8,
             Self::Zlib => 4,
             Self::Raw => 0,
+            Self::Lz4 => 8,
         }
     }
 
@@ -241,15 +254,18 @@ impl Format {
             Self::Gzip => FrameBytes::new(&[&gzip_header(level)]),
             Self::Zlib => FrameBytes::new(&[&zlib_header(level, window)]),
             Self::Raw => FrameBytes::new(&[]),
+            Self::Lz4 => lz4::header(),
         }
     }
 
-    /// The trailer for `len` uncompressed bytes whose checksum, of [`check_kind`](Self::check_kind), is `check`.
+    /// The trailer for `len` uncompressed bytes whose checksum, of [`check_kind`](Self::check_kind), is `check`; for LZ4 their
+    /// [`Xxh32`](crate::Xxh32).
     pub fn trailer(self, check: u32, len: u64) -> FrameBytes {
         match self {
             Self::Gzip => FrameBytes::new(&[&check.to_le_bytes(), &length_modulo(len).to_le_bytes()]),
             Self::Zlib => FrameBytes::new(&[&check.to_be_bytes()]),
             Self::Raw => FrameBytes::new(&[]),
+            Self::Lz4 => lz4::trailer(check),
         }
     }
 
@@ -264,10 +280,13 @@ impl Format {
             Self::Gzip => parse_gzip(input),
             Self::Zlib => parse_zlib(input),
             Self::Raw => Ok(Header::bare(0)),
+            Self::Lz4 => lz4::parse_header(input),
         }
     }
 
-    /// Checks the trailer `input` begins with against what came out of the stream, and returns its length.
+    /// Checks the trailer `input` begins with against what came out of the stream, and returns its length. That of an LZ4 frame
+    /// depends on its header: see [`Lz4Header::check_trailer`](crate::Lz4Header::check_trailer); here it is one as
+    /// [`trailer`](Self::trailer) makes it.
     ///
     /// # Errors
     ///
@@ -284,6 +303,10 @@ impl Format {
             }
             Self::Zlib => compare_checks(0, u32::from_be_bytes(cursor.take()?), check)?,
             Self::Raw => {}
+            Self::Lz4 => {
+                compare_checks(0, u32::from_le_bytes(cursor.take()?), 0)?;
+                compare_checks(4, u32::from_le_bytes(cursor.take()?), check)?;
+            }
         }
         Ok(cursor.offset)
     }

@@ -19,6 +19,7 @@ pub mod filter;
 pub mod frame;
 pub mod guard;
 pub mod inflate;
+pub mod lz4;
 pub mod numeric;
 pub mod pattern;
 pub mod populate_check;
@@ -41,6 +42,10 @@ pub use fill::fill;
 pub use frame::{CheckKind, Format, FrameBytes, FrameError, HEADER_BYTES_MAX, Header, Part};
 pub use guard::{Vanished, guarded};
 pub use inflate::{InflateError, Inflated, Inflater, inflate};
+pub use lz4::{
+    LZ4_BLOCK_BYTES, Lz4Blocks, Lz4Error, Lz4Expander, Lz4Header, Lz4Start, Lz4Step, Xxh32, lz4_blocks_bound,
+    lz4_blocks_len, lz4_compress_blocks, lz4_expand_blocks,
+};
 pub use pattern::Pattern;
 pub use populate_check::{BadRange, check_readable, check_writable};
 #[cfg(feature = "queue")]

@@ -17,6 +17,7 @@ mod config;
 mod cost;
 mod integrity;
 mod line;
+mod lz4;
 mod memory;
 mod numbers;
 mod stream;
@@ -46,7 +47,7 @@ use ticket::Ticket;
 use workers::Shared;
 
 /// What the queue does on every machine. Besides, where the processor can, [`Operation::CacheFlush`].
-const DONE: [Operation; 43] = [
+const DONE: [Operation; 45] = [
     Operation::Noop,
     Operation::Drain,
     Operation::Copy,
@@ -90,6 +91,8 @@ const DONE: [Operation; 43] = [
     Operation::ZeroDecompress16,
     Operation::ZeroDecompress32,
     Operation::CrcAny,
+    Operation::Lz4Compress,
+    Operation::Lz4Decompress,
 ];
 
 fn operations() -> Operations {

@@ -2,12 +2,15 @@
 
 use std::io;
 
-use svala_software::{CheckKind, Format, FrameError, InflateError, Inflater, Part};
+use svala_software::{
+    CheckKind, Format, FrameError, InflateError, Inflater, Lz4Error, Lz4Expander, Lz4Header, Lz4Start, Part,
+    Xxh32,
+};
 
 /// How to expand a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decompression {
-    /// The frame around the deflate stream; gzip streams may have several members.
+    /// The frame; gzip streams may have several members, LZ4 streams several frames.
     pub format: Format,
     /// Bytes of output at most. A stream that has more is an error: the size of what is in it is the word of whoever made
     /// it.
@@ -94,12 +97,30 @@ pub(crate) struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Header,
+    /// Within an LZ4 frame that is skipped: so many bytes are left of it.
+    Skip(u64),
     Body,
     Trailer,
     /// Behind a stream that has one member: nothing may follow.
     Behind,
     /// Nothing more is of the stream, and what follows is not looked at.
     End,
+}
+
+/// Bytes a frame that is skipped begins with.
+const SKIP_BYTES: usize = 8;
+
+/// An LZ4 frame under way.
+struct Lz4 {
+    header: Lz4Header,
+    expander: Lz4Expander,
+    sum: Xxh32,
+}
+
+impl Lz4 {
+    fn new(header: Lz4Header) -> Self {
+        Self { header, expander: Lz4Expander::new(header.blocks), sum: Xxh32::new() }
+    }
 }
 
 /// The state of a stream between pieces of it.
@@ -109,10 +130,14 @@ pub(crate) struct Decode {
     stage: Stage,
     /// A header or trailer of which not all is there yet; at the end, what may have been another member and is not.
     held: Vec<u8>,
+    /// The LZ4 frame at hand.
+    lz4: Option<Lz4>,
+    /// A frame was skipped.
+    has_skipped: bool,
     /// Checksum and length of the member at hand.
     check: u32,
     len: u64,
-    /// Where its deflate stream begins.
+    /// Where its deflate stream begins, or its blocks.
     body_at: u64,
     read: u64,
     written: u64,
@@ -127,6 +152,8 @@ impl Decode {
             inflater: Inflater::new(),
             stage: Stage::Header,
             held: Vec::new(),
+            lz4: None,
+            has_skipped: false,
             check: decompression.format.check_kind().start(),
             len: 0,
             body_at: 0,
@@ -186,7 +213,9 @@ impl Decode {
         let input = &input[step.read..];
         let output = &mut output[step.written..];
         let read = match self.stage {
+            Stage::Header if self.is_lz4() => self.lz4_header(input)?,
             Stage::Header => self.header(input)?,
+            Stage::Skip(left) => self.skip(input, left),
             Stage::Body => {
                 let done = self.body(input, output)?;
                 step.written += done.written;
@@ -255,6 +284,42 @@ impl Decode {
         }
     }
 
+    fn lz4_header(&mut self, input: &[u8]) -> Result<usize, DecodeError> {
+        let (at, is_first) = (self.read(), self.members == 0 && !self.has_skipped);
+        if input.is_empty() && !is_first {
+            return Ok(0);
+        }
+        let parse = |bytes: &[u8]| {
+            let start = Lz4Start::parse(bytes)?;
+            Ok((if let Lz4Start::Frame(header) = start { header.bytes } else { SKIP_BYTES }, start))
+        };
+        match self.frame(input, parse) {
+            Ok(None) => Ok(self.taken(input.len())),
+            Ok(Some((bytes, start))) => {
+                let bytes = self.taken(bytes);
+                self.stage = match start {
+                    Lz4Start::Skip(bytes) => Stage::Skip(bytes - SKIP_BYTES as u64),
+                    Lz4Start::Frame(header) => {
+                        self.lz4 = Some(Lz4::new(header));
+                        (self.len, self.body_at) = (0, self.read);
+                        Stage::Body
+                    }
+                };
+                Ok(bytes)
+            }
+            Err(FrameError::WrongMagic { .. }) if !is_first => self.trailing(at).map(|()| 0),
+            Err(error) => Err(DecodeError::Frame { at, error }),
+        }
+    }
+
+    fn skip(&mut self, input: &[u8], left: u64) -> usize {
+        let bytes = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        let left = left - bytes as u64;
+        self.has_skipped = true;
+        self.stage = if left == 0 { Stage::Header } else { Stage::Skip(left) };
+        self.taken(bytes)
+    }
+
     /// What follows the last member is none.
     fn trailing(&mut self, at: u64) -> Result<(), DecodeError> {
         self.stage = Stage::End;
@@ -281,10 +346,17 @@ impl Decode {
             &mut output[..room]
         };
         let at = self.read;
-        let step = self.inflater.inflate_some(input, room).map_err(|error| match error {
-            InflateError::Corrupt { offset, .. } => DecodeError::Corrupt { at: self.body_at + offset },
-            _ => DecodeError::Truncated { len: at },
-        })?;
+        let body_at = self.body_at;
+        let (step, ended) = match &mut self.lz4 {
+            Some(lz4) => lz4_some(lz4, input, room, at, body_at)?,
+            None => {
+                let step = self.inflater.inflate_some(input, room).map_err(|error| match error {
+                    InflateError::Corrupt { offset, .. } => DecodeError::Corrupt { at: body_at + offset },
+                    _ => DecodeError::Truncated { len: at },
+                })?;
+                (Step { read: step.read, written: step.written }, step.ended)
+            }
+        };
         self.read += step.read as u64;
         if is_full && step.written > 0 {
             return Err(DecodeError::OutputFull { at, output_bytes_max });
@@ -293,22 +365,27 @@ impl Decode {
         self.check = kind.chain(self.check, &room[..step.written]);
         self.len += step.written as u64;
         self.written += step.written as u64;
-        if step.ended {
+        if ended {
             self.stage = Stage::Trailer;
         }
-        Ok(Step { read: step.read, written: step.written })
+        Ok(step)
     }
 
     fn trailer(&mut self, input: &[u8]) -> Result<usize, DecodeError> {
         let (format, at) = (self.decompression.format, self.read());
         let (check, len) = (self.check, self.len);
-        match self.frame(input, |bytes| Ok((format.check_trailer(bytes, check, len)?, ()))) {
+        let lz4 = self.lz4.as_ref().map(|lz4| (lz4.header, lz4.sum.value()));
+        let checked = |bytes: &[u8]| match lz4 {
+            Some((header, sum)) => header.check_trailer(bytes, sum, len),
+            None => format.check_trailer(bytes, check, len),
+        };
+        match self.frame(input, |bytes| Ok((checked(bytes)?, ()))) {
             Ok(None) => Ok(self.taken(input.len())),
             Ok(Some((bytes, ()))) => {
                 self.members += 1;
                 let read = self.taken(bytes);
                 self.stage = match (format, self.decompression.trailing) {
-                    (Format::Gzip, _) => Stage::Header,
+                    (Format::Gzip | Format::Lz4, _) => Stage::Header,
                     (_, Trailing::Refuse) => Stage::Behind,
                     (_, Trailing::Leave) => Stage::End,
                 };
@@ -316,6 +393,10 @@ impl Decode {
             }
             Err(error) => Err(DecodeError::Frame { at, error }),
         }
+    }
+
+    const fn is_lz4(&self) -> bool {
+        matches!(self.decompression.format, Format::Lz4)
     }
 
     /// Says that there is no more input: whether the stream has ended there.
@@ -326,18 +407,38 @@ impl Decode {
         let len = self.read;
         let end = match self.stage {
             Stage::Behind | Stage::End => Ok(()),
-            Stage::Header if self.members > 0 && self.held.is_empty() => Ok(()),
+            Stage::Header if (self.members > 0 || self.has_skipped) && self.held.is_empty() => Ok(()),
             // A byte that no member begins with needs no second one.
-            Stage::Header if self.members > 0 && self.held[0] != 0x1f => self.trailing(self.read()),
+            Stage::Header if self.members > 0 && !self.is_lz4() && self.held[0] != 0x1f => {
+                self.trailing(self.read())
+            }
             Stage::Header | Stage::Trailer if self.held.is_empty() => Err(DecodeError::Truncated { len }),
             Stage::Header | Stage::Trailer => {
                 let part = if self.stage == Stage::Header { Part::Header } else { Part::Trailer };
                 let error = FrameError::Truncated { part, offset: self.held.len() };
                 Err(DecodeError::Frame { at: self.read(), error })
             }
-            Stage::Body => Err(DecodeError::Truncated { len }),
+            Stage::Body | Stage::Skip(_) => Err(DecodeError::Truncated { len }),
         };
         self.failed = end.as_ref().err().cloned();
         end
     }
+}
+
+/// Expands blocks on.
+fn lz4_some(
+    lz4: &mut Lz4,
+    input: &[u8],
+    room: &mut [u8],
+    at: u64,
+    body_at: u64,
+) -> Result<(Step, bool), DecodeError> {
+    let step = lz4.expander.expand_some(input, room).map_err(|error| match error {
+        Lz4Error::Corrupt { offset } | Lz4Error::BlockChecksum { offset, .. } => {
+            DecodeError::Corrupt { at: body_at + offset }
+        }
+        _ => DecodeError::Truncated { len: at },
+    })?;
+    lz4.sum.update(&room[..step.written]);
+    Ok((Step { read: step.read, written: step.written }, step.ended))
 }

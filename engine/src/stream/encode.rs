@@ -191,8 +191,8 @@ impl Encode {
         let input = std::mem::replace(&mut self.filling, next);
         self.filling.clear();
         room.resize(compressed_bytes_max(SEGMENT_BYTES), 0);
-        let (engine, options, bytes) = (self.engine.clone(), self.segments.options(last), input.len() as u64);
-        let flight = Box::pin(async move { engine.deflate(input, room, options).await });
+        let (engine, how, bytes) = (self.engine.clone(), self.segments.compression(), input.len() as u64);
+        let flight = Box::pin(async move { engine.segment(input, room, how, last).await });
         self.flights.push_back(Place::Flying(flight, bytes));
         self.fresh = true;
         if last {
@@ -207,8 +207,8 @@ impl Encode {
         let Report { path, .. } = done.report;
         self.streamed.add(path, bytes);
         self.streamed.bytes += bytes;
-        self.segments.add(&done.value, bytes);
         let (input, mut room) = done.buffers;
+        self.segments.add(&done.value, &input).map_err(|error| self.fail(&error))?;
         room.truncate(usize::try_from(done.value.written).unwrap_or(usize::MAX));
         let old = std::mem::replace(&mut self.output, room);
         self.taken = 0;

@@ -10,7 +10,8 @@ use crate::backend::Member;
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::crc::Crc;
 use crate::error::{Error, Failed};
-use crate::job::{Done, Job};
+use crate::job::{Check, Done, Job, Lz4Blocks};
+use crate::operation::DeflateOptions;
 
 impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
     /// Adds a copy.
@@ -56,6 +57,47 @@ impl<S: IoBuf, D: IoBufMut> Batch<S, D> {
             }
             Err(failed) => Err(failed.map_buffers(|(src, dst)| (src, dst, dst2))),
         }
+    }
+
+    /// Adds a compression into a raw deflate segment, as [`Runtime::deflate`](crate::Runtime::deflate) makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`]; the buffers come back.
+    pub fn deflate(&mut self, src: S, dst: D, options: DeflateOptions) -> Result<(), Failed<(S, D)>> {
+        self.add_pair(src, dst, |src, dst| ask::deflate(src, dst, options))?;
+        self.0.adler32 |= options.check == Check::Adler32;
+        Ok(())
+    }
+
+    /// Adds the expansion of a raw deflate stream. One that the device cannot decode fails, as a member: there is no second try
+    /// on the CPU within a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`]; the buffers come back.
+    pub fn inflate(&mut self, src: S, dst: D, check: Check) -> Result<(), Failed<(S, D)>> {
+        self.add_pair(src, dst, |src, dst| ask::inflate(src, dst, check))?;
+        self.0.adler32 |= check == Check::Adler32;
+        Ok(())
+    }
+
+    /// Adds a compression into blocks of LZ4, as [`Runtime::lz4_compress`](crate::Runtime::lz4_compress) makes them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`]; the buffers come back.
+    pub fn lz4_compress(&mut self, src: S, dst: D, level: u8) -> Result<(), Failed<(S, D)>> {
+        self.add_pair(src, dst, |src, dst| ask::lz4_compress(src, dst, level))
+    }
+
+    /// Adds the expansion of blocks of LZ4. As for [`Batch::inflate`], what the device does not take fails.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchFull`]; the buffers come back.
+    pub fn lz4_decompress(&mut self, src: S, dst: D, blocks: Lz4Blocks) -> Result<(), Failed<(S, D)>> {
+        self.add_pair(src, dst, |src, dst| ask::lz4_decompress(src, dst, blocks))
     }
 
     /// Adds a fill.

@@ -77,6 +77,7 @@ impl<S, D> Body<S, D> {
         self.members.clear();
         self.operations = Operations::NONE;
         self.is_odd = false;
+        self.adler32 = false;
         self.answered = 0;
         self.ran = 0;
     }

@@ -141,6 +141,8 @@ impl<S, D> Body<S, D> {
             Err(Some(Reason::NotOffered { operation }))
         } else if self.is_odd && capabilities.kind != Kind::Software {
             Err(Some(Reason::Shape))
+        } else if self.adler32 && !capabilities.adler32 {
+            Err(Some(Reason::Check))
         } else if self.members.len() > capabilities.batch_max as usize {
             Err(None)
         } else {

@@ -193,7 +193,14 @@ impl Auto {
 
 /// Whether a fault makes it begin again.
 const fn restarts(job: &Job) -> bool {
-    matches!(job.operation(), Operation::Deflate | Operation::Inflate | Operation::GatherReduce)
+    matches!(
+        job.operation(),
+        Operation::Deflate
+            | Operation::Inflate
+            | Operation::Lz4Compress
+            | Operation::Lz4Decompress
+            | Operation::GatherReduce
+    )
 }
 
 #[cfg(test)]

@@ -99,11 +99,15 @@ pub enum Operation {
     ZeroDecompress32,
     /// CRC of a range with any polynomial.
     CrcAny,
+    /// Make blocks of LZ4.
+    Lz4Compress,
+    /// Expand blocks of LZ4.
+    Lz4Decompress,
 }
 
 impl Operation {
     /// Every kind there is.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 46] = [
         Self::Noop,
         Self::Drain,
         Self::Copy,
@@ -148,6 +152,8 @@ impl Operation {
         Self::ZeroDecompress16,
         Self::ZeroDecompress32,
         Self::CrcAny,
+        Self::Lz4Compress,
+        Self::Lz4Decompress,
     ];
 
     /// The word used in messages, counters and on the command line.
@@ -197,6 +203,8 @@ impl Operation {
             Self::ZeroDecompress16 => "zero_decompress16",
             Self::ZeroDecompress32 => "zero_decompress32",
             Self::CrcAny => "crc_any",
+            Self::Lz4Compress => "lz4_compress",
+            Self::Lz4Decompress => "lz4_decompress",
         }
     }
 

@@ -40,7 +40,7 @@ impl Extract for Found {
 }
 
 /// Bytes of output.
-struct Written(u64);
+pub(super) struct Written(pub(super) u64);
 
 impl Extract for Written {
     fn extract(value: Value) -> Option<Self> {

@@ -1,21 +1,29 @@
-//! What a request asks for, done: deflate and inflate by the CPU engine's arithmetic.
+//! What a request asks for, done: deflate and inflate by the CPU engine's arithmetic; LZ4 is read by a decoder of its own.
 
-use svala_software::{Deflater, InflateError, Inflater, Level, OutputFull, Segment, Window, adler32, crc32};
+use svala_software::{
+    Deflater, InflateError, Inflater, Level, OutputFull, Segment, Window, Xxh32, adler32, crc32,
+};
 
 use crate::config::Model;
+use crate::lz4::{self, Flaw};
 use crate::memory::Mappings;
 use crate::message::{
     Answer, BFINAL, CNV, CNVNR, FLAG_CNV, FLAG_RECOVERED, FLAG_STORED, Message, STATUS_END, STATUS_INVALID,
-    STATUS_UNSUPPORTED,
+    STATUS_UNSUPPORTED, XXHASH,
 };
 use crate::plan::Action;
 
 const OVERFLOW: i8 = -11;
 const CORRUPT: i8 = -9;
+const TOO_FAR_BACK: i8 = -10;
 const INCOMPLETE: i8 = -15;
 const SLICE_HANG: i8 = -16;
 const ENDPOINT: i8 = -17;
 const CNV_ERROR: i8 = -18;
+
+/// Commands of LZ4.
+const LZ4: u8 = 3;
+const LZ4_BACK: u8 = 4;
 
 /// What came of a request.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +49,10 @@ pub(crate) struct Slices {
 
 /// What is in a configuration word that drivers write: the level, for this command. Source: the table of the words.
 fn level(model: Model, message: &Message) -> Option<Level> {
-    const OLD: [(u8, u32, [u32; 3]); 2] = [
+    const OLD: [(u8, u32, [u32; 3]); 3] = [
         (0, 0x0305_0280, [0x2f31_0000, 0x2733_0000, 0x2734_0000]),
         (1, 0x0305_0200, [0x0f31_0000, 0x0733_0000, 0x0734_0000]),
+        (LZ4, 0x0305_0600, [0x5d31_0000, 0x5533_0000, 0x5534_0000]),
     ];
     const NEW: [(u8, u32, [u32; 3]); 1] = [(1, 0, [0x3100, 0x3300, 0x3400])];
     let table: &[_] = if model.is_old() { &OLD } else { &NEW };
@@ -72,7 +81,7 @@ impl Slices {
         }
         let (src, dst) = ((message.src, message.src_bytes), (message.dst, message.dst_bytes));
         let done = match message.command {
-            0 | 1 => {
+            0 | 1 | LZ4 => {
                 let Some(level) = level(self.model, message) else {
                     return Outcome::Malformed(Answer { status: STATUS_UNSUPPORTED, ..blank });
                 };
@@ -88,6 +97,12 @@ impl Slices {
                 }
                 memory.with(src, dst, |src, dst| self.expand(message, src, dst, action))
             }
+            LZ4_BACK if self.model.is_old() => {
+                if message.config != [0x4000_0000, 0] || message.has(CNV | CNVNR) {
+                    return Outcome::Malformed(Answer { status: STATUS_INVALID, ..blank });
+                }
+                memory.with(src, dst, |src, dst| expand_lz4(message, src, dst, action))
+            }
             _ => return Outcome::Malformed(Answer { status: STATUS_UNSUPPORTED, ..blank }),
         };
         match done {
@@ -100,6 +115,7 @@ impl Slices {
     /// Whether room, seeds and flags are what the generation takes.
     fn may_compress(&self, message: &Message) -> bool {
         let least = match (self.model.is_old(), message.command) {
+            (true, LZ4) => 1,
             (true, 0) => 1026,
             (true, _) => 512,
             (false, _) => 6,
@@ -121,17 +137,25 @@ impl Slices {
         let mut answer = Answer::to(message.command, message.opaque);
         match action {
             Some(Action::CnvFailure) => return answer.failed(CNV_ERROR),
+            // Erratum QAT20-40049.
+            _ if message.command == LZ4 && !message.has(BFINAL | XXHASH) => return answer.failed(CNV_ERROR),
             Some(Action::CnvRecovered) if message.has(CNVNR) => {
-                let Some(written) = store(src, dst, segment) else { return answer.failed(OVERFLOW) };
+                let stored =
+                    if message.command == LZ4 { lz4::store(src, dst) } else { store(src, dst, segment) };
+                let Some(written) = stored else { return answer.failed(OVERFLOW) };
                 answer.flags |= FLAG_CNV | FLAG_RECOVERED | FLAG_STORED;
                 return self.compressed(message, answer, src, dst, written);
             }
             _ => {}
         }
         self.deflater.configure(level, Window::DEFLATE);
-        let whole = if action == Some(Action::Overflow) { None } else { self.deflate(src, dst, segment) };
+        let whole = match message.command {
+            _ if action == Some(Action::Overflow) => None,
+            LZ4 => lz4::compress(src, dst),
+            _ => self.deflate(src, dst, segment),
+        };
         if let Some(written) = whole {
-            if message.has(CNV) && self.verifies(src, &dst[..written]) {
+            if message.has(CNV) && (message.command == LZ4 || self.verifies(src, &dst[..written])) {
                 answer.flags |= FLAG_CNV;
             }
             if action == Some(Action::NoCnvFlag) {
@@ -140,7 +164,7 @@ impl Slices {
             return self.compressed(message, answer, src, dst, written);
         }
         answer = answer.failed(OVERFLOW);
-        if !self.model.is_old() {
+        if !self.model.is_old() || message.command == LZ4 {
             return answer;
         }
         // What fits, as blocks of a stream that goes on.
@@ -172,7 +196,7 @@ impl Slices {
         answer.consumed = size(src.len());
         answer.produced = size(written);
         answer.crc = crc32(message.crc, src);
-        answer.adler = adler32(message.adler, src);
+        answer.adler = if message.command == LZ4 { Xxh32::of(src) } else { adler32(message.adler, src) };
         answer
     }
 
@@ -215,6 +239,24 @@ impl Slices {
             }
             Err(_) => answer.failed(CORRUPT),
         }
+    }
+}
+
+fn expand_lz4(message: &Message, src: &[u8], dst: &mut [u8], action: Option<Action>) -> Answer {
+    let mut answer = Answer::to(message.command, message.opaque);
+    if action == Some(Action::Overflow) {
+        return answer.failed(OVERFLOW);
+    }
+    match lz4::expand(src, dst) {
+        Ok(written) => {
+            answer.consumed = size(src.len());
+            answer.produced = size(written);
+            answer.adler = Xxh32::of(&dst[..written]);
+            answer
+        }
+        Err(Flaw::Incomplete) => answer.failed(INCOMPLETE),
+        Err(Flaw::TooFarBack) => answer.failed(TOO_FAR_BACK),
+        Err(Flaw::Overflow) => answer.failed(OVERFLOW),
     }
 }
 

@@ -22,6 +22,7 @@ mod device;
 mod execute;
 mod firmware;
 mod instant;
+mod lz4;
 mod memory;
 mod message;
 mod pf;

@@ -1,11 +1,13 @@
 //! The driver on an emulated function: what it makes is judged by other people's programs and crates.
 
+mod batch;
 mod bring_up;
 mod cancel;
 mod chaos;
 mod conformance;
 mod discovery;
 mod interop;
+mod lz4;
 mod memory;
 mod misbehaviour;
 mod restart;

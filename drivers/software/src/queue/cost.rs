@@ -8,6 +8,9 @@ use svala::{Crc, CrcBypass, Filter, FilterKind, Job, Packing};
 const DEFLATE: u64 = 64;
 /// So does expanding one.
 const INFLATE: u64 = 16;
+/// Making LZ4 of it, and expanding that.
+const LZ4: u64 = 16;
+const LZ4_BACK: u64 = 4;
 /// Copying it twice, or copying it and looking at it again.
 const TWICE: u64 = 2;
 /// Making a field of a block, or checking one.
@@ -30,6 +33,8 @@ pub(super) fn cost(job: &Job) -> u64 {
         Job::Deflate { .. } => DEFLATE,
         // The output may be the longer one.
         Job::Inflate { src, dst, .. } => return src.len.max(dst.len).saturating_mul(INFLATE),
+        Job::Lz4Compress { .. } => LZ4,
+        Job::Lz4Decompress { src, dst, .. } => return src.len.max(dst.len).saturating_mul(LZ4_BACK),
         Job::Crc { crc, .. } | Job::CopyCrc { crc, .. } if is_reversed(crc) => REVERSED,
         Job::Dualcast { .. } | Job::CopyCrc { .. } | Job::CreateDelta { .. } | Job::ApplyDelta { .. } => {
             TWICE

@@ -81,7 +81,9 @@ impl Unit {
         let piece_bytes = match order {
             Order::Whole => u64::MAX,
             Order::Any => share.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX).next_multiple_of(unit_bytes(&job)),
-            Order::Up | Order::Down if matches!(job, Job::Deflate { .. }) => SEGMENT_BYTES,
+            Order::Up | Order::Down if matches!(job, Job::Deflate { .. } | Job::Lz4Compress { .. }) => {
+                SEGMENT_BYTES
+            }
             Order::Up | Order::Down => PIECE_BYTES_MAX,
         };
         Self { job, order, piece_bytes, taken: 0, exhausted: false, out: 0, found: Found::nothing(&job) }
@@ -155,6 +157,7 @@ impl Unit {
                     found.aggregates = found.aggregates.and(aggregates);
                 }
             }
+            (Value::Written(written), Job::Lz4Compress { .. }) => found.written += written,
             (Value::Deflate { written, check: sum }, Job::Deflate { check, .. }) => {
                 found.written += written;
                 found.check = match check {
@@ -169,9 +172,10 @@ impl Unit {
 
     fn merge_failure(&mut self, offset: u64, failure: Failure) {
         let failure = match (failure, self.job) {
-            (Failure::OutputFull { .. }, Job::Deflate { dst, .. } | Job::Filter { dst, .. }) => {
-                Failure::OutputFull { bytes_max: dst.len }
-            }
+            (
+                Failure::OutputFull { .. },
+                Job::Deflate { dst, .. } | Job::Lz4Compress { dst, .. } | Job::Filter { dst, .. },
+            ) => Failure::OutputFull { bytes_max: dst.len },
             (Failure::Dif { block, mismatch }, job) => {
                 Failure::Dif { block: offset / unit_bytes(&job) + block, mismatch }
             }
@@ -198,6 +202,7 @@ impl Unit {
             Job::Compare { .. } | Job::ComparePattern { .. } => Value::Difference(difference),
             Job::Crc { .. } | Job::CopyCrc { .. } => Value::Crc(crc),
             Job::Deflate { .. } => Value::Deflate { written, check },
+            Job::Lz4Compress { .. } => Value::Written(written),
             Job::Convert { .. } | Job::Reduce { .. } | Job::ReduceDualcast { .. } => {
                 Value::Exceptions(exceptions)
             }

@@ -9,6 +9,7 @@ use svala::{Access, Blocks, Check, Crc, CrcBypass, CrcKind, Done, Job, Span, Val
 
 use super::column;
 use super::integrity;
+use super::lz4;
 use super::memory::{Contexts, len_of, pointer, readable, size_of_range, writable};
 use super::numbers;
 use super::stream::failure_of;
@@ -45,6 +46,16 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
             // SAFETY: the caller's contract.
             let (src, dst) = unsafe { both(src, dst) };
             inflate(src, dst, check, contexts.ok_or(NO_CONTEXTS)?)
+        }
+        Job::Lz4Compress { src, dst, .. } => {
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            lz4::compress(src, dst).map(done)
+        }
+        Job::Lz4Decompress { src, dst, blocks } => {
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            lz4::decompress(src, dst, blocks).map(done)
         }
         Job::CacheFlush { .. } | Job::TranslationFetch { .. } => {
             // SAFETY: the caller's contract.

@@ -31,7 +31,7 @@ impl Order {
                     Self::Down
                 }
             }
-            Job::Deflate { .. } => Self::Up,
+            Job::Deflate { .. } | Job::Lz4Compress { .. } => Self::Up,
             Job::Copy { .. }
             | Job::Dualcast { .. }
             | Job::Fill { .. }
@@ -119,6 +119,9 @@ pub(super) fn part(job: &Job, offset: u64, len: u64, written: u64) -> Job {
             last: last && offset + len == src.len,
             check,
         },
+        Job::Lz4Compress { src, dst, level } => {
+            Job::Lz4Compress { src: src.part(offset, len), dst: dst.part(written, u64::MAX), level }
+        }
         _ => part_of_blocks(job, offset, len),
     }
 }
