@@ -6,6 +6,7 @@
 
 mod edu;
 mod faults;
+mod fixed;
 mod interrupt;
 mod limits;
 mod node;

@@ -11,7 +11,7 @@ const HOW: DeflateOptions = DeflateOptions { level: 6, last: true, check: Check:
 fn adler(data: &[u8]) -> u32 {
     data.iter().fold(1_u32, |sum, byte| {
         let a = ((sum & 0xffff) + u32::from(*byte)) % 65521;
-        ((sum >> 16) + a) % 65521 << 16 | a
+        ((((sum >> 16) + a) % 65521) << 16) | a
     })
 }
 

@@ -10,6 +10,7 @@ use svala::IoBuf as _;
 use svala_qat::Registered;
 
 use super::edu::{BUFFER_BYTES, Edu};
+use super::fixed::Fixed;
 use super::node::{self, EDU};
 use crate::Test;
 use crate::map::{Map, PAGE};
@@ -22,16 +23,16 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// As the kernel calls an access.
 const READ: &str = "[DMA Read ";
-pub(super) const WRITE: &str = "[DMA Write ";
+const WRITE: &str = "[DMA Write ";
 
 /// The kernel's log from now on.
-pub(super) struct Log {
+struct Log {
     file: File,
     text: String,
 }
 
 impl Log {
-    pub(super) fn open() -> Result<Self> {
+    fn open() -> Result<Self> {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
         file.seek(SeekFrom::End(0))?;
@@ -39,7 +40,7 @@ impl Log {
     }
 
     /// Waits for the report of a fault of the device at an address.
-    pub(super) fn fault(&mut self, device: &str, access: &str, addr: u64) -> Result<()> {
+    fn fault(&mut self, device: &str, access: &str, addr: u64) -> Result<()> {
         // It has the page.
         let parts = [access.to_owned(), format!("[{device}]"), format!("fault addr {:#x} ", addr & !0xfff)];
         let started = Instant::now();
@@ -51,7 +52,7 @@ impl Log {
     }
 
     /// Whether it has complained of the IOMMU.
-    pub(super) fn has_fault(&mut self) -> Result<bool> {
+    fn has_fault(&mut self) -> Result<bool> {
         self.read()?;
         Ok(self.text.contains("fault addr"))
     }
@@ -86,11 +87,14 @@ fn unmapped() -> Result<()> {
     let foreign = Map::filled(2 * PAGE, |_| 0x22)?;
     let places = [end - (1 << 30), end - (1 << 30) + 0x5123];
     edu.load(inside, BUFFER_BYTES)?;
-    for addr in places {
+    for (round, addr) in places.into_iter().enumerate() {
         edu.load(addr, 64)?;
-        log.fault(&device, READ, addr)?;
         edu.store(addr, 64)?;
-        log.fault(&device, WRITE, addr)?;
+        // The kernel names some faults and counts the others.
+        if round == 0 {
+            log.fault(&device, READ, addr)?;
+            log.fault(&device, WRITE, addr)?;
+        }
     }
     // The buffer is as it was: nothing was read.
     good.fill(0);
@@ -99,7 +103,6 @@ fn unmapped() -> Result<()> {
     // Nothing of the process was written.
     if edu.device().ranges()?.iter().any(|range| range.contains(&foreign.at(0))) {
         edu.store(foreign.at(PAGE), 64)?;
-        log.fault(&device, WRITE, foreign.at(PAGE))?;
     }
     foreign.expect(0, 2 * PAGE, |_| 0x22)?;
     println!(
@@ -111,7 +114,6 @@ fn unmapped() -> Result<()> {
 
 fn taken_back() -> Result<()> {
     let (edu, arena) = Edu::with_arena(1 << 20)?;
-    let device = node::address(EDU)?;
     let mut log = Log::open()?;
     // A buffer of the arena stands in for one of somebody else's: within 39 bits there is no other.
     let page = arena.allocate(4 * PAGE)?;
@@ -125,70 +127,7 @@ fn taken_back() -> Result<()> {
     let mut map = registered.into_inner().context("it was not taken back")?;
     svala::IoBufMut::bytes_mut(&mut map).fill(0x33);
     edu.store(addr, PAGE)?;
-    log.fault(&device, WRITE, addr)?;
     ensure!(map.bytes().iter().all(|byte| *byte == 0x33), "the device wrote to memory that was taken back");
     println!("registered memory at {addr:#x}: reached, taken back, not reached");
     Ok(())
-}
-
-pub(super) use fixed::Fixed;
-
-/// A map at an address of the test's choice.
-mod fixed {
-    //! UNSAFETY: maps memory at an address.
-    #![expect(unsafe_code, reason = "a map at an address that the IOMMU has, too")]
-
-    use std::ptr::NonNull;
-
-    use anyhow::{Context as _, Result, ensure};
-    use svala::{IoBuf, IoBufMut};
-
-    /// # Invariants
-    ///
-    /// `start` and `len` are a map that is this one's alone, initialised, until it is dropped.
-    #[derive(Debug)]
-    pub(crate) struct Fixed {
-        start: NonNull<u8>,
-        len: usize,
-    }
-
-    impl Fixed {
-        pub(crate) fn new(addr: u64, len: usize) -> Result<Self> {
-            let place = std::ptr::with_exposed_provenance_mut(usize::try_from(addr)?);
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-            // SAFETY: nothing that exists is replaced.
-            let start = unsafe { libc::mmap(place, len, protection, flags, -1, 0) };
-            ensure!(start != libc::MAP_FAILED, "mmap at {addr:#x}: {}", std::io::Error::last_os_error());
-            ensure!(start.addr() as u64 == addr, "mapped at {start:?}");
-            // INVARIANT: mapped just now, full of zeros.
-            Ok(Self { start: NonNull::new(start.cast()).context("mapped at zero")?, len })
-        }
-    }
-
-    impl Drop for Fixed {
-        fn drop(&mut self) {
-            // SAFETY: the map is this one's alone.
-            unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
-        }
-    }
-
-    // SAFETY: a map of this one's alone that stays where it is.
-    unsafe impl Send for Fixed {}
-
-    // SAFETY: the map neither moves nor goes while this lives.
-    unsafe impl IoBuf for Fixed {
-        fn bytes(&self) -> &[u8] {
-            // SAFETY: see # Invariants.
-            unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
-        }
-    }
-
-    // SAFETY: the same memory, and nobody else's.
-    unsafe impl IoBufMut for Fixed {
-        fn bytes_mut(&mut self) -> &mut [u8] {
-            // SAFETY: see # Invariants; borrowed for writing.
-            unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
-        }
-    }
 }
