@@ -133,7 +133,12 @@ impl<S: IoBuf, D: IoBufMut> Group<S, D> {
             ended: Ended { report: runtime.blank_report(), error: None, lost: 0 },
             closed: Ring::new(lists + 1, runtime),
             // One more than are filled and fly: its results are being handed out.
-            spare: (0..lists).map(|_| Batch::with_capacity(list_max)).collect(),
+            spare: {
+                // All of them, between the last result and the next job.
+                let mut spare = Vec::with_capacity(lists + 1);
+                spare.extend((0..lists).map(|_| Batch::with_capacity(list_max)));
+                spare
+            },
             options: GroupOptions { list_max, lists, ..options },
             runtime: runtime.clone(),
         }
