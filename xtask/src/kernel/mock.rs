@@ -92,7 +92,7 @@ fn compare(judge: &mut Judge, c: &Log, rust: &Log, expected: &str) {
     judge.around(rust);
 }
 
-/// The same faults, in instructions: the same on every machine, and under every load.
+/// The same faults, in instructions: the load of the machine is not in them.
 fn instructions(judge: &mut Judge, root: &Root, counted: &'static str) -> Result<(), Error> {
     let mut count = |variant| -> Result<i64, Error> {
         let log = boot(root, variant, Clock::Instructions, &[counted])?;
