@@ -288,3 +288,15 @@ fn a_received_group_is_the_reporters() {
     let stats = iopf.quiesce(Discard::AnswerInvalid).wait_drained().remove();
     assert_eq!((stats.requests, stats.groups, stats.success, stats.invalid), (4, 3, 1, 2));
 }
+
+/// There is room, but the device is going: nobody would look for the group there.
+#[test]
+fn a_closed_ledger_with_room_gives_the_group_back() {
+    let (told, _table, iopf) = device();
+    let bond = iopf.bind(told.named(1), PasidChoice::Any).unwrap();
+    let ledger = Ledger::try_new(2).unwrap();
+    assert_eq!(ledger.close().count(), 0);
+    iopf.reporter().report(read(bond.pasid(), 1)).unwrap();
+    ledger.deposit(iopf.queue().take().unwrap()).unwrap_err().respond(Code::Failure);
+    assert_eq!((codes(&told), ledger.held()), (vec![Code::Failure], 0));
+}
