@@ -40,9 +40,7 @@ pub struct Modelled {
 pub const fn not_modelled(workload: Workload) -> Option<&'static str> {
     match workload {
         Workload::ColdFile | Workload::SwapIn => Some("the model has no disk"),
-        Workload::CopyOnWrite => Some(
-            "the emulated device takes a page that is present for one it may write to, and meets no fault",
-        ),
+        Workload::CopyOnWrite => Some("there is no published figure for a page that is copied on write"),
         Workload::Mixed => Some("it is sequential with copies beside it: see its probe"),
         _ => None,
     }

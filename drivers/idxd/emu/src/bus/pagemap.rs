@@ -4,6 +4,10 @@
 //! not have it, the entries of `/proc/self/pagemap` are read and looked at one by one; those do not tell the shared
 //! zero page from a page of one's own, so there a write to it is not seen as a fault.
 //!
+//! Pages shared since a fork are there for a reader, and a writer faults on them. Only the entries tell, so they are read
+//! as well once this process has forked, by the C library's `fork`. Two things are not told: a page that the other process
+//! has left since, and a private page of a file nobody has written to; to them a write is not seen as a fault.
+//!
 // UNSAFETY: one ioctl that reads and writes a structure and an array this module owns.
 #![expect(unsafe_code, reason = "PAGEMAP_SCAN has no safe wrapper")]
 
@@ -11,6 +15,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Access, PAGE_BYTES};
 
@@ -29,6 +35,31 @@ const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_PFNZERO: u64 = 1 << 5;
 /// Bit 63 of an entry of `/proc/self/pagemap`.
 const ENTRY_PRESENT: u64 = 1 << 63;
+
+/// Bit 61: a page of a file, or shared anonymous memory. Writers of it are not given a copy.
+const ENTRY_FILE: u64 = 1 << 61;
+/// Bit 56: nobody else has it mapped.
+const ENTRY_EXCLUSIVE: u64 = 1 << 56;
+
+/// This process has forked since the first device started.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// In the parent, after each fork.
+extern "C" fn forked() {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+fn watch_for_forks() {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        // SAFETY: the function stays where it is for the life of the process, and stores to an atomic, which is all a
+        // handler of a fork may do.
+        if unsafe { libc::pthread_atfork(None, Some(forked), None) } != 0 {
+            // Without memory for the handler the entries are read always.
+            forked();
+        }
+    });
+}
 
 /// Bytes one look covers at most: bounds both the ioctl's walk and the entries read at once.
 const LOOK_BYTES_MAX: u64 = 2 << 20;
@@ -83,6 +114,7 @@ impl Pagemap {
     /// Opens `/proc/self/pagemap` and finds out what it can do.
     pub(super) fn open() -> io::Result<Self> {
         let file = File::open("/proc/self/pagemap")?;
+        watch_for_forks();
         let mut this = Self { file, presence: Presence::PagemapScan };
         let probe = &raw const this as u64 & !(PAGE_BYTES - 1);
         if this.scan(probe, probe + PAGE_BYTES, Access::Read, &mut [Run::default()]).is_err() {
@@ -143,16 +175,21 @@ impl Pagemap {
             Presence::PagemapScan => {
                 let mut runs = [Run::default()];
                 match self.scan(start, end, access, &mut runs) {
-                    Ok(found) if found > 0 && runs[0].start == start => runs[0].end,
+                    Ok(found) if found > 0 && runs[0].start == start => {
+                        let is_shared = access == Access::Write && FORKED.load(Ordering::Relaxed);
+                        if is_shared { self.entries_from(start, runs[0].end, access) } else { runs[0].end }
+                    }
                     _ => start,
                 }
             }
-            Presence::Pagemap => {
-                let present = self.entries(start, end);
-                let pages = present.iter().take_while(|present| **present).count();
-                start + pages as u64 * PAGE_BYTES
-            }
+            Presence::Pagemap => self.entries_from(start, end, access),
         }
+    }
+
+    fn entries_from(&self, start: u64, end: u64, access: Access) -> u64 {
+        let present = self.entries(start, end, access);
+        let pages = present.iter().take_while(|present| **present).count();
+        start + pages as u64 * PAGE_BYTES
     }
 
     /// Where the present run that ends at `end` begins; `end` if there is none. At most [`BACK_BYTES_MAX`] apart.
@@ -161,16 +198,22 @@ impl Pagemap {
             Presence::PagemapScan => {
                 let mut runs = [Run::default(); RUNS];
                 match self.scan(start, end, access, &mut runs) {
-                    Ok(found) if found > 0 && runs[found - 1].end == end => runs[found - 1].start,
+                    Ok(found) if found > 0 && runs[found - 1].end == end => {
+                        let is_shared = access == Access::Write && FORKED.load(Ordering::Relaxed);
+                        let start = runs[found - 1].start;
+                        if is_shared { self.entries_to(start, end, access) } else { start }
+                    }
                     _ => end,
                 }
             }
-            Presence::Pagemap => {
-                let present = self.entries(start, end);
-                let pages = present.iter().rev().take_while(|present| **present).count();
-                end - pages as u64 * PAGE_BYTES
-            }
+            Presence::Pagemap => self.entries_to(start, end, access),
         }
+    }
+
+    fn entries_to(&self, start: u64, end: u64, access: Access) -> u64 {
+        let present = self.entries(start, end, access);
+        let pages = present.iter().rev().take_while(|present| **present).count();
+        end - pages as u64 * PAGE_BYTES
     }
 
     /// Fills `runs` with what is present in the page-aligned range, and says how many there are.
@@ -197,7 +240,11 @@ impl Pagemap {
     }
 
     /// Whether each page of the range is present; shorter where the page map ends.
-    fn entries(&self, start: u64, end: u64) -> Vec<bool> {
+    fn entries(&self, start: u64, end: u64, access: Access) -> Vec<bool> {
+        let is_shared = access == Access::Write && FORKED.load(Ordering::Relaxed);
+        let is_present = |entry: u64| {
+            entry & ENTRY_PRESENT != 0 && (!is_shared || entry & (ENTRY_FILE | ENTRY_EXCLUSIVE) != 0)
+        };
         let pages = usize::try_from((end - start) / PAGE_BYTES).unwrap_or(0);
         let mut bytes = vec![0; pages * 8];
         let read = self.file.read_at(&mut bytes, start / PAGE_BYTES * 8).unwrap_or(0);
@@ -205,7 +252,7 @@ impl Pagemap {
             .as_chunks::<8>()
             .0
             .iter()
-            .map(|entry| u64::from_ne_bytes(*entry) & ENTRY_PRESENT != 0)
+            .map(|entry| is_present(u64::from_ne_bytes(*entry)))
             .chain(std::iter::repeat_n(false, pages - read / 8))
             .collect()
     }
