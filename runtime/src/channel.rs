@@ -13,9 +13,11 @@ mod in_flight;
 mod life;
 mod line;
 mod resolve;
+mod small;
 mod turn;
 
 pub(crate) use in_flight::{Ended, InFlight, Offer};
+pub(crate) use small::By;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,7 +32,9 @@ use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submission, S
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::fault::{Auto, Circumstances, FaultPolicy, PREFETCH_BYTES, Resolver, Streams, WindowBounds};
+use crate::fault::{
+    Auto, Circumstances, FaultPolicy, Helpers, PREFETCH_BYTES, Resolver, Streams, WindowBounds,
+};
 use crate::fork::Lineage;
 use crate::health::{Health, ProbeBounds, QueueFault};
 use crate::job::{Done, Operation, Operations};
@@ -40,6 +44,7 @@ use crate::report::{Faults, QueueSnapshot};
 use crate::slot::{Completed, Contents, FreeList, Held, Phase, Slot};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use line::{Joined, Line};
+use small::Smalls;
 use turn::Turn;
 
 /// Operations whose queue depends on more than what the operation is.
@@ -100,6 +105,9 @@ pub(crate) struct Channel {
     load: AtomicU64,
     counts_load: bool,
     resolver: Arc<Resolver>,
+    helpers: Arc<Helpers>,
+    /// Small ranges that wait to be populated.
+    smalls: Smalls,
     /// Where windows of transfers ended.
     streams: Mutex<Streams>,
     /// Bytes that the control groups of the process let it have.
@@ -114,6 +122,7 @@ pub(crate) struct Channel {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) resolver: Arc<Resolver>,
+    pub(crate) helpers: Arc<Helpers>,
     pub(crate) auto: Option<Arc<Auto>>,
     pub(crate) memory_bytes_max: Option<u64>,
     pub(crate) doorbell: Arc<Doorbell>,
@@ -155,7 +164,7 @@ pub(crate) struct Reaped {
 
 impl Channel {
     pub(crate) fn new(index: u16, driver: Box<dyn Driver>, shared: Shared, config: Config) -> Self {
-        let Shared { resolver, auto, memory_bytes_max, doorbell, lineage, is_choice } = shared;
+        let Shared { resolver, helpers, auto, memory_bytes_max, doorbell, lineage, is_choice } = shared;
         let capabilities = driver.capabilities().clone();
         let depth = capabilities.depth;
         let path = capabilities.path(config.software_reason);
@@ -181,8 +190,10 @@ impl Channel {
             handed_len: AtomicU32::new(0),
             turn: Turn::new(),
             closed: AtomicBool::new(false),
+            smalls: Smalls::new(depth, driver.held_max()),
             driver,
             resolver,
+            helpers,
             streams: Mutex::new(Streams::new()),
             memory_bytes_max,
             auto,
@@ -382,14 +393,24 @@ impl Channel {
             let polled = self.capabilities().completion == crate::backend::Completion::Polled;
             self.doorbell.ring(polled || stalled);
         }
+        // This is an executor's thread: somebody else populates.
+        self.tend_passing();
         // A notification that came while the lock was held found it taken.
-        if self.turn.is_asked() && self.reap(None).looking != 0 {
+        if (self.turn.is_asked() || self.has_fresh()) && self.reap(None, By::Passing).looking != 0 {
             self.doorbell.ring(true);
         }
     }
 
     /// Drives every slot that is waited for. With `now`, tells futures that have waited too long.
-    pub(crate) fn reap(&self, now: Option<Instant>) -> Reaped {
+    pub(crate) fn reap(&self, now: Option<Instant>, by: By) -> Reaped {
+        let mut reaped = self.reap_list(now);
+        if self.has_fresh() {
+            self.tend(by, &mut reaped);
+        }
+        reaped
+    }
+
+    fn reap_list(&self, now: Option<Instant>) -> Reaped {
         let mut reaped = Reaped::default();
         self.turn.ask();
         // Whoever holds the lock looks for questions after letting go of it, so nothing is missed by leaving.

@@ -26,6 +26,7 @@ pub(crate) trait Driver: Send + Sync {
     unsafe fn resume(&self, slot: u32, work: &Work, lane: u16, verdict: Verdict);
     unsafe fn watch(&self, slot: u32) -> Option<*const u8>;
     fn fault(&self) -> Option<QueueFault>;
+    fn held_max(&self) -> u32;
     fn close(&self);
 }
 
@@ -119,6 +120,10 @@ impl<Q: Queue> Driver for Bound<Q> {
 
     fn fault(&self) -> Option<QueueFault> {
         self.queue.fault()
+    }
+
+    fn held_max(&self) -> u32 {
+        self.queue.held_max()
     }
 
     fn close(&self) {

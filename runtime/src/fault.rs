@@ -7,15 +7,17 @@ mod limit;
 mod policy;
 mod residency;
 mod resolver;
+mod small;
 mod threads;
 mod uring;
 mod window;
 
 pub use auto::AutoSnapshot;
-pub(crate) use auto::{Auto, Circumstances};
+pub(crate) use auto::{Auto, Circumstances, Resolved};
 pub use cost::{CostModel, Estimate, Situation};
 pub(crate) use cost::{PREFETCH_BYTES, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
 pub(crate) use limit::memory_bytes_max;
 pub use policy::{FaultPolicy, ResolverChoice};
 pub(crate) use resolver::{Answer, IN_FLIGHT_MAX, Request, Resolver};
+pub(crate) use small::{HELPERS, Helpers, Small};
 pub(crate) use window::{Streams, Window, WindowBounds};

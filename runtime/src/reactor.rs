@@ -19,7 +19,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
-use crate::channel::Channel;
+use crate::channel::{By, Channel};
 use crate::fault::Resolver;
 use crate::probe::Probes;
 use crate::wait::Waitpkg;
@@ -133,7 +133,7 @@ impl Reactor {
             *next_tick = now + TICK;
         }
         for channel in self.channels.iter().filter(|channel| channel.handed_len() != 0) {
-            let reaped = channel.reap(tick);
+            let reaped = channel.reap(tick, By::Passing);
             round.finished |= reaped.finished || reaped.elsewhere;
             round.looking += reaped.looking;
             round.in_flight += reaped.in_flight;

@@ -96,7 +96,7 @@ pub struct Snapshot {
     pub resolver: &'static str,
     /// Why io_uring is not used, if it is not.
     pub resolver_reason: Option<String>,
-    /// Threads that populate at most: the kernel's for io_uring, or the runtime's own.
+    /// Threads that populate at most: the kernel's for io_uring, or the runtime's own; and the two for small ranges.
     pub resolver_threads_max: u32,
     /// Ranges that wait to be populated or are at most.
     pub resolver_ranges_max: u32,

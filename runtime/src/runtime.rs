@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::backend::{Capabilities, Kind, Notifier, Queue, Submission};
-use crate::channel::{CHOSEN_WITH_CARE, Channel, Shared};
+use crate::channel::{By, CHOSEN_WITH_CARE, Channel, Shared};
 use crate::choice::{Choice, Peer, QUEUES_MAX, Turn};
 use crate::config::Config;
 use crate::driver::{Bound, Driver};
 use crate::error::Error;
-use crate::fault::{Auto, AutoSnapshot, FaultPolicy, IN_FLIGHT_MAX, Resolver, memory_bytes_max};
+use crate::fault::{
+    Auto, AutoSnapshot, FaultPolicy, HELPERS, Helpers, IN_FLIGHT_MAX, Resolver, memory_bytes_max,
+};
 use crate::fork::Lineage;
 use crate::job::{Check, Job, Operation};
 use crate::path::{Path, QueueName, Reason};
@@ -43,7 +45,7 @@ impl Builder {
         self
     }
 
-    /// Starts the runtime: one thread, one eventfd, and an io_uring where it is allowed.
+    /// Starts the runtime: one thread, two more where there is a device, one eventfd, and an io_uring where it is allowed.
     ///
     /// # Errors
     ///
@@ -53,12 +55,14 @@ impl Builder {
         let doorbell = Arc::new(Doorbell::new().map_err(os("eventfd"))?);
         let resolver = Resolver::new(self.config.resolver, &doorbell.eventfd);
         let resolver = Arc::new(resolver.map_err(os("starting the resolver's threads"))?);
+        let helpers = Arc::new(Helpers::default());
         let lineage = Arc::new(Lineage::new().map_err(os("madvise(MADV_WIPEONFORK)"))?);
         let choice = Choice::new(peers(&self.drivers));
         let (doorbells, lineages) = (Arc::clone(&doorbell), Arc::clone(&lineage));
         let auto = (self.config.faults == FaultPolicy::Auto).then(|| Arc::new(Auto::new(self.config.costs)));
         let shared = Shared {
             resolver: Arc::clone(&resolver),
+            helpers: Arc::clone(&helpers),
             auto: auto.clone(),
             memory_bytes_max: memory_bytes_max(),
             doorbell: doorbells,
@@ -94,10 +98,11 @@ impl Builder {
             umwait = waitpkg.is_some(),
             "runtime up"
         );
-        Ok(Runtime {
+        let runtime = Runtime {
             inner: Arc::new(Inner {
                 channels,
                 resolver,
+                helpers,
                 auto,
                 doorbell,
                 closing,
@@ -108,7 +113,9 @@ impl Builder {
                 waitpkg,
                 config: self.config,
             }),
-        })
+        };
+        runtime.start_helpers().map_err(os("starting the threads that populate"))?;
+        Ok(runtime)
     }
 }
 
@@ -117,7 +124,7 @@ fn attach(channel: &Arc<Channel>, doorbell: &Arc<Doorbell>) {
     channel.driver().attach(Notifier::new(move || {
         if let Some(channel) = weak.upgrade() {
             // Without anybody waiting there is nothing to do: futures look for themselves.
-            if channel.is_waited_for() && channel.reap(None).looking != 0 {
+            if channel.is_waited_for() && channel.reap(None, By::Notifier).looking != 0 {
                 doorbell.ring(true);
             }
         }
@@ -135,6 +142,7 @@ pub struct Runtime {
 struct Inner {
     channels: Arc<[Arc<Channel>]>,
     resolver: Arc<Resolver>,
+    helpers: Arc<Helpers>,
     auto: Option<Arc<Auto>>,
     doorbell: Arc<Doorbell>,
     closing: Arc<AtomicBool>,
@@ -163,6 +171,17 @@ impl Runtime {
         Builder { config: Config::default(), drivers: Vec::new() }
     }
 
+    /// The threads for small ranges, where there is a device: the CPU's faults are the kernel's business.
+    fn start_helpers(&self) -> io::Result<()> {
+        let channels = Arc::clone(&self.inner.channels);
+        if channels.iter().all(|channel| channel.capabilities().kind == Kind::Software) {
+            return Ok(());
+        }
+        let help: Arc<dyn Fn() + Send + Sync> =
+            Arc::new(move || channels.iter().for_each(|channel| channel.help()));
+        self.inner.helpers.start(&help)
+    }
+
     /// What each queue can do, in order of preference.
     pub fn capabilities(&self) -> impl Iterator<Item = &Capabilities> {
         self.inner.channels.iter().map(|channel| channel.capabilities())
@@ -179,7 +198,7 @@ impl Runtime {
             queues: self.inner.channels.iter().map(|channel| channel.snapshot()).collect(),
             resolver: self.inner.resolver.name(),
             resolver_reason: self.inner.resolver.reason(),
-            resolver_threads_max: self.inner.resolver.threads_max(),
+            resolver_threads_max: self.inner.resolver.threads_max() + HELPERS,
             resolver_ranges_max: u32::try_from(IN_FLIGHT_MAX).unwrap_or(u32::MAX),
             auto: self.fault_choices(),
             waiting: if self.inner.waitpkg.is_some() { "umwait" } else { "sleep" },
@@ -393,6 +412,7 @@ impl Inner {
     fn forget(&mut self) {
         std::mem::forget(Arc::clone(&self.channels));
         std::mem::forget(Arc::clone(&self.resolver));
+        self.helpers.forget();
         std::mem::forget(Arc::clone(&self.doorbell));
         std::mem::forget(Arc::clone(&self.lineage));
         std::mem::forget(self.thread.get_mut().take());
@@ -429,6 +449,7 @@ impl Drop for Inner {
             tracing::error!("the completion thread panicked");
         }
         self.closing.store(true, Ordering::SeqCst);
+        self.helpers.stop();
         for channel in self.channels.iter() {
             let busy = channel.busy_slots();
             if busy != 0 {

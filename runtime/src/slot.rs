@@ -20,7 +20,7 @@ use std::mem::{MaybeUninit, align_of, size_of};
 use std::time::Instant;
 
 use crate::backend::{Failure, LANES_MAX, LaneFault, Member, Submission};
-use crate::fault::{FaultPolicy, Window};
+use crate::fault::{FaultPolicy, Resolved, Window};
 use crate::job::{Done, Job, Operands};
 use crate::path::Path;
 use crate::report::Faults;
@@ -182,8 +182,8 @@ pub(crate) struct Resolution {
     pub(crate) pending: u32,
     /// First error among them.
     pub(crate) error: Option<io::Error>,
-    /// When it began, and of how many pages: for those who learn from it.
-    pub(crate) measured: Option<(Instant, u64)>,
+    /// When it began, and what it is: for those who learn from it.
+    pub(crate) measured: Option<(Instant, Resolved)>,
     /// Only the page of the fault, no window.
     pub(crate) single: bool,
     /// What was populated last, to answer faults of other lanes in the same range.

@@ -59,11 +59,13 @@ pub(super) fn run(common: &Common, target: Target) -> Result<Answer, Trouble> {
     Ok(Answer { exit: Exit::Success, fields: json!({ "note": note, "auto": auto, "estimates": estimates }) })
 }
 
-fn costs(costs: &CostModel) -> [(&'static str, &'static str, f64); 8] {
+fn costs(costs: &CostModel) -> [(&'static str, &'static str, f64); 10] {
     [
         ("submit", "a descriptor to the device and its record back, without its work", costs.submit_ns),
         ("fault", "a fault under resolve, without the populating", costs.fault_ns),
+        ("small fault", "the same for a few pages", costs.small_fault_ns),
         ("populate call", "a request to populate, without its pages", costs.populate_call_ns),
+        ("small call", "the same for a few pages", costs.small_call_ns),
         ("populate page", "an absent page made present", costs.populate_page_ns),
         ("present page", "a page populated that was there already", costs.present_page_ns),
         ("work on a page", "a device that works on a present page", costs.work_page_ns),

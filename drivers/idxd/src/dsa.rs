@@ -471,6 +471,10 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         }
     }
 
+    fn held_max(&self) -> u32 {
+        self.portal.held_max()
+    }
+
     fn close(&self) {
         self.portal.close();
     }

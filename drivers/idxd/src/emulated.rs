@@ -141,13 +141,15 @@ fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, Emu
     let device = Device::start(device).map_err(|source| EmulatedError::Start { name, source })?;
     // A device that started has the queue it was configured with.
     let Some(portal) = device.portal(0) else { unreachable!("wq0 of {device:?}") };
-    Ok(EmulatedPortal { portal, device: Mutex::new(Some(Arc::new(device))) })
+    Ok(EmulatedPortal { portal, device: Mutex::new(Some(Arc::new(device))), engines })
 }
 
 /// The portal of an emulated device's only queue, and the device itself.
 pub struct EmulatedPortal {
     portal: idxd_emu::Portal,
     device: Mutex<Option<Arc<Device>>>,
+    /// Of the device; each takes from its only queue, and notifies.
+    engines: usize,
 }
 
 impl EmulatedPortal {
@@ -188,6 +190,10 @@ impl Portal for EmulatedPortal {
         if let Some(device) = self.device() {
             device.on_completion(move || notifier.notify());
         }
+    }
+
+    fn held_max(&self) -> u32 {
+        u32::try_from(self.engines).unwrap_or(u32::MAX).saturating_sub(1)
     }
 
     fn close(&self) {

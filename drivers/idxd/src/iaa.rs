@@ -542,6 +542,10 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         }
     }
 
+    fn held_max(&self) -> u32 {
+        self.portal.held_max()
+    }
+
     fn close(&self) {
         self.portal.close();
     }

@@ -43,6 +43,11 @@ pub trait Portal: Send + Sync + 'static {
     /// Keeps `notifier`, to be called after each completion. Only asked of portals that notify.
     fn attach(&self, _notifier: Notifier) {}
 
+    /// See [`Queue::held_max`](svala::backend::Queue::held_max).
+    fn held_max(&self) -> u32 {
+        0
+    }
+
     /// No more descriptors will come.
     fn close(&self) {}
 }

@@ -164,6 +164,56 @@ fn others_are_resolved_while_one_waits_for_its_page() {
     }
 }
 
+/// More small copies wait for pages that do not come than there are threads for small ranges and engines that may be held
+/// up; others fault, are resolved and end meanwhile, on a device with one engine as on one with two.
+#[test]
+fn small_ranges_that_wait_hold_up_nobody() {
+    const WAITING: usize = 8;
+    for engines in [1, 2] {
+        for resolver in [ResolverChoice::Auto, ResolverChoice::Threads] {
+            // Without io_uring, four threads of the runtime can wait besides the two for small ranges and an engine.
+            let waiting = if resolver == ResolverChoice::Auto { WAITING } else { 4 };
+            let name = format!("{engines} engines, {resolver:?}");
+            let config = svala_idxd::EmulatedConfig { engines, ..svala_idxd::EmulatedConfig::default() };
+            let queue = svala_idxd::Emulated::dsa(config).expect("starts");
+            let builder = svala::Runtime::builder().queue(queue).config(|config| config.resolver = resolver);
+            let runtime = builder.build().expect("threads and an eventfd");
+            let (src, dst) = (Area::cold(WAITING), Area::cold(WAITING));
+            let Some(gate) = Gate::on(&src, 0, WAITING) else {
+                return not_run("small ranges: no userfaultfd to be had");
+            };
+            std::thread::scope(|scope| {
+                let (told, ended) = std::sync::mpsc::channel();
+                let mut pages = Vec::new();
+                for page in 0..waiting {
+                    let (told, runtime, src, dst) = (told.clone(), &runtime, src.addr(page), dst.addr(page));
+                    scope.spawn(move || {
+                        let job = Job::Copy { src, dst, len: PAGE as u64 };
+                        // SAFETY: the areas live until the copy has ended, and nobody refers to them.
+                        told.send(block_on(unsafe { runtime.submit_raw(job) }).is_ok())
+                            .expect("the test waits");
+                    });
+                    pages.push(gate.wait());
+                }
+                for seed in 0..20 {
+                    let (src, dst) = (Area::warm(1, seed), Area::cold(1));
+                    let report = well(copy(&runtime, &src, &dst, 1), &name);
+                    assert_eq!(report.faults.resolutions, 1, "{name}");
+                    assert!(dst.read(0, 1) == src.read(0, 1), "{name}");
+                }
+                assert!(ended.try_recv().is_err(), "{name}: one has its page already");
+                for page in pages {
+                    gate.supply(page, &[0x77; PAGE]);
+                }
+                for _ in 0..waiting {
+                    assert!(ended.recv_timeout(DEADLINE).expect("ends"), "{name}");
+                }
+            });
+            assert!(dst.read(0, waiting).iter().all(|byte| *byte == 0x77), "{name}");
+        }
+    }
+}
+
 /// Huge pages that are put together and taken apart while copies run over them.
 #[test]
 fn huge_pages_come_and_go_under_copies() {

@@ -6,11 +6,11 @@
 use std::io;
 use std::time::Instant;
 
-use super::{Channel, Step};
+use super::{By, Channel, Step};
 use crate::address::{Access, PAGE_BYTES, Span};
 use crate::backend::{Failure, LaneFault, Member, Polled, Submission, Submitted, Verdict};
 use crate::error::PopulatedInVain;
-use crate::fault::{Answer, FaultPolicy, Request};
+use crate::fault::{Answer, FaultPolicy, Request, Resolved, Small};
 use crate::job::{Job, OPERANDS_MAX, Operand, Operands, Operation};
 use crate::slot::{Contents, LaneSet, Phase, Work};
 
@@ -270,16 +270,22 @@ impl Channel {
             *request = Request { operand, ..nothing };
             len += 1;
         }
-        if !self.resolver.start(&requests[..len]) {
-            return false;
-        }
-        if self.resolver.needs_pump() {
-            self.doorbell.ring(true);
+        // A small range is one answer, whatever it is made of.
+        let is_small = Small::of(&requests[..len]).is_some_and(|small| self.smalls.add(small));
+        if !is_small {
+            if !self.resolver.start(&requests[..len]) {
+                return false;
+            }
+            if self.resolver.needs_pump() {
+                self.doorbell.ring(true);
+            }
         }
         let pages = requests[..len].iter().map(|request| request.operand.span.page_count()).sum::<u64>();
-        contents.resolution.pending = u32::try_from(len).unwrap_or(u32::MAX);
+        contents.resolution.pending = if is_small { 1 } else { u32::try_from(len).unwrap_or(u32::MAX) };
         contents.resolution.error = None;
-        contents.resolution.measured = self.auto.is_some().then(|| (Instant::now(), pages));
+        let is_fault = matches!(contents.phase, Phase::ToResolve(_));
+        contents.resolution.measured =
+            self.auto.is_some().then(|| (Instant::now(), Resolved { pages, is_small, is_fault }));
         contents.faults.resolutions += 1;
         contents.faults.pages_populated += pages;
         true
@@ -293,23 +299,27 @@ impl Channel {
             // SAFETY: a slot with a resolution under way has been handed over and stays so until the
             // resolution ends; the lock is held, so the contents are ours.
             let contents = unsafe { &mut *place.contents() };
-            let Some(pending) = contents.resolution.pending.checked_sub(1) else { return };
-            contents.resolution.pending = pending;
-            // Interrupted or out of luck for a moment: if pages are missing still, the device says so again,
-            // and that is bounded.
-            if !matches!(answer.errno, 0 | libc::EINTR | libc::EAGAIN) && contents.resolution.error.is_none()
-            {
-                contents.resolution.error = Some(io::Error::from_raw_os_error(answer.errno));
-            }
-            if pending == 0 {
-                if let (Some(auto), Some((since, pages))) = (&self.auto, contents.resolution.measured.take())
-                {
-                    auto.learn(pages, since.elapsed());
-                }
-                self.resolved(answer.slot, contents);
-            }
+            self.note_answer(answer.slot, contents, answer.errno);
         }
-        self.reap(None);
+        // Also when more answers are to come: whoever found the list locked has left a question.
+        self.reap(None, By::Passing);
+    }
+
+    /// Notes an answer of the slot's, whose contents the caller owns.
+    pub(super) fn note_answer(&self, slot: u32, contents: &mut Contents, errno: i32) {
+        let Some(pending) = contents.resolution.pending.checked_sub(1) else { return };
+        contents.resolution.pending = pending;
+        // Interrupted or out of luck for a moment: if pages are missing still, the device says so again,
+        // and that is bounded.
+        if !matches!(errno, 0 | libc::EINTR | libc::EAGAIN) && contents.resolution.error.is_none() {
+            contents.resolution.error = Some(io::Error::from_raw_os_error(errno));
+        }
+        if pending == 0 {
+            if let (Some(auto), Some((since, what))) = (&self.auto, contents.resolution.measured.take()) {
+                auto.learn(what, since.elapsed());
+            }
+            self.resolved(slot, contents);
+        }
     }
 
     fn resolved(&self, slot: u32, contents: &mut Contents) {

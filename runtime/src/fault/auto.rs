@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::calibrate::nanos;
-use super::cost::{CostModel, PREFETCH_BYTES, Situation};
+use super::cost::{CostModel, PREFETCH_BYTES, Situation, WINDOW_BYTES_MIN};
 use super::policy::FaultPolicy;
 use super::residency::{Residency, Sampler};
 use super::window::WindowBounds;
@@ -20,9 +20,14 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// What is always, in 1/65536.
 const ALWAYS: u32 = 1 << 16;
-/// Weight of what is new: of one operation, and of one measured duration.
+/// Weight of one operation.
 const SHARE_WEIGHT: u32 = 8;
-const COST_WEIGHT: f64 = 1.0 / 16.0;
+/// How far a cost goes towards one measured duration, as a factor. Down further than up: what is followed is what two of
+/// five measurements stay below.
+const UP: f64 = 1.06;
+const DOWN: f64 = 0.917;
+/// How far costs may go from where they began, as a factor. Beyond that it is the machine that is not itself.
+const DRIFT_MAX: f64 = 16.0;
 /// Resolutions of at least this many pages say what a page costs; of fewer, what a call does.
 const MANY_PAGES: u64 = 64;
 
@@ -30,6 +35,8 @@ const MANY_PAGES: u64 = 64;
 #[derive(Debug)]
 pub(crate) struct Auto {
     costs: Mutex<CostModel>,
+    /// The costs it began with.
+    first: CostModel,
     sampler: Sampler,
     /// Operations of late that met absent memory, in 1/65536 of all.
     cold_share: AtomicU32,
@@ -80,8 +87,10 @@ impl Auto {
             tracing::warn!(%error, "fault costs not measured: published ones have to do");
         }
         let is_measured = costs.is_none() && measured.is_ok();
+        let first = costs.or(measured.ok()).unwrap_or_default();
         Self {
-            costs: Mutex::new(costs.or(measured.ok()).unwrap_or_default()),
+            costs: Mutex::new(first),
+            first,
             sampler: Sampler::new(),
             // Nothing is known yet: look at the first operations.
             cold_share: AtomicU32::new(ALWAYS / 2),
@@ -99,10 +108,16 @@ impl Auto {
         let pages = jobs.clone().flat_map(|job| job.operands()).flatten();
         let pages = pages.map(|operand| operand.span.page_count()).fold(0, u64::saturating_add);
         let restarts = jobs.clone().any(|job| restarts(&job));
+        let is_small = jobs
+            .clone()
+            .flat_map(|job| job.operands())
+            .flatten()
+            .all(|operand| operand.span.pages().len <= WINDOW_BYTES_MIN);
         let situation = |found: Residency| Situation {
             pages_absent: found.absent,
             holes: found.holes,
             restarts,
+            is_small,
             can_block: how.can_block,
             window_pages_min: how.window.min / PAGE_BYTES,
             window_pages_max: how.window.max / PAGE_BYTES,
@@ -155,23 +170,37 @@ impl Auto {
     }
 
     /// A resolution of this many pages took so long.
-    pub(crate) fn learn(&self, pages: u64, took: Duration) {
-        let towards = |cost: &mut f64, new: f64| *cost += (new - *cost) * COST_WEIGHT;
+    ///
+    /// A machine that has other things to do makes some of them take a thousand times as long. So each measurement moves a
+    /// cost by a small factor, up or down, however far off it is: costs follow what is usual, and the worst that a bad
+    /// moment can do is as much as one good moment undoes.
+    pub(crate) fn learn(&self, what: Resolved, took: Duration) {
+        let Resolved { pages, is_small, is_fault } = what;
         let mut costs = self.costs.lock();
+        let costs = &mut *costs;
         let took = nanos(took);
         #[expect(clippy::cast_precision_loss, reason = "pages of one window")]
         let pages_f = pages as f64;
-        if pages >= MANY_PAGES {
-            let page = ((took - costs.populate_call_ns) / pages_f).max(costs.present_page_ns);
-            towards(&mut costs.populate_page_ns, page);
-        } else {
-            let call = (took - pages_f * costs.populate_page_ns).max(costs.submit_ns);
-            towards(&mut costs.populate_call_ns, call);
-            costs.fault_ns = costs.populate_call_ns + 2.0 * costs.submit_ns;
-            if self.measured {
-                let request = costs.populate_call_ns + costs.populate_page_ns;
-                costs.block_page_ns = CostModel::PUBLISHED.block_page_ns.max(request);
+        let first = &self.first;
+        if is_small {
+            let rest = took - pages_f * costs.populate_page_ns;
+            if is_fault {
+                // The rest of the operation has to be submitted as well.
+                follow(&mut costs.small_fault_ns, rest + costs.submit_ns, first.small_fault_ns);
+            } else {
+                follow(&mut costs.small_call_ns, rest, first.small_call_ns);
             }
+        } else if pages >= MANY_PAGES {
+            let page = (took - costs.populate_call_ns) / pages_f;
+            follow(&mut costs.populate_page_ns, page, first.populate_page_ns);
+            costs.populate_page_ns = costs.populate_page_ns.max(costs.present_page_ns);
+        } else {
+            let call = took - pages_f * costs.populate_page_ns;
+            follow(&mut costs.populate_call_ns, call, first.populate_call_ns);
+            costs.fault_ns = costs.populate_call_ns + 2.0 * costs.submit_ns;
+        }
+        if self.measured {
+            costs.block_page_ns = costs.block_page_cost();
         }
     }
 
@@ -189,6 +218,22 @@ impl Auto {
             block: read(&self.block),
         }
     }
+}
+
+/// What a resolution was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) pages: u64,
+    /// By whoever was there, or a helper.
+    pub(crate) is_small: bool,
+    /// For a fault, not before the submission.
+    pub(crate) is_fault: bool,
+}
+
+/// Moves a cost towards a measurement.
+fn follow(cost: &mut f64, measured: f64, first: f64) {
+    let next = *cost * if measured > *cost { UP } else { DOWN };
+    *cost = next.clamp(first / DRIFT_MAX, first * DRIFT_MAX);
 }
 
 /// Whether a fault makes it begin again.
@@ -255,12 +300,57 @@ mod tests {
     fn costs_follow_what_is_met() {
         let auto = Auto::new(Some(CostModel::PUBLISHED));
         for _ in 0..500 {
-            auto.learn(1000, Duration::from_micros(1000 * 3 + 50));
-            auto.learn(1, Duration::from_micros(53));
+            learn(&auto, 1000, false, true, 1000 * 3 + 50);
+            learn(&auto, 8, false, true, 74);
+            learn(&auto, 2, true, true, 8);
+            learn(&auto, 2, true, false, 18);
         }
         let costs = auto.snapshot().costs;
-        assert!((costs.populate_page_ns - 3_000.0).abs() < 100.0, "{costs:?}");
-        assert!((costs.populate_call_ns - 50_000.0).abs() < 2_000.0, "{costs:?}");
+        let is_near = |cost: f64, want: f64| (cost / want - 1.0).abs() < 0.2;
+        assert!(is_near(costs.populate_page_ns, 3_000.0), "{costs:?}");
+        assert!(is_near(costs.populate_call_ns, 50_000.0), "{costs:?}");
+        assert!(is_near(costs.small_fault_ns, 2_700.0), "{costs:?}");
+        assert!(is_near(costs.small_call_ns, 12_000.0), "{costs:?}");
         assert!(costs.fault_ns > costs.populate_call_ns, "{costs:?}");
+    }
+
+    /// One resolution in three takes a time slice or more, as on a machine that has other things to do: the choice stays.
+    #[test]
+    fn what_takes_long_now_and_then_changes_no_choice() {
+        let auto = Auto::new(Some(CostModel::PUBLISHED));
+        let choices = |auto: &Auto| {
+            let costs = auto.snapshot().costs;
+            let of = |pages, absent, can_block| {
+                let situation =
+                    Situation { pages_absent: absent, holes: 1, can_block, ..Situation::new(pages) };
+                costs.estimate(&situation).policy
+            };
+            [1, 2, 8, 64, 512, 1 << 16].map(|pages| (of(pages, pages, true), of(pages, 0, true)))
+        };
+        let before = choices(&auto);
+        for round in 0..3000_u64 {
+            let late = if round % 3 == 0 { 4_000 + round % 7 * 3_000 } else { 0 };
+            learn(&auto, 2048, false, true, 10 + 2048 * 12 / 10 + late);
+            learn(&auto, 8, false, true, 20 + late);
+            learn(&auto, 2, true, true, 8 + late);
+            learn(&auto, 2, true, false, 8 + late);
+            assert_eq!(choices(&auto), before, "round {round}: {:?}", auto.snapshot().costs);
+        }
+    }
+
+    #[test]
+    fn costs_stay_within_reach_of_the_first() {
+        let auto = Auto::new(Some(CostModel::PUBLISHED));
+        for _ in 0..2000 {
+            learn(&auto, 8, false, true, 1 << 40);
+            learn(&auto, 2, true, true, 0);
+        }
+        let costs = auto.snapshot().costs;
+        assert_eq!(costs.populate_call_ns, CostModel::PUBLISHED.populate_call_ns * DRIFT_MAX);
+        assert_eq!(costs.small_fault_ns, CostModel::PUBLISHED.small_fault_ns / DRIFT_MAX);
+    }
+
+    fn learn(auto: &Auto, pages: u64, is_small: bool, is_fault: bool, micros: u64) {
+        auto.learn(Resolved { pages, is_small, is_fault }, Duration::from_micros(micros));
     }
 }

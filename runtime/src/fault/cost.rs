@@ -22,8 +22,12 @@ pub struct CostModel {
     /// One fault under `Resolve`: from the device's record through the resolver to the rest submitted again, without
     /// the populating.
     pub fault_ns: f64,
+    /// The same where what is needed is small, as the first window of a transfer is: at once, or by a helper.
+    pub small_fault_ns: f64,
     /// One request to populate, without the pages: to the resolver and back.
     pub populate_call_ns: f64,
+    /// The same where what is needed is small: to a helper.
+    pub small_call_ns: f64,
     /// One absent page made present.
     pub populate_page_ns: f64,
     /// One page populated that was there already.
@@ -38,11 +42,13 @@ pub struct CostModel {
 
 impl CostModel {
     /// Published and usual figures, for want of measured ones: 13.8 us for a page with block-on-fault and 1.2 us for
-    /// the CPU's first touch of a page on Sapphire Rapids, 30 GB/s for the device; two hand-overs between threads.
+    /// the CPU's first touch of a page on Sapphire Rapids, 30 GB/s for the device; two hand-overs between threads, or one.
     pub const PUBLISHED: Self = Self {
         submit_ns: 700.0,
         fault_ns: 12_000.0,
+        small_fault_ns: 6_400.0,
         populate_call_ns: 10_000.0,
+        small_call_ns: 5_000.0,
         populate_page_ns: 1_200.0,
         present_page_ns: 20.0,
         work_page_ns: 136.0,
@@ -59,7 +65,8 @@ impl CostModel {
         let work = pages * self.work_page_ns;
         let resolve = self.submit_ns + self.resolve_ns(situation, absent, work);
         let stretches = situation.pages.div_ceil(situation.prefetch_pages_max.max(1));
-        let prefetch = self.submit_ns + as_f64(stretches) * self.populate_call_ns + populate + work;
+        let call = if situation.is_small { self.small_call_ns } else { self.populate_call_ns };
+        let prefetch = self.submit_ns + as_f64(stretches) * call + populate + work;
         let block =
             situation.can_block.then_some(self.submit_ns + absent * self.block_page_ns.max(0.0) + work);
         let mut estimate = Estimate {
@@ -68,11 +75,13 @@ impl CostModel {
             block_ns: block,
             policy: FaultPolicy::Resolve,
         };
-        if prefetch < resolve {
+        // By margins of what comes on top of the work: what is as good as the usual way is not worth leaving it, and an
+        // engine that waits does nothing for anybody else.
+        let extra = |cost: f64| (cost - work).max(0.0);
+        if extra(prefetch) < extra(resolve) * PREFETCH_MARGIN {
             estimate.policy = FaultPolicy::Prefetch;
         }
-        // By a margin: an engine that waits does nothing for anybody else.
-        if block.is_some_and(|block| block + BLOCK_MARGIN_NS < resolve.min(prefetch)) {
+        if block.is_some_and(|block| extra(block) < extra(resolve.min(prefetch)) * BLOCK_MARGIN) {
             estimate.policy = FaultPolicy::BlockOnFault;
         }
         estimate
@@ -87,13 +96,16 @@ impl CostModel {
         if situation.restarts {
             // One fault, all of it populated, and half of the work for nothing.
             let present = as_f64(situation.pages) - absent;
-            return self.fault_ns + populate + present * self.present_page_ns + 1.5 * work;
+            let fault = if situation.is_small { self.small_fault_ns } else { self.fault_ns };
+            return fault + populate + present * self.present_page_ns + 1.5 * work;
         }
         let faults = as_f64(situation.faults());
         // What is ahead of the device is populated meanwhile; of the first window nothing is.
         let first = populate.min(as_f64(situation.window_pages_min) * self.populate_page_ns);
         let beside = if faults > 1.0 { (populate - first).max(work) } else { populate - first + work };
-        faults * self.fault_ns + first + beside
+        // The first window of each hole is small.
+        let small = as_f64(situation.holes_max()).min(faults);
+        small * self.small_fault_ns + (faults - small) * self.fault_ns + first + beside
     }
 }
 
@@ -115,6 +127,8 @@ pub struct Situation {
     pub holes: u64,
     /// It keeps nothing of a partial run.
     pub restarts: bool,
+    /// No operand has more than a first window's bytes.
+    pub is_small: bool,
     /// The queue can have the device wait for pages.
     pub can_block: bool,
     /// Pages of the first window.
@@ -134,6 +148,7 @@ impl Situation {
             pages_absent: 0,
             holes: 0,
             restarts: false,
+            is_small: pages <= WINDOW_BYTES_MIN / PAGE_BYTES,
             can_block: false,
             window_pages_min: WINDOW_BYTES_MIN / PAGE_BYTES,
             window_pages_max: WINDOW_BYTES_MAX / PAGE_BYTES,
@@ -141,9 +156,14 @@ impl Situation {
         }
     }
 
+    /// Holes: one at least, and no more than absent pages.
+    fn holes_max(&self) -> u64 {
+        self.holes.clamp(1, self.pages_absent.max(1))
+    }
+
     /// Faults under `Resolve`: one for each hole, and one for each window where a hole is longer.
     fn faults(&self) -> u64 {
-        let holes = self.holes.clamp(1, self.pages_absent.max(1));
+        let holes = self.holes_max();
         let mut left = (self.pages_absent / holes).max(1);
         let mut window = self.window_pages_min.max(1);
         let mut faults = 0_u64;
@@ -171,8 +191,9 @@ pub struct Estimate {
     pub policy: FaultPolicy,
 }
 
-/// By how much waiting has to be cheaper, in nanoseconds.
-const BLOCK_MARGIN_NS: f64 = 500.0;
+/// What populating first, and waiting, may cost at most beside the work, of what the others do.
+const PREFETCH_MARGIN: f64 = 0.95;
+const BLOCK_MARGIN: f64 = 0.75;
 /// Bytes of each operand populated in one go before submission.
 pub(crate) const PREFETCH_BYTES: u64 = 64 << 20;
 /// Smallest window, unless configured otherwise.
@@ -253,6 +274,7 @@ mod tests {
             pages_absent: all,
             holes: all,
             restarts: false,
+            is_small: true,
             can_block: true,
             window_pages_min: 0,
             window_pages_max: 0,

@@ -107,7 +107,8 @@ impl Shared {
     }
 }
 
-fn populate(pages: Span, advice: i32) -> i32 {
+/// 0, or what `madvise` said.
+pub(super) fn populate(pages: Span, advice: i32) -> i32 {
     let addr = pages.addr.as_ptr::<libc::c_void>().cast_mut();
     let len = usize::try_from(pages.len).unwrap_or(usize::MAX);
     // SAFETY: populating reads and writes no byte of the range, and answers an error for what is not mapped.
