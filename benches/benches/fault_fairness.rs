@@ -1,12 +1,14 @@
 //! Does one task's cold copy of 1 GiB delay another task's faults on 4 KiB?
 //!
-//! The probe fills a page that is not there, one after the other: alone, and beside a copy of which neither side is
-//! there. Rival and floor is the probe alone, in the same run; stated are p50, p99 and p99.9 and their ratios, the median
-//! of the runs, once with io_uring and once with threads. What is bounded is stated too: threads, ranges, peak memory.
+//! The probe fills a page that is not there, one after the other: alone, beside a copy of which neither side is there, and
+//! beside the same copy when both are. Rival and floor is the probe alone, in the same run; stated are p50, p99 and p99.9
+//! and their ratios, the median of the runs, with one engine and two, io_uring and threads. What is bounded is stated too:
+//! threads, ranges, peak memory.
 //!
-//! The device is emulated: its engines share the machine's cores with everything else, which silicon would not.
+//! The device is emulated: its engines share the machine's cores with everything else, which silicon would not. So what a
+//! copy does to the probe without any fault is measured as well: what resolving adds is the rest.
 //!
-//! Run with `cargo bench -p svala-benches --bench fault_fairness`.
+//! Run with `cargo bench -p svala-benches --bench fault_fairness [-- COPY_MIB [RUNS]]`; 1024 and 5 by default.
 //!
 //! UNSAFETY: lends maps of its own to the device.
 #![expect(unsafe_code, reason = "buffers promise their address")]
@@ -31,17 +33,22 @@ struct Sizes {
 
 fn main() {
     let test = std::env::args().any(|arg| arg == "--test");
+    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let sizes = if test {
         Sizes { copy: 16 << 20, probes: 50, runs: 1 }
     } else {
-        Sizes { copy: 1 << 30, probes: 2000, runs: 5 }
+        let mib = numbers.first().copied().unwrap_or(1024);
+        Sizes { copy: mib << 20, probes: 2000, runs: numbers.get(1).copied().unwrap_or(5).max(1) }
     };
-    for resolver in [ResolverChoice::Auto, ResolverChoice::Threads] {
-        let runtime = runtime(resolver);
+    for (engines, resolver) in [1, 2]
+        .into_iter()
+        .flat_map(|engines| [ResolverChoice::Auto, ResolverChoice::Threads].map(|r| (engines, r)))
+    {
+        let runtime = runtime(engines, resolver);
         check(&runtime);
         let snapshot = runtime.snapshot();
         println!(
-            "\n{}: at most {} threads, {} ranges under way",
+            "\n{engines} engines, {}: at most {} threads, {} ranges under way",
             snapshot.resolver, snapshot.resolver_threads_max, snapshot.resolver_ranges_max
         );
         fairness(&runtime, &sizes);
@@ -54,9 +61,9 @@ fn main() {
     );
 }
 
-fn runtime(resolver: ResolverChoice) -> Runtime {
+fn runtime(engines: usize, resolver: ResolverChoice) -> Runtime {
     let queue = QueueConfig { transfer_bytes_max: 256 << 10, ..QueueConfig::shared(64) };
-    let config = EmulatedConfig { engines: 2, queue, ..EmulatedConfig::default() };
+    let config = EmulatedConfig { engines, queue, ..EmulatedConfig::default() };
     let builder = Runtime::builder().queue(Emulated::dsa(config).expect("starts"));
     builder.config(|config| config.resolver = resolver).build().expect("threads and an eventfd")
 }
@@ -112,46 +119,70 @@ fn percentiles(sorted: &[Duration]) -> [Duration; 3] {
     [500, 990, 999].map(|permille| sorted[(sorted.len() * permille / 1000).min(sorted.len() - 1)])
 }
 
-/// Percentiles of the probe alone, and beside the copy.
-type Row = ([Duration; 3], [Duration; 3]);
+/// Percentiles of the probe alone, beside the warm copy, and beside the cold one.
+type Row = [[Duration; 3]; 3];
+
+/// The probe beside `copy`, done again and again.
+fn beside(runtime: &Runtime, sizes: &Sizes, mut copy: impl FnMut() + Send) -> [Duration; 3] {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let copies = scope.spawn(|| {
+            let mut copies = 0;
+            // At least one, however soon the probes are over.
+            while copies == 0 || !stop.load(Ordering::Relaxed) {
+                copy();
+                copies += 1;
+            }
+            copies
+        });
+        let beside = percentiles(&probes(runtime, sizes.probes));
+        stop.store(true, Ordering::Relaxed);
+        assert!(copies.join().expect("copies") > 0);
+        beside
+    })
+}
 
 fn fairness(runtime: &Runtime, sizes: &Sizes) {
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for _ in 0..sizes.runs {
         let alone = percentiles(&probes(runtime, sizes.probes));
-        let stop = AtomicBool::new(false);
-        let beside = std::thread::scope(|scope| {
-            let copies = scope.spawn(|| {
-                let mut copies = 0;
-                // At least one, however soon the probes are over.
-                while copies == 0 || !stop.load(Ordering::Relaxed) {
-                    block_on(runtime.copy(cold(sizes.copy), cold(sizes.copy))).expect("copies");
-                    copies += 1;
-                }
-                copies
-            });
-            let beside = percentiles(&probes(runtime, sizes.probes));
-            stop.store(true, Ordering::Relaxed);
-            assert!(copies.join().expect("copies") > 0);
-            beside
+        let mut both = Some((cold(sizes.copy), cold(sizes.copy)));
+        for map in both.iter().flat_map(|(src, dst)| [src, dst]) {
+            map.0.advise(Advice::PopulateWrite).expect("populates");
+        }
+        let warm = beside(runtime, sizes, || {
+            let Some((src, dst)) = both.take() else { unreachable!("they come back") };
+            both = Some(block_on(runtime.copy(src, dst)).expect("copies").buffers);
         });
-        rows.push((alone, beside));
+        drop(both);
+        let absent = beside(runtime, sizes, || {
+            block_on(runtime.copy(cold(sizes.copy), cold(sizes.copy))).expect("copies");
+        });
+        rows.push([alone, warm, absent]);
     }
     for (at, name) in ["p50", "p99", "p99.9"].into_iter().enumerate() {
-        let median = |pick: fn(&Row) -> &[Duration; 3]| {
-            let mut all: Vec<Duration> = rows.iter().map(|row| pick(row)[at]).collect();
+        let median = |which: usize| {
+            let mut all: Vec<Duration> = rows.iter().map(|row| row[which][at]).collect();
             all.sort_unstable();
             all[all.len() / 2]
         };
-        let (alone, beside) = (median(|row| &row.0), median(|row| &row.1));
-        let mut ratios: Vec<f64> =
-            rows.iter().map(|row| row.1[at].as_secs_f64() / row.0[at].as_secs_f64()).collect();
-        ratios.sort_by(f64::total_cmp);
+        let ratio = |which: usize, of: usize| {
+            let times = |row: &Row| row[which][at].as_secs_f64() / row[of][at].as_secs_f64();
+            let mut ratios: Vec<f64> = rows.iter().map(times).collect();
+            ratios.sort_by(f64::total_cmp);
+            ratios[ratios.len() / 2]
+        };
         println!(
-            "4 KiB probe {name}: alone {alone:?}, beside a cold copy of {} MiB {beside:?}: {:.2}x (median of {})",
+            "4 KiB probe {name}: alone {:.0?}; beside a warm copy of {} MiB {:.0?}, {:.2}x; beside a cold one {:.0?}, {:.2}x, \
+             {:.2}x the warm one's (medians of {})",
+            median(0),
             sizes.copy >> 20,
-            ratios[ratios.len() / 2],
-            ratios.len()
+            median(1),
+            ratio(1, 0),
+            median(2),
+            ratio(2, 0),
+            ratio(2, 1),
+            rows.len()
         );
     }
 }
