@@ -19,6 +19,7 @@
 mod compress;
 mod decompress;
 mod device;
+mod dictionary;
 mod engine;
 mod error;
 mod expand;
@@ -31,6 +32,7 @@ mod stream;
 pub use compress::{Compressed, Compression, compressed_bytes_max};
 pub use decompress::{DecompressOutcome, Decompressed};
 pub use device::Device;
+pub use dictionary::DictionaryFormat;
 pub use engine::{Builder, Engine};
 pub use error::{DecompressError, OpenError};
 pub use expand::{ExpandError, Expander};
@@ -40,9 +42,10 @@ pub use stream::{
     Trailing,
 };
 pub use svala::{
-    Access, Batch, BitVec, Column, Completed, Config, Drained, Error, Failed, FaultPolicy, Faults, FileMap,
-    FileMapMut, IoBuf, IoBufMut, Job, Lent, Operation, Outcome, Path, Predicate, QueueName, QueueSnapshot,
-    Reason, Report, ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
+    Access, AesKey, Batch, BitVec, Cipher, CipherFault, Column, Completed, Config, Dictionary, Drained,
+    Error, Failed, FaultPolicy, Faults, FileMap, FileMapMut, IoBuf, IoBufMut, Job, Lent, Operation, Outcome,
+    Path, Predicate, QueueName, QueueSnapshot, Reason, Report, ResolverChoice, Runtime, Slice, Snapshot,
+    Span, Value, VirtAddr, block_on,
 };
 pub use svala_idxd::Sysfs;
 pub use svala_qat::QatFunctions;

@@ -3,12 +3,14 @@
 //! Made where the buffers are when the operation starts, and not earlier: a future that has not begun is its buffers
 //! and little else.
 
+pub(crate) mod cipher;
 pub(crate) mod filter;
 pub(crate) mod numeric;
 
 use crate::address::Span;
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::crc::Crc;
+use crate::dictionary::Dictionary;
 use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
 use crate::error::Error;
 use crate::job::{Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Job, Lz4Blocks, Operation};
@@ -206,4 +208,25 @@ pub(crate) fn lz4_decompress<S: IoBuf, D: IoBufMut>(
 
 pub(crate) fn inflate<S: IoBuf, D: IoBufMut>(src: &S, dst: &mut D, check: Check) -> Result<Job, Error> {
     Ok(Job::Inflate { src: src.span(), dst: dst.span_mut(), check })
+}
+
+pub(crate) fn deflate_with_dictionary<S: IoBuf, D: IoBufMut>(
+    src: &S,
+    dst: &mut D,
+    dictionary: &Dictionary,
+    options: DeflateOptions,
+) -> Result<Job, Error> {
+    let DeflateOptions { level, last, check } = options;
+    let (src, dst, dictionary, level) = (src.span(), dst.span_mut(), dictionary.span(), level.clamp(1, 9));
+    Ok(Job::DeflateDictionary { src, dst, dictionary, level, last, check })
+}
+
+pub(crate) fn inflate_with_dictionary<S: IoBuf, D: IoBufMut>(
+    src: &S,
+    dst: &mut D,
+    dictionary: &Dictionary,
+    check: Check,
+) -> Result<Job, Error> {
+    let (src, dst, dictionary) = (src.span(), dst.span_mut(), dictionary.span());
+    Ok(Job::InflateDictionary { src, dst, dictionary, check })
 }

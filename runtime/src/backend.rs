@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::address::{Access, VirtAddr};
+use crate::cipher::CipherFault;
 use crate::dif::DifMismatch;
 use crate::filter::ColumnFault;
 use crate::job::{Done, Job, Operands, Operations};
@@ -242,6 +243,11 @@ pub enum Failure {
     Column {
         /// What is wrong.
         fault: ColumnFault,
+    },
+    /// A message is not what its tag was made of, or cannot be.
+    Cipher {
+        /// What is wrong.
+        fault: CipherFault,
     },
     /// Memory vanished under the operation: a mapped file was truncated.
     Vanished {

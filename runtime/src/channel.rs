@@ -48,7 +48,7 @@ use small::Smalls;
 use turn::Turn;
 
 /// Operations whose queue depends on more than what the operation is.
-pub(crate) const CHOSEN_WITH_CARE: [Operation; 17] = [
+pub(crate) const CHOSEN_WITH_CARE: [Operation; 25] = [
     Operation::Deflate,
     Operation::Inflate,
     Operation::Dualcast,
@@ -66,6 +66,14 @@ pub(crate) const CHOSEN_WITH_CARE: [Operation; 17] = [
     Operation::ZeroDecompress16,
     Operation::ZeroDecompress32,
     Operation::CrcAny,
+    Operation::EncryptGcm,
+    Operation::DecryptGcm,
+    Operation::EncryptCfb,
+    Operation::DecryptCfb,
+    Operation::EncryptXts,
+    Operation::DecryptXts,
+    Operation::DeflateDictionary,
+    Operation::InflateDictionary,
 ];
 
 /// What wakes and drops one round of reaping may leave to do with the list unlocked.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::address::{Access, VirtAddr};
 use crate::backend::Failure;
+use crate::cipher::CipherFault;
 use crate::dif::DifMismatch;
 use crate::filter::ColumnFault;
 use crate::health::QueueFault;
@@ -212,6 +213,14 @@ pub enum Error {
         /// What is wrong.
         fault: ColumnFault,
     },
+    /// A message is not what its tag was made of, or what is asked of it cannot be.
+    #[error("{operation}: {fault}")]
+    Cipher {
+        /// What was asked.
+        operation: Operation,
+        /// What is wrong.
+        fault: CipherFault,
+    },
     /// A mapped file was truncated under the operation.
     #[error("{operation}: memory at {addr} vanished (a mapped file was truncated)")]
     Vanished {
@@ -271,6 +280,7 @@ impl Error {
             Failure::Truncated { len } => Self::Truncated { operation, len },
             Failure::Stream => Self::Stream { queue, operation },
             Failure::Column { fault } => Self::Column { operation, fault },
+            Failure::Cipher { fault } => Self::Cipher { operation, fault },
             Failure::Vanished { addr } => Self::Vanished { operation, addr },
             Failure::Refused { tries } => Self::Refused { queue, tries },
             Failure::Queue(why) => Self::QueueOut { queue, operation, why },
@@ -301,6 +311,7 @@ impl Error {
             Self::Truncated { operation, len } => Self::Truncated { operation, len },
             Self::Stream { queue, operation } => Self::Stream { queue, operation },
             Self::Column { operation, fault } => Self::Column { operation, fault },
+            Self::Cipher { operation, fault } => Self::Cipher { operation, fault },
             Self::Dif { queue, operation, block, mismatch } => {
                 Self::Dif { queue, operation, block, mismatch }
             }

@@ -12,7 +12,9 @@ pub use kind::{Operation, Operations};
 pub use value::{Done, Value};
 
 use crate::address::{Access, PAGE_BYTES, Span, VirtAddr};
+use crate::cipher::CipherMode;
 use crate::crc::{AnyCrc, Crc, CrcKind};
+use crate::dictionary::Dictionary;
 use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
 use crate::filter::{Aggregates, Filter, FilterOptions};
 use crate::numeric::{Conversion, NumberExceptions, Reduction};
@@ -360,6 +362,22 @@ pub enum Job {
         /// Which.
         crc: AnyCrc,
     },
+    /// Encrypts or decrypts a message.
+    Cipher {
+        /// First byte read.
+        src: VirtAddr,
+        /// First byte written.
+        dst: VirtAddr,
+        /// Bytes of each.
+        len: u64,
+        /// Where the [`Cipher`](crate::Cipher) is: key, and what its mode needs besides. It is no operand: a device is given
+        /// a copy in its own form.
+        cipher: VirtAddr,
+        /// The cipher's mode.
+        mode: CipherMode,
+        /// Encrypt, or decrypt.
+        encrypts: bool,
+    },
     /// Compresses `src` into a raw deflate segment (RFC 1951) that ends on a byte boundary, so that segments
     /// can be concatenated.
     Deflate {
@@ -380,6 +398,32 @@ pub enum Job {
         src: Span,
         /// Room for the output.
         dst: Span,
+        /// Checksum of the output to compute.
+        check: Check,
+    },
+    /// [`Deflate`](Self::Deflate) of what follows a dictionary.
+    DeflateDictionary {
+        /// What is compressed.
+        src: Span,
+        /// Room for the segment.
+        dst: Span,
+        /// What the segment may refer to.
+        dictionary: Span,
+        /// 1 (fast) to 9 (small); devices with one setting ignore it.
+        level: u8,
+        /// Whether the stream ends with this segment.
+        last: bool,
+        /// Checksum of `src` to compute.
+        check: Check,
+    },
+    /// [`Inflate`](Self::Inflate) of a stream made with a dictionary.
+    InflateDictionary {
+        /// The stream; bytes after its end are left alone and counted as not read.
+        src: Span,
+        /// Room for the output.
+        dst: Span,
+        /// What the stream may refer to.
+        dictionary: Span,
         /// Checksum of the output to compute.
         check: Check,
     },
@@ -494,10 +538,13 @@ impl Job {
             Self::ZeroCompress { word, .. } => Operation::of_zero_compress(*word),
             Self::ZeroDecompress { word, .. } => Operation::of_zero_decompress(*word),
             Self::CrcAny { .. } => Operation::CrcAny,
+            Self::Cipher { mode, encrypts, .. } => Operation::of_cipher(*mode, *encrypts),
             Self::Deflate { .. } => Operation::Deflate,
             Self::Inflate { .. } => Operation::Inflate,
             Self::Lz4Compress { .. } => Operation::Lz4Compress,
             Self::Lz4Decompress { .. } => Operation::Lz4Decompress,
+            Self::DeflateDictionary { .. } => Operation::DeflateDictionary,
+            Self::InflateDictionary { .. } => Operation::InflateDictionary,
         }
     }
 
@@ -514,6 +561,7 @@ impl Job {
             | Self::CreateDelta { len, .. }
             | Self::Crc { len, .. }
             | Self::CrcAny { len, .. }
+            | Self::Cipher { len, .. }
             | Self::CopyCrc { len, .. }
             | Self::DifCheck { len, .. }
             | Self::DifInsert { len, .. }
@@ -535,6 +583,8 @@ impl Job {
             | Self::Inflate { src, .. }
             | Self::Lz4Compress { src, .. }
             | Self::Lz4Decompress { src, .. }
+            | Self::DeflateDictionary { src, .. }
+            | Self::InflateDictionary { src, .. }
             | Self::ZeroCompress { src, .. }
             | Self::ZeroDecompress { src, .. } => src.len,
             Self::Noop | Self::Drain => 0,
@@ -565,7 +615,7 @@ impl Job {
     }
 
     /// What the job finds when there is not a byte to work on. None for deflate, which has something to write
-    /// or to refuse even then, and for what works on no memory.
+    /// or to refuse even then, for encryption, which may have a tag, and for what works on no memory.
     pub const fn empty_value(&self) -> Option<Value> {
         match *self {
             Self::Copy { .. }
@@ -601,14 +651,23 @@ impl Job {
             | Self::Lz4Decompress { .. } => Some(Value::Written(0)),
             // Ones over nothing, complemented.
             Self::CrcAny { .. } => Some(Value::Crc(0)),
-            Self::Deflate { .. } | Self::Inflate { .. } | Self::Noop | Self::Drain => None,
+            Self::Deflate { .. }
+            | Self::Inflate { .. }
+            | Self::DeflateDictionary { .. }
+            | Self::InflateDictionary { .. }
+            | Self::Cipher { .. }
+            | Self::Noop
+            | Self::Drain => None,
         }
     }
 
     /// The checksum a deflate or inflate job computes.
     pub const fn check(&self) -> Check {
         match *self {
-            Self::Deflate { check, .. } | Self::Inflate { check, .. } => check,
+            Self::Deflate { check, .. }
+            | Self::Inflate { check, .. }
+            | Self::DeflateDictionary { check, .. }
+            | Self::InflateDictionary { check, .. } => check,
             _ => Check::None,
         }
     }
@@ -640,6 +699,8 @@ impl Job {
             }
             Self::ApplyDelta { delta, dst, .. } => (delta.addr.get() | dst.get()) % WORD == 0,
             Self::DixGenerate { dst, .. } => dst.get() % WORD == 0,
+            // With less an IAA would be given zeros before it, to which a stream could refer.
+            Self::DeflateDictionary { dictionary, .. } => dictionary.len >= DICTIONARY_BYTES_MIN,
             // Whether a device can write bits as elements is not known here.
             Self::Filter { filter, .. } => {
                 filter.nominal_width() != 1 || !filter.options().contains(FilterOptions::FORCE_ARRAY)
@@ -702,9 +763,9 @@ impl Job {
                 (Operand::list(blocks), Operand::of(blocks.base, Access::Write), None)
             }
             Self::Noop | Self::Drain => (None, None, None),
-            Self::Copy { src, dst, len } | Self::CopyCrc { src, dst, len, .. } => {
-                (Operand::read(src, len), Operand::write(dst, len), None)
-            }
+            Self::Copy { src, dst, len }
+            | Self::CopyCrc { src, dst, len, .. }
+            | Self::Cipher { src, dst, len, .. } => (Operand::read(src, len), Operand::write(dst, len), None),
             Self::Dualcast { src, dst, dst2, len } => {
                 (Operand::read(src, len), Operand::write(dst, len), Operand::write(dst2, len))
             }
@@ -748,6 +809,12 @@ impl Job {
                 (Operand::read(src.addr, src.len), second, written)
             }
             Self::CrcAny { src, len, .. } => (Operand::read(src, len), None, None),
+            Self::DeflateDictionary { src, dst, dictionary, .. }
+            | Self::InflateDictionary { src, dst, dictionary, .. } => (
+                Operand::read(src.addr, src.len),
+                Operand::write(dst.addr, dst.len),
+                Operand::read(dictionary.addr, dictionary.len),
+            ),
             Self::Deflate { src, dst, .. }
             | Self::Inflate { src, dst, .. }
             | Self::Lz4Compress { src, dst, .. }
@@ -771,6 +838,8 @@ const _: () = assert!(size_of::<Job>() <= 64);
 
 /// Most bytes of a range a delta record can be made of: a record counts words in 16 bits.
 pub const DELTA_RANGE_BYTES_MAX: u64 = 512 << 10;
+/// Least bytes of a dictionary that an IAA compresses with.
+const DICTIONARY_BYTES_MIN: u64 = Dictionary::DEVICE_BYTES_MIN as u64;
 /// Bytes of a delta record for each word that differs.
 pub const DELTA_ENTRY_BYTES: u64 = 10;
 

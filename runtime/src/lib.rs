@@ -27,9 +27,11 @@ mod batch;
 mod buffer;
 mod channel;
 mod choice;
+mod cipher;
 mod column;
 mod config;
 mod crc;
+mod dictionary;
 mod dif;
 mod driver;
 mod error;
@@ -55,9 +57,11 @@ mod wait;
 pub use address::{Access, PAGE_BYTES, Span, VirtAddr};
 pub use batch::{Batch, Lent, MemberOutcome};
 pub use buffer::{FileMap, FileMapMut, IoBuf, IoBufMut, Slice};
+pub use cipher::{AesKey, CIPHER_BLOCK_BYTES, Cipher, CipherFault, CipherMode, CipherParameters};
 pub use column::{BitVec, Column, Predicate};
 pub use config::Config;
 pub use crc::{AnyCrc, Crc, CrcBypass, CrcKind};
+pub use dictionary::Dictionary;
 pub use dif::{
     DIF_BYTES, DifBlock, DifChecks, DifDestination, DifFields, DifFormat, DifGuard, DifMismatch, DifSource,
     DifTags,
@@ -73,7 +77,8 @@ pub use job::{
 };
 pub use numeric::{Compute, Conversion, NumberExceptions, NumberFlags, NumberType, Reduction, Rounding};
 pub use operation::{
-    ColumnQuery, Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Filtered, Inflated, Outcome,
+    ColumnQuery, Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Encrypted, Filtered, Inflated,
+    Outcome,
 };
 pub use path::{Path, QueueName, Reason};
 pub use report::{Faults, QueueSnapshot, Report, Snapshot};

@@ -13,8 +13,10 @@
 //! UNSAFETY: turns lent buffers into addresses.
 #![expect(unsafe_code, reason = "starting an operation relies on the buffers' promise")]
 
+mod cipher;
 mod control;
 mod delta;
+mod dictionary;
 mod filter;
 mod integrity;
 mod lz4;
@@ -37,6 +39,7 @@ use crate::runtime::Runtime;
 use crate::slot::Work;
 use running::Running;
 
+pub use cipher::Encrypted;
 pub use filter::{ColumnQuery, Filtered};
 
 /// An operation that went well: what it found, what happened on the way, and the buffers.
@@ -427,7 +430,7 @@ impl Runtime {
     /// # Safety
     ///
     /// From the first poll until the job is over, nobody unmaps the job's memory, nobody writes what it reads,
-    /// and nobody uses what it writes. The job is over when the future has given its answer (unless that is
+    /// and nobody uses what it writes; a cipher it names lives and stays where it is. The job is over when the future has given its answer (unless that is
     /// [`Error::NoAnswer`]); if the future is dropped before, it is over when [`Runtime::shutdown`] has
     /// returned without anything left unanswered.
     pub async unsafe fn submit_raw(&self, job: Job) -> Result<(Done, Report), Failed<()>> {

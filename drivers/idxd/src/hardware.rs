@@ -377,7 +377,12 @@ fn operations(device: &Device, queue: &WorkQueue) -> Operations {
 
 /// Operations that an IAA queue must not be given.
 fn refused(device: &Device, queue: &WorkQueue) -> impl Iterator<Item = Operation> {
-    let opcodes = [(Operation::Deflate, Opcode::COMPRESS), (Operation::Inflate, Opcode::DECOMPRESS)];
+    let opcodes = [
+        (Operation::Deflate, Opcode::COMPRESS),
+        (Operation::Inflate, Opcode::DECOMPRESS),
+        (Operation::DeflateDictionary, Opcode::COMPRESS),
+        (Operation::InflateDictionary, Opcode::DECOMPRESS),
+    ];
     let refused = opcodes
         .into_iter()
         .chain(crate::iaa::ANALYTICS)

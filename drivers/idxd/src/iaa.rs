@@ -5,20 +5,24 @@
 //! descriptors as input and output need, of any size: the decoder's state goes from one to the next in the AECS, which
 //! lies in the flight. Windows beyond the device's 4 KiB are left to the CPU engine, and the result says so.
 //!
+//! A message to encrypt or to decrypt is as many descriptors as transfers, with keys and counters in the AECS.
+//!
 //! An IAA keeps nothing of a partial run: a fault starts the part again once all of its memory is there.
 //!
 //! UNSAFETY: promises what [`svala::backend::Queue`] asks for: the device has a job's memory only while the job flies.
-#![expect(unsafe_code, reason = "implements an unsafe trait; no unsafe operation in here")]
+#![expect(unsafe_code, reason = "implements an unsafe trait, and relies on what it is promised")]
 
 mod analytics;
+mod cipher;
 mod deflate;
 mod inflate;
+mod lent;
 mod workspace;
 
 use std::cell::Cell;
 
 use idxd_spec::iaa::Descriptor as IaaDescriptor;
-use idxd_spec::iaa::{Completion as IaaCompletion, CompressAecs, DecompressAecs};
+use idxd_spec::iaa::{Completion as IaaCompletion, CompressAecs, DecompressAecs, DictionaryStyle};
 use idxd_spec::register::IaaCap;
 use idxd_spec::{Descriptor, Opcode, Status};
 use svala::backend::{
@@ -26,12 +30,14 @@ use svala::backend::{
     Submission, Submitted, Verdict,
 };
 use svala::{
-    Access, Check, Done, Job, Operand, Operands, Operation, Operations, QueueName, Span, Value, VirtAddr,
+    Access, Check, CipherMode, Done, Job, Operand, Operands, Operation, Operations, QueueName, Span, Value,
+    VirtAddr,
 };
 
 use crate::portal::{Accepted, Credits, Portal};
 use crate::record::{IaaRecord, Records, Trust};
 use analytics::Analytics;
+use cipher::Ciphering;
 use deflate::{Deflating, Order};
 use inflate::{Inflating, Next, Ranges};
 use workspace::Workspace;
@@ -109,6 +115,7 @@ pub struct IaaFlight {
     inflating: Cell<Inflating>,
     deflating: Cell<Deflating>,
     analytics: Cell<Analytics>,
+    ciphering: Cell<Ciphering>,
     descriptor: Cell<IaaDescriptor>,
     job: Cell<Job>,
     progress: Cell<Progress>,
@@ -118,7 +125,7 @@ pub struct IaaFlight {
 const GROUP_BYTES_MAX: u64 = 256;
 
 /// What an IAA does beside compression, and the opcodes of it.
-pub(crate) const ANALYTICS: [(Operation, Opcode); 15] = [
+pub(crate) const ANALYTICS: [(Operation, Opcode); 21] = [
     (Operation::Scan, Opcode::SCAN),
     (Operation::SetMembership, Opcode::SET_MEMBERSHIP),
     (Operation::Extract, Opcode::EXTRACT),
@@ -134,15 +141,42 @@ pub(crate) const ANALYTICS: [(Operation, Opcode); 15] = [
     (Operation::ZeroDecompress32, Opcode::ZERO_DECOMPRESS_32),
     (Operation::CrcAny, Opcode::CRC64),
     (Operation::TranslationFetch, Opcode::TRANSLATION_FETCH),
+    (Operation::EncryptGcm, Opcode::ENCRYPT),
+    (Operation::DecryptGcm, Opcode::DECRYPT),
+    (Operation::EncryptCfb, Opcode::ENCRYPT),
+    (Operation::DecryptCfb, Opcode::DECRYPT),
+    (Operation::EncryptXts, Opcode::ENCRYPT),
+    (Operation::DecryptXts, Opcode::DECRYPT),
 ];
 
+/// Which modes of encryption a device has (IAA §7.2.2).
+fn missing_modes(iaa_cap: IaaCap) -> impl Iterator<Item = Operation> {
+    [
+        (CipherMode::Gcm, iaa_cap.crypto_gcm()),
+        (CipherMode::Cfb, iaa_cap.crypto_cfb()),
+        (CipherMode::Xts, iaa_cap.crypto_xts()),
+    ]
+    .into_iter()
+    .filter(|(_, is_there)| !is_there)
+    .flat_map(|(mode, _)| [true, false].map(|encrypts| Operation::of_cipher(mode, encrypts)))
+}
+
 /// What a queue does with transfers of at most so many bytes: the AECS is a transfer too (IAA §6.1.11).
-fn operations(transfer_bytes_max: u64) -> Operations {
-    let needs =
-        [(Operation::Deflate, CompressAecs::SIZE as u64), (Operation::Inflate, DecompressAecs::SIZE as u64)];
+fn operations(transfer_bytes_max: u64, iaa_cap: IaaCap) -> Operations {
+    let needs = [
+        (Operation::Deflate, CompressAecs::SIZE as u64),
+        (Operation::Inflate, DecompressAecs::SIZE as u64),
+        (Operation::DeflateDictionary, DictionaryStyle::LongDeep.aecs_bytes() as u64),
+        (Operation::InflateDictionary, DecompressAecs::SIZE as u64),
+    ];
     let analytics = ANALYTICS.into_iter().map(|(operation, _)| (operation, GROUP_BYTES_MAX));
     let offered = needs.into_iter().chain(analytics).filter(|(_, bytes)| *bytes <= transfer_bytes_max);
-    offered.fold(Operations::NONE, |operations, (operation, _)| operations.with(operation))
+    let offered = offered.fold(Operations::NONE, |operations, (operation, _)| operations.with(operation));
+    let offered = match iaa_cap.dictionary() {
+        true => offered,
+        false => offered.without(Operation::DeflateDictionary),
+    };
+    missing_modes(iaa_cap).fold(offered, Operations::without)
 }
 
 impl<P: Portal> IaaQueue<P> {
@@ -153,7 +187,7 @@ impl<P: Portal> IaaQueue<P> {
         let capabilities = Capabilities {
             name: QueueName::new(&config.name),
             kind: portal.kind(),
-            operations: operations(transfer_bytes_max),
+            operations: operations(transfer_bytes_max, config.iaa_cap),
             address_mode: AddressMode::Sva,
             completion: portal.completion(),
             depth: config.depth.max(1),
@@ -200,15 +234,17 @@ impl<P: Portal> IaaQueue<P> {
         flight.record.turn().map_err(|record| self.trust.end(record))?;
         let mut progress = flight.progress.get();
         let descriptor = match flight.job.get() {
-            Job::Deflate { src, dst, level, last, .. } => {
+            Job::Deflate { .. } | Job::DeflateDictionary { .. } => {
                 let mut deflating = flight.deflating.get();
-                let descriptor = deflating.load(self.order(src, dst, level, last), &flight.workspace)?;
+                let (order, _) = self.order(flight).ok_or(Failure::Unsupported)?;
+                let descriptor = deflating.load(order, &flight.workspace)?;
                 flight.deflating.set(deflating);
                 descriptor
             }
-            Job::Inflate { src, dst, .. } => {
+            Job::Inflate { .. } | Job::InflateDictionary { .. } => {
                 let mut inflating = flight.inflating.get();
-                let descriptor = inflating.load(self.ranges(src, dst), &flight.workspace)?;
+                let (ranges, _) = self.ranges(flight).ok_or(Failure::Unsupported)?;
+                let descriptor = inflating.load(ranges, &flight.workspace)?;
                 flight.inflating.set(inflating);
                 descriptor
             }
@@ -216,6 +252,13 @@ impl<P: Portal> IaaQueue<P> {
                 let mut analytics = flight.analytics.get();
                 let descriptor = analytics.load(&job, self.transfer_bytes_max, &flight.workspace)?;
                 flight.analytics.set(analytics);
+                descriptor
+            }
+            Job::Cipher { .. } => {
+                let mut ciphering = flight.ciphering.get();
+                let order = self.cipher_order(flight).ok_or(Failure::Unsupported)?;
+                let descriptor = ciphering.load(order, &flight.workspace)?;
+                flight.ciphering.set(ciphering);
                 descriptor
             }
             _ => return Err(Failure::Unsupported),
@@ -230,13 +273,35 @@ impl<P: Portal> IaaQueue<P> {
         Ok(())
     }
 
-    const fn ranges(&self, src: Span, dst: Span) -> Ranges {
-        Ranges { src, dst, transfer_bytes_max: self.transfer_bytes_max }
+    /// The ranges of an inflate job, and its checksum.
+    fn ranges(&self, flight: &IaaFlight) -> Option<(Ranges, Check)> {
+        let (src, dst, dictionary, check) = match flight.job.get() {
+            Job::Inflate { src, dst, check } => (src, dst, None, check),
+            Job::InflateDictionary { src, dst, dictionary, check } => (src, dst, Some(dictionary), check),
+            _ => return None,
+        };
+        let (transfer_bytes_max, format_2) = (self.transfer_bytes_max, self.iaa_cap.generation_2());
+        Some((Ranges { src, dst, transfer_bytes_max, dictionary, format_2 }, check))
     }
 
-    const fn order(&self, src: Span, dst: Span, level: u8, last: bool) -> Order {
-        let generates = self.iaa_cap.header_generation();
-        Order { src, dst, level, last, transfer_bytes_max: self.transfer_bytes_max, generates }
+    /// What a deflate job asks, and its checksum.
+    fn order(&self, flight: &IaaFlight) -> Option<(Order, Check)> {
+        let (src, dst, level, last, check, dictionary) = match flight.job.get() {
+            Job::Deflate { src, dst, level, last, check } => (src, dst, level, last, check, None),
+            Job::DeflateDictionary { src, dst, dictionary, level, last, check } => {
+                (src, dst, level, last, check, Some(dictionary))
+            }
+            _ => return None,
+        };
+        let (transfer_bytes_max, generates) = (self.transfer_bytes_max, self.iaa_cap.header_generation());
+        Some((Order { src, dst, level, last, transfer_bytes_max, generates, dictionary }, check))
+    }
+
+    /// What a flight's job asks, if it is to encrypt or to decrypt.
+    fn cipher_order<'f>(&self, flight: &'f IaaFlight) -> Option<cipher::Order<'f>> {
+        let job = flight.job.get();
+        // SAFETY: called between `submit` and the end of the job only.
+        unsafe { cipher::Order::of(&job, self.transfer_bytes_max, self.iaa_cap.generation_2()) }
     }
 
     fn write(&self, flight: &IaaFlight) -> bool {
@@ -257,15 +322,14 @@ impl<P: Portal> IaaQueue<P> {
         let done = IaaCompletion::from_bytes(record);
         let status = done.status();
         match status.without_write() {
-            Status::SUCCESS | Status::OUTPUT_OVERFLOW | Status::ANALYTICS_ERROR
-                if flight.inflates().is_some() =>
-            {
+            Status::SUCCESS | Status::OUTPUT_OVERFLOW | Status::ANALYTICS_ERROR if flight.inflates() => {
                 self.inflated(flight, &done)
             }
-            Status::SUCCESS | Status::ANALYTICS_ERROR if matches!(flight.job.get(), Job::Deflate { .. }) => {
+            Status::SUCCESS | Status::ANALYTICS_ERROR if flight.deflates() => {
                 self.deflated(flight, &done, record)
             }
             Status::SUCCESS if analytics::is_analytics(&flight.job.get()) => self.analysed(flight, &done),
+            Status::SUCCESS if matches!(flight.job.get(), Job::Cipher { .. }) => self.ciphered(flight, &done),
             Status::PAGE_FAULT | Status::PAGE_REQUEST_INVALID => {
                 flight.set_state(State::Faulted);
                 Polled::Fault(flight.fault(&done))
@@ -280,10 +344,9 @@ impl<P: Portal> IaaQueue<P> {
     /// A descriptor of an inflate job is over.
     fn inflated(&self, flight: &IaaFlight, done: &IaaCompletion) -> Polled {
         flight.set_state(State::Idle);
-        let Some((src, dst, check)) = flight.inflates() else { return Polled::Pending };
+        let Some((ranges, check)) = self.ranges(flight) else { return Polled::Pending };
         let mut inflating = flight.inflating.get();
         let room = flight.descriptor.get().dst_size_max().into();
-        let ranges = self.ranges(src, dst);
         let next = match done.status().without_write() {
             Status::ANALYTICS_ERROR => inflating.failed(done.error_code(), ranges),
             _ => inflating.done(done, room, ranges, &flight.workspace),
@@ -326,12 +389,29 @@ impl<P: Portal> IaaQueue<P> {
         }
     }
 
+    /// A descriptor of a cipher job has ended well.
+    fn ciphered(&self, flight: &IaaFlight, done: &IaaCompletion) -> Polled {
+        flight.set_state(State::Idle);
+        let Some(order) = self.cipher_order(flight) else { return Polled::Pending };
+        let mut ciphering = flight.ciphering.get();
+        let next = ciphering.done(order, done);
+        flight.ciphering.set(ciphering);
+        flight.progress.set(Progress { read: ciphering.read, ..flight.progress.get() });
+        match next {
+            Ok(cipher::Next::Descriptor) => match self.load(flight) {
+                Ok(()) => self.advance(flight),
+                Err(failure) => Polled::Done(Err(failure)),
+            },
+            Ok(cipher::Next::End(done)) => Polled::Done(Ok(done)),
+            Err(failure) => Polled::Done(Err(failure)),
+        }
+    }
+
     /// A descriptor of a deflate job is over.
     fn deflated(&self, flight: &IaaFlight, done: &IaaCompletion, record: &[u8; 64]) -> Polled {
         flight.set_state(State::Idle);
-        let Job::Deflate { src, dst, level, last, check } = flight.job.get() else { return Polled::Pending };
+        let Some((order, check)) = self.order(flight) else { return Polled::Pending };
         let mut deflating = flight.deflating.get();
-        let order = self.order(src, dst, level, last);
         let next = match done.status().without_write() {
             Status::ANALYTICS_ERROR => deflating.failed(done.error_code(), order),
             _ => {
@@ -352,6 +432,23 @@ impl<P: Portal> IaaQueue<P> {
             }
             deflate::Next::Failed(failure) => Polled::Done(Err(failure)),
             deflate::Next::Status => Polled::Done(Err(failure(flight, done, record))),
+        }
+    }
+
+    fn look(&self, flight: &IaaFlight) -> Polled {
+        match flight.progress.get().state {
+            State::Idle | State::Cancelled => {
+                flight.set_state(State::Idle);
+                Polled::Done(Err(Failure::Cancelled))
+            }
+            State::Faulted => Polled::Pending,
+            State::ToSubmit => self.advance(flight),
+            State::Submitted => {
+                let Some(record) = flight.record.iaa() else { return Polled::Pending };
+                flight.record.clear();
+                self.credits.give();
+                self.completed(flight, &record)
+            }
         }
     }
 
@@ -394,11 +491,18 @@ impl IaaFlight {
         self.progress.set(Progress { state, ..self.progress.get() });
     }
 
-    /// The ranges of an inflate job.
-    fn inflates(&self) -> Option<(Span, Span, Check)> {
-        match self.job.get() {
-            Job::Inflate { src, dst, check } => Some((src, dst, check)),
-            _ => None,
+    fn inflates(&self) -> bool {
+        matches!(self.job.get(), Job::Inflate { .. } | Job::InflateDictionary { .. })
+    }
+
+    fn deflates(&self) -> bool {
+        matches!(self.job.get(), Job::Deflate { .. } | Job::DeflateDictionary { .. })
+    }
+
+    /// Overwrites what a cipher job has put into the AECS.
+    fn forget_keys(&self) {
+        if matches!(self.job.get(), Job::Cipher { .. }) {
+            self.workspace.wipe_crypto();
         }
     }
 
@@ -411,9 +515,10 @@ impl IaaFlight {
             (bytes != 0).then_some(Operand { span, access })
         };
         // Source 2 is two areas of its size, of which a descriptor may write one.
-        let aecs = match self.inflates() {
-            Some(_) => Some(self.workspace.aecs()),
-            None => Deflating::area(&descriptor, &self.workspace),
+        let aecs = match self.job.get() {
+            _ if self.inflates() => Some(self.workspace.aecs()),
+            Job::Cipher { .. } => Some(self.workspace.crypto_area()),
+            _ => Deflating::area(&descriptor, &self.workspace),
         };
         let aecs = aecs.map(|span| Operand { span, access: Access::Write });
         // Parameters of a filter, or its second input: only read.
@@ -454,6 +559,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
             inflating: Cell::new(Inflating::default()),
             deflating: Cell::new(Deflating::default()),
             analytics: Cell::new(Analytics::START),
+            ciphering: Cell::new(Ciphering::default()),
             descriptor: Cell::new(IaaDescriptor::noop()),
             job: Cell::new(Job::Inflate { src: nothing, dst: nothing, check: Check::None }),
             progress: Cell::new(Progress { state: State::Idle, block_on_fault: false, read: 0, tries: 0 }),
@@ -478,18 +584,21 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         flight.inflating.set(Inflating::default());
         flight.deflating.set(Deflating::default());
         flight.analytics.set(Analytics::START);
+        flight.ciphering.set(Ciphering::default());
         flight.progress.set(Progress {
             state: State::Idle,
             block_on_fault: submission.block_on_fault,
             read: 0,
             tries: 0,
         });
-        self.load(flight).map_err(Refused::Failed)?;
-        if self.write(flight) {
-            return Ok(Submitted::Flying);
-        }
+        let refused = match self.load(flight) {
+            Ok(()) if self.write(flight) => return Ok(Submitted::Flying),
+            Ok(()) => Refused::Busy,
+            Err(failure) => Refused::Failed(failure),
+        };
         flight.set_state(State::Idle);
-        Err(Refused::Busy)
+        flight.forget_keys();
+        Err(refused)
     }
 
     unsafe fn submit_batch(
@@ -503,20 +612,11 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
     }
 
     fn poll(&self, flight: &IaaFlight, _members: &mut [Member]) -> Polled {
-        match flight.progress.get().state {
-            State::Idle | State::Cancelled => {
-                flight.set_state(State::Idle);
-                Polled::Done(Err(Failure::Cancelled))
-            }
-            State::Faulted => Polled::Pending,
-            State::ToSubmit => self.advance(flight),
-            State::Submitted => {
-                let Some(record) = flight.record.iaa() else { return Polled::Pending };
-                flight.record.clear();
-                self.credits.give();
-                self.completed(flight, &record)
-            }
+        let polled = self.look(flight);
+        if matches!(polled, Polled::Done(_)) {
+            flight.forget_keys();
         }
+        polled
     }
 
     fn watch(&self, flight: &IaaFlight) -> Option<*const u8> {

@@ -10,7 +10,10 @@ mod support;
 
 use std::fmt::Write;
 
-use conformance::{analytics, checksum, compression, control, delta, integrity, memory, numeric, patterns};
+use conformance::{
+    analytics, checksum, cipher, compression, control, delta, dictionary, integrity, memory, numeric,
+    patterns,
+};
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, NOTES, Setup, TRANSFER_BYTES_MAX};
 use svala::{Operation, Runtime};
@@ -43,7 +46,7 @@ const MEMORY: [fn(&Setup); 20] = [
 const NUMERIC: [fn(&Setup); 4] = [numeric::convert, numeric::reduce, numeric::gather_reduce, numeric::blocks];
 /// Of an IAA.
 const COMPRESSION: [fn(&Setup); 2] = [compression::deflate, compression::cold];
-const ANALYTICS: [fn(&Setup); 11] = [
+const ANALYTICS: [fn(&Setup); 14] = [
     analytics::cold,
     analytics::scan,
     analytics::scan_cold,
@@ -55,6 +58,9 @@ const ANALYTICS: [fn(&Setup); 11] = [
     analytics::encodings,
     analytics::zeros,
     analytics::crc_any,
+    cipher::messages,
+    dictionary::deflate,
+    dictionary::inflate,
 ];
 
 /// Columns: how a queue is named in a report, and in the table.

@@ -7,8 +7,8 @@ mod misbehaviour;
 mod support;
 
 use conformance::{
-    analytics, batch, checksum, codes, compression, control, delta, integrity, memory, numeric, patterns,
-    streams,
+    analytics, batch, checksum, cipher, codes, compression, control, delta, dictionary, integrity, memory,
+    numeric, patterns, streams,
 };
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, Setup};
@@ -180,6 +180,11 @@ on_devices! {
     columns_of_any_encoding_are_filtered = analytics::encodings;
     zeros_are_left_out_and_put_back = analytics::zeros;
     crcs_of_any_polynomial_are_those_of_another_crate = analytics::crc_any;
+    segments_that_refer_to_a_dictionary_are_read_by_zlib = dictionary::deflate;
+    streams_of_zlib_with_a_dictionary_are_read = dictionary::inflate;
+    messages_are_encrypted_as_openssl_does = cipher::messages;
+    forged_messages_are_errors_and_leave_nothing = cipher::forged;
+    messages_of_lengths_that_cannot_be_are_refused = cipher::refused;
     broken_columns_are_errors_with_their_values = analytics::broken_columns;
 }
 

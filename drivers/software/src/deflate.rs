@@ -196,11 +196,46 @@ impl Deflater {
             return Ok(written);
         }
         // Also where there was no room: it may be enough for zlib-rs, which says how far it came.
-        self.part_by_zlib(src, dst, segment).map(|made| made.written)
+        self.part_by_zlib(&[], src, dst, segment).map(|made| made.written)
     }
 
-    fn part_by_zlib(&mut self, src: &[u8], dst: &mut [u8], segment: Segment) -> Result<Deflated, OutputFull> {
+    /// [`deflate`](Self::deflate) of what follows `dictionary`, to which the segment may refer.
+    ///
+    /// # Errors
+    ///
+    /// As [`deflate`](Self::deflate).
+    pub fn deflate_with_dictionary(
+        &mut self,
+        dictionary: &[u8],
+        src: &[u8],
+        dst: &mut [u8],
+        segment: Segment,
+    ) -> Result<Deflated, OutputFull> {
+        let (len, room, end) = (src.len(), dst.len(), src.len().min(whole::BYTES_MAX));
+        let first = if end < len { Segment::NotLast } else { segment };
+        let full = |full: OutputFull, before| OutputFull { room, read: before + full.read, len };
+        let made = self.part_by_zlib(dictionary, &src[..end], dst, first).map_err(|error| full(error, 0))?;
+        if end == len {
+            return Ok(made);
+        }
+        let rest = self.deflate(&src[end..], &mut dst[made.written..], segment);
+        let rest = rest.map_err(|error| full(error, end))?;
+        Ok(Deflated { read: len, written: made.written + rest.written })
+    }
+
+    /// As one stretch of zlib's, which may refer to `dictionary`.
+    fn part_by_zlib(
+        &mut self,
+        dictionary: &[u8],
+        src: &[u8],
+        dst: &mut [u8],
+        segment: Segment,
+    ) -> Result<Deflated, OutputFull> {
         self.state.reset();
+        if !dictionary.is_empty() {
+            let last = &dictionary[dictionary.len().saturating_sub(Window::DEFLATE.bytes())..];
+            self.state.set_dictionary(last).expect("a raw deflate stream takes a dictionary at its start");
+        }
         let (mut read, mut written) = (0, 0);
         loop {
             let flush = segment.flush();

@@ -164,6 +164,16 @@ pub enum FrameError {
         /// The offset of the flag.
         offset: usize,
     },
+    /// The stream was made with another dictionary.
+    #[error("dictionary at byte {offset} is {stored:#010x}, this one is {computed:#010x}")]
+    WrongDictionary {
+        /// The offset of its checksum.
+        offset: usize,
+        /// The Adler-32 of the one that is needed.
+        stored: u32,
+        /// The Adler-32 of the one there is.
+        computed: u32,
+    },
     /// The header is longer than [`HEADER_BYTES_MAX`].
     #[error("header goes on at byte {offset}, past the {HEADER_BYTES_MAX} that are read")]
     HeaderTooLong {
@@ -258,6 +268,30 @@ impl Format {
         }
     }
 
+    /// The header of a zlib stream that was made with a dictionary whose Adler-32 is `id`. The other formats have no place
+    /// for one: gzip's reader cannot be told of it, and a raw stream's has to know.
+    pub fn zlib_header_with_dictionary(level: Level, window: Window, id: u32) -> FrameBytes {
+        let [method, flags] = zlib_header(level, window);
+        let [method, flags] = with_check(method, flags & 0xc0 | ZLIB_DICTIONARY);
+        FrameBytes::new(&[&[method, flags], &id.to_be_bytes()])
+    }
+
+    /// Parses the zlib header `input` begins with, of a stream that may need the dictionary whose Adler-32 is `id`. Says
+    /// whether it does.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::WrongDictionary`], and those of [`parse_header`](Self::parse_header).
+    pub fn parse_zlib_header_with_dictionary(input: &[u8], id: u32) -> Result<(Header, bool), FrameError> {
+        let (header, needed) = parse_zlib(input)?;
+        match needed {
+            Some(stored) if stored != id => {
+                Err(FrameError::WrongDictionary { offset: 2, stored, computed: id })
+            }
+            needed => Ok((header, needed.is_some())),
+        }
+    }
+
     /// The trailer for `len` uncompressed bytes whose checksum, of [`check_kind`](Self::check_kind), is `check`; for LZ4 their
     /// [`Xxh32`](crate::Xxh32).
     pub fn trailer(self, check: u32, len: u64) -> FrameBytes {
@@ -278,7 +312,10 @@ impl Format {
     pub fn parse_header(self, input: &[u8]) -> Result<Header, FrameError> {
         match self {
             Self::Gzip => parse_gzip(input),
-            Self::Zlib => parse_zlib(input),
+            Self::Zlib => match parse_zlib(input)? {
+                (header, None) => Ok(header),
+                (_, Some(_)) => Err(FrameError::DictionaryRequired { offset: 1 }),
+            },
             Self::Raw => Ok(Header::bare(0)),
             Self::Lz4 => lz4::parse_header(input),
         }
@@ -330,7 +367,11 @@ fn zlib_header(level: Level, window: Window) -> [u8; 2] {
         6 => 2,
         _ => 3,
     };
-    let flags = hint << 6;
+    with_check(method, hint << 6)
+}
+
+/// The two bytes as a multiple of 31.
+fn with_check(method: u8, flags: u8) -> [u8; 2] {
     let remainder = u16::from_be_bytes([method, flags]) % 31;
     let check = if remainder == 0 { 0 } else { 31 - remainder.to_le_bytes()[0] };
     [method, flags | check]
@@ -389,7 +430,11 @@ fn parse_gzip(input: &[u8]) -> Result<Header, FrameError> {
     Ok(header)
 }
 
-fn parse_zlib(input: &[u8]) -> Result<Header, FrameError> {
+/// Flag bit of a zlib header: the identity of a dictionary follows.
+const ZLIB_DICTIONARY: u8 = 1 << 5;
+
+/// The header, and the Adler-32 of the dictionary that is needed.
+fn parse_zlib(input: &[u8]) -> Result<(Header, Option<u32>), FrameError> {
     let mut cursor = Cursor { input, offset: 0, part: Part::Header };
     let found = cursor.take()?;
     let [method, flags] = found;
@@ -406,10 +451,11 @@ fn parse_zlib(input: &[u8]) -> Result<Header, FrameError> {
         let computed = without_check + (31 - without_check % 31) % 31;
         return Err(FrameError::HeaderChecksum { offset: 0, stored, computed });
     }
-    if flags & 0x20 != 0 {
-        return Err(FrameError::DictionaryRequired { offset: 1 });
-    }
-    Ok(Header::bare(cursor.offset))
+    let dictionary = match flags & ZLIB_DICTIONARY {
+        0 => None,
+        _ => Some(u32::from_be_bytes(cursor.take()?)),
+    };
+    Ok((Header::bare(cursor.offset), dictionary))
 }
 
 /// A position in the bytes of a header or trailer.

@@ -14,6 +14,9 @@ use thiserror::Error;
 use crate::frame::CheckKind;
 use whole::{Expanded, Whole};
 
+/// The format's history.
+const HISTORY_BYTES: usize = 32 << 10;
+
 /// What a call to [`Inflater::inflate`] or [`Inflater::inflate_some`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Inflated {
@@ -86,6 +89,19 @@ impl Inflater {
         self.ended = false;
     }
 
+    /// What the stream that is about to begin may refer to. Only before its first byte.
+    ///
+    /// # Panics
+    ///
+    /// If the stream has begun.
+    pub fn set_dictionary(&mut self, dictionary: &[u8]) {
+        assert!(self.state.total_in() == 0, "a dictionary in the middle of a stream");
+        if !dictionary.is_empty() {
+            let last = &dictionary[dictionary.len().saturating_sub(HISTORY_BYTES)..];
+            self.state.set_dictionary(last).expect("a raw deflate stream takes a dictionary at its start");
+        }
+    }
+
     /// Decompresses the stream at the start of `src` into `dst`, whole. Forgets what came before.
     ///
     /// # Errors
@@ -93,7 +109,22 @@ impl Inflater {
     /// [`InflateError::Corrupt`], [`InflateError::Truncated`] or [`InflateError::OutputFull`], and in each case `dst`
     /// holds what was decompressed until then. A `dst` that is just large enough is large enough.
     pub fn inflate(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Inflated, InflateError> {
+        self.inflate_with_dictionary(&[], src, dst)
+    }
+
+    /// [`inflate`](Self::inflate) of a stream that may refer to `dictionary`.
+    ///
+    /// # Errors
+    ///
+    /// As [`inflate`](Self::inflate).
+    pub fn inflate_with_dictionary(
+        &mut self,
+        dictionary: &[u8],
+        src: &[u8],
+        dst: &mut [u8],
+    ) -> Result<Inflated, InflateError> {
         self.reset();
+        self.set_dictionary(dictionary);
         let (mut read, mut written) = (0, 0);
         loop {
             let step = self.inflate_some(&src[read..], &mut dst[written..])?;

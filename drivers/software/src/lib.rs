@@ -7,6 +7,7 @@
 
 pub mod bypass;
 pub mod cache;
+pub mod cipher;
 pub mod compare;
 pub mod copy;
 pub mod crc;

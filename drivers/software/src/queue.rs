@@ -12,6 +12,7 @@
 //! UNSAFETY: implements the trait whose promise is about when memory is used.
 #![expect(unsafe_code, reason = "a queue promises when it stops using memory")]
 
+mod cipher;
 mod column;
 mod config;
 mod cost;
@@ -47,7 +48,7 @@ use ticket::Ticket;
 use workers::Shared;
 
 /// What the queue does on every machine. Besides, where the processor can, [`Operation::CacheFlush`].
-const DONE: [Operation; 45] = [
+const DONE: [Operation; 53] = [
     Operation::Noop,
     Operation::Drain,
     Operation::Copy,
@@ -93,6 +94,14 @@ const DONE: [Operation; 45] = [
     Operation::CrcAny,
     Operation::Lz4Compress,
     Operation::Lz4Decompress,
+    Operation::EncryptGcm,
+    Operation::DecryptGcm,
+    Operation::EncryptCfb,
+    Operation::DecryptCfb,
+    Operation::EncryptXts,
+    Operation::DecryptXts,
+    Operation::DeflateDictionary,
+    Operation::InflateDictionary,
 ];
 
 fn operations() -> Operations {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::ZeroWord;
+use crate::cipher::CipherMode;
 use crate::filter::FilterKind;
 
 /// The kinds of operation, for capabilities, counters and messages.
@@ -103,11 +104,27 @@ pub enum Operation {
     Lz4Compress,
     /// Expand blocks of LZ4.
     Lz4Decompress,
+    /// Encrypt a message and authenticate it, with AES-GCM.
+    EncryptGcm,
+    /// Check and decrypt a message, with AES-GCM.
+    DecryptGcm,
+    /// Encrypt a message with AES-CFB.
+    EncryptCfb,
+    /// Decrypt a message with AES-CFB.
+    DecryptCfb,
+    /// Encrypt a data unit with AES-XTS.
+    EncryptXts,
+    /// Decrypt a data unit with AES-XTS.
+    DecryptXts,
+    /// Make a raw deflate segment that may refer to a dictionary.
+    DeflateDictionary,
+    /// Expand a raw deflate stream that may refer to a dictionary.
+    InflateDictionary,
 }
 
 impl Operation {
     /// Every kind there is.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 54] = [
         Self::Noop,
         Self::Drain,
         Self::Copy,
@@ -154,6 +171,14 @@ impl Operation {
         Self::CrcAny,
         Self::Lz4Compress,
         Self::Lz4Decompress,
+        Self::EncryptGcm,
+        Self::DecryptGcm,
+        Self::EncryptCfb,
+        Self::DecryptCfb,
+        Self::EncryptXts,
+        Self::DecryptXts,
+        Self::DeflateDictionary,
+        Self::InflateDictionary,
     ];
 
     /// The word used in messages, counters and on the command line.
@@ -205,6 +230,14 @@ impl Operation {
             Self::CrcAny => "crc_any",
             Self::Lz4Compress => "lz4_compress",
             Self::Lz4Decompress => "lz4_decompress",
+            Self::EncryptGcm => "encrypt_gcm",
+            Self::DecryptGcm => "decrypt_gcm",
+            Self::EncryptCfb => "encrypt_cfb",
+            Self::DecryptCfb => "decrypt_cfb",
+            Self::EncryptXts => "encrypt_xts",
+            Self::DecryptXts => "decrypt_xts",
+            Self::DeflateDictionary => "deflate_dictionary",
+            Self::InflateDictionary => "inflate_dictionary",
         }
     }
 
@@ -236,6 +269,18 @@ impl Operation {
             ZeroWord::Bits8 => Self::ZeroDecompress8,
             ZeroWord::Bits16 => Self::ZeroDecompress16,
             ZeroWord::Bits32 => Self::ZeroDecompress32,
+        }
+    }
+
+    /// Encryption or decryption in this mode.
+    pub const fn of_cipher(mode: CipherMode, encrypts: bool) -> Self {
+        match (mode, encrypts) {
+            (CipherMode::Gcm, true) => Self::EncryptGcm,
+            (CipherMode::Gcm, false) => Self::DecryptGcm,
+            (CipherMode::Cfb, true) => Self::EncryptCfb,
+            (CipherMode::Cfb, false) => Self::DecryptCfb,
+            (CipherMode::Xts, true) => Self::EncryptXts,
+            (CipherMode::Xts, false) => Self::DecryptXts,
         }
     }
 

@@ -47,6 +47,13 @@ pub enum Value {
         /// Checksum of the input, as asked.
         check: u32,
     },
+    /// An encrypted message.
+    Encrypted {
+        /// Bytes of output.
+        written: u64,
+        /// The tag, of a mode that has one.
+        tag: Option<[u8; 16]>,
+    },
     /// An expanded stream.
     Inflate {
         /// Bytes of the stream, up to and including its last.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use idxd_spec::iaa::{
     CipherFlags, Completion, CompressAecs, CompressFlags, CompressFlags2, CrcFlags, CryptoAecs,
-    DecompressAecs, DecompressFlags, Descriptor, FilterFlags,
+    DecompressAecs, DecompressFlags, Descriptor, DictionaryStyle, FilterFlags,
 };
 use idxd_spec::{Flags, Opcode, Status};
 
@@ -92,7 +92,10 @@ fn flags_of(descriptor: &Descriptor) -> Option<(Flags, Flags)> {
 /// Those of source 2 that a compression may and must have (IAA §3.10.2, table 6-3).
 fn compress_src2(flags: CompressFlags, operation: Flags) -> (Flags, Flags) {
     if flags.contains(CompressFlags::STATS_MODE) {
-        return (Flags::empty(), Flags::empty());
+        let reads = if flags.dictionary() == 0 { Flags::empty() } else { Flags::READ_SRC2_AECS };
+        let how =
+            if operation.intersects(reads) { Flags::ADDR3_TC | Flags::AECS_TOGGLE } else { Flags::empty() };
+        return (reads | how, reads);
     }
     let allowed =
         if operation.intersects(USES_SRC2) { SRC2 } else { SRC2 - Flags::ADDR3_TC - Flags::AECS_TOGGLE };
@@ -187,8 +190,8 @@ fn operation_flags(descriptor: &Descriptor, rules: &Rules) -> Result<(), Complet
             refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
         }
         Opcode::ENCRYPT | Opcode::DECRYPT => {
-            let flags = CipherFlags::from_bits_retain(descriptor.decompress_flags().bits());
-            let invalid = flags - (CipherFlags::FLUSH_OUTPUT | CipherFlags::SUPPRESS_OUTPUT);
+            let invalid =
+                descriptor.cipher_flags() - (CipherFlags::FLUSH_OUTPUT | CipherFlags::SUPPRESS_OUTPUT);
             refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
         }
         opcode if is_filter(opcode) => {
@@ -211,12 +214,16 @@ fn compress_flags(flags: CompressFlags, rules: &Rules) -> CompressFlags {
     if flags.contains(CompressFlags::HEADER_STATS_INPUT) && generation >= 5 {
         return generates | CompressFlags::HEADER_STATS_INPUT;
     }
+    // Not with one pass, nor with miniblocks.
+    let loads = rules.iaa_cap.dictionary() && (generation == 0 || generation >= 5) && flags.indexing() == 0;
+    let dictionary = CompressFlags::empty().with_dictionary(if loads { 3 } else { 0 });
     let stats = if generation == 0 { CompressFlags::STATS_MODE } else { CompressFlags::empty() };
     CompressFlags::FLUSH_OUTPUT
         | CompressFlags::GENERATE_ALL_LITERALS
         | CompressFlags::empty().with_end_processing(3)
         | CompressFlags::empty().with_indexing(7)
         | generates
+        | dictionary
         | stats
 }
 
@@ -392,7 +399,10 @@ fn aecs_fields(descriptor: &Descriptor) -> Status {
     }
     let (aecs, size) = (descriptor.src2_addr(), descriptor.src2_size());
     let is_whole = match descriptor.opcode() {
-        Opcode::COMPRESS => size as usize == CompressAecs::SIZE,
+        Opcode::COMPRESS => {
+            let style = DictionaryStyle::from_bits(descriptor.compress_flags().dictionary());
+            size as usize == style.map_or(CompressAecs::SIZE, DictionaryStyle::aecs_bytes)
+        }
         Opcode::ENCRYPT | Opcode::DECRYPT => size as usize == CryptoAecs::SIZE,
         _ => true,
     };

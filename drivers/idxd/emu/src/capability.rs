@@ -134,7 +134,7 @@ fn iaa_cap(kind: DeviceKind, version: Version) -> IaaCap {
     if kind != DeviceKind::Iaa || version < Version::V2 {
         return IaaCap(0);
     }
-    let streams = IaaCap(0).with_early_abort(true).with_header_generation(true);
+    let streams = IaaCap(0).with_early_abort(true).with_header_generation(true).with_dictionary(true);
     let crypto = streams.with_crypto_gcm(true).with_crypto_cfb(true).with_crypto_xts(true);
     crypto.with_force_array_output(true)
 }

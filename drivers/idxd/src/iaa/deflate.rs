@@ -13,14 +13,21 @@
 //! Where counts are known, the cheapest of the codes at hand, the fixed ones and a stored block is taken; where not, a
 //! part that comes out larger than stored blocks overflows the room it is given, and is stored. The device writes stored
 //! blocks too: see [`CompressAecs::stored`].
+//!
+//! With a dictionary, the first part refers to its last 2 or 4 KiB, and has codes made by software from level 2 on.
+//!
+//! UNSAFETY: reads a dictionary, which a job has the address of.
+#![expect(unsafe_code, reason = "jobs name a dictionary by its address")]
 
 use idxd_spec::iaa::{
-    CodeLengths, Completion, Compress, CompressAecs, CompressFlags, Descriptor, ErrorCode, Histogram,
+    CodeLengths, Completion, Compress, CompressAecs, CompressFlags, Descriptor, DictionaryStyle, ErrorCode,
+    Histogram,
 };
 use idxd_spec::{DstAddr, Flags, SrcAddr};
 use svala::Span;
 use svala::backend::Failure;
 
+use super::lent;
 use super::workspace::Workspace;
 
 /// Most bytes of a part: codes follow what changes along the input, and counts stay below the most that is counted.
@@ -76,6 +83,8 @@ pub(super) struct Order {
     pub(super) transfer_bytes_max: u64,
     /// The device makes codes itself.
     pub(super) generates: bool,
+    /// What the first part may refer to.
+    pub(super) dictionary: Option<Span>,
 }
 
 /// How far a deflate job has come.
@@ -110,15 +119,19 @@ impl Deflating {
     pub(super) fn load(&mut self, order: Order, workspace: &Workspace) -> Result<Descriptor, Failure> {
         if self.step == Step::Begin {
             self.begin(order);
+            if let Some((style, text)) = self.dictionary(order) {
+                // SAFETY: the job is under way, and its dictionary is lent with the buffers.
+                workspace.set_dictionary(style, unsafe { lent::bytes(text) });
+            }
         }
         let src = order.src.part(self.read, self.part);
         match self.step {
-            Step::Begin | Step::Count => Ok(Descriptor::compress_statistics(
-                SrcAddr(src.addr.get()),
-                size(src.len)?,
-                DstAddr(workspace.histogram().addr.get()),
-                CompressFlags::END_EOB,
-            )),
+            Step::Begin | Step::Count => {
+                let counts = DstAddr(workspace.histogram().addr.get());
+                let (from, len, end) = (SrcAddr(src.addr.get()), size(src.len)?, CompressFlags::END_EOB);
+                let descriptor = Descriptor::compress_statistics(from, len, counts, end);
+                Ok(self.with_dictionary(descriptor, order, workspace))
+            }
             Step::Generate => Ok(Descriptor::compress_generate(
                 SrcAddr(src.addr.get()),
                 size(src.len)?,
@@ -137,10 +150,31 @@ impl Deflating {
             ..=1 => Step::Encode(Codes::Fixed),
             _ if self.part < DYNAMIC_BYTES_MIN => Step::Encode(Codes::Fixed),
             2..=3 if self.canned => Step::Encode(Codes::Made),
+            // There is none with one pass, and two are not worth it.
+            _ if self.dictionary(order).is_some() => Step::Count,
             4.. if order.generates && self.part <= ONE_PASS_BYTES_MAX => Step::Encode(Codes::OnePass),
             4.. if order.generates => Step::Generate,
             _ => Step::Count,
         };
+    }
+
+    /// The dictionary of the part under way, and how much of it there is: nothing goes on from part to part.
+    fn dictionary(&self, order: Order) -> Option<(DictionaryStyle, Span)> {
+        let text = order.dictionary.filter(|_| self.read == 0)?;
+        let style = match text.len {
+            ..4096 => DictionaryStyle::Short,
+            _ => DictionaryStyle::LongDeep,
+        };
+        Some((style, text))
+    }
+
+    fn with_dictionary(&self, descriptor: Descriptor, order: Order, workspace: &Workspace) -> Descriptor {
+        match self.dictionary(order) {
+            Some((style, _)) => {
+                descriptor.with_dictionary(SrcAddr(workspace.dictionary_area(style).addr.get()), style)
+            }
+            None => descriptor,
+        }
     }
 
     /// Whether the part under way is the last of the stream.
@@ -169,14 +203,15 @@ impl Deflating {
             Codes::OnePass => CompressAecs::new(),
         };
         aecs.set_crc(self.crc);
-        workspace.set_compress_aecs(&aecs);
+        workspace.set_compress_aecs(&aecs, self.dictionary(order).is_some());
         let flags = match codes {
             Codes::OnePass => end_of(is_final).with_header_generation(if is_final { 3 } else { 2 }),
             _ => end_of(is_final),
         };
         // The block with one code more than its part has tokens is never smaller than stored blocks.
         let room = self.room(order)?.min(stored_bytes(self.part).max(MIN_ROOM));
-        self.descriptor(src, room, flags, order, workspace)
+        let descriptor = self.descriptor(src, room, flags, order, workspace)?;
+        Ok(self.with_dictionary(descriptor, order, workspace))
     }
 
     fn store(&mut self, left: u64, order: Order, workspace: &Workspace) -> Result<Descriptor, Failure> {
@@ -186,7 +221,7 @@ impl Deflating {
         let len = u16::try_from(piece).map_err(|_| Failure::Unsupported)?;
         let mut aecs = CompressAecs::stored(len, self.is_final(order) && piece == left);
         aecs.set_crc(self.crc);
-        workspace.set_compress_aecs(&aecs);
+        workspace.set_compress_aecs(&aecs, false);
         let room = self.room(order)?.min(piece + STORED_HEADER_BYTES);
         self.descriptor(src, room, CompressFlags::GENERATE_ALL_LITERALS, order, workspace)
     }
@@ -312,7 +347,11 @@ impl Deflating {
     /// Both halves of the AECS: which of them a descriptor reads and writes is in its flags.
     pub(super) fn area(descriptor: &Descriptor, workspace: &Workspace) -> Option<Span> {
         let uses = Flags::READ_SRC2_AECS | Flags::WRITE_SRC2_AECS;
-        descriptor.flags().intersects(uses).then(|| workspace.compress_area())
+        let area = match DictionaryStyle::from_bits(descriptor.compress_flags().dictionary()) {
+            Some(style) => workspace.dictionary_area(style),
+            None => workspace.compress_area(),
+        };
+        descriptor.flags().intersects(uses).then_some(area)
     }
 }
 

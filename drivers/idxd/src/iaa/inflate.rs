@@ -4,12 +4,18 @@
 //! stream that ends, and leaves what it needs to go on in the AECS. It says how far a descriptor came only when the
 //! output overflows; where the stream ended is taken from the AECS. What it cannot decode is somebody else's: a window
 //! beyond 4 KiB and a broken stream look much the same from here.
+//!
+//! A dictionary is output that has been: its last 4 KiB are put into the history of an AECS that the first descriptor reads.
+//!
+//! UNSAFETY: reads a dictionary, which a job has the address of.
+#![expect(unsafe_code, reason = "jobs name a dictionary by its address")]
 
 use idxd_spec::iaa::{Completion, Decompress, DecompressAecs, DecompressFlags, Descriptor, ErrorCode};
 use idxd_spec::{DstAddr, Flags, SrcAddr, Status};
 use svala::Span;
 use svala::backend::Failure;
 
+use super::lent;
 use super::workspace::Workspace;
 
 /// Most bytes of input in one descriptor, whatever the queue takes: their bits are counted in 32 bits.
@@ -61,6 +67,10 @@ pub(super) struct Ranges {
     pub(super) src: Span,
     pub(super) dst: Span,
     pub(super) transfer_bytes_max: u64,
+    /// What the stream may refer to.
+    pub(super) dictionary: Option<Span>,
+    /// State in the second generation's format.
+    pub(super) format_2: bool,
 }
 
 impl Inflating {
@@ -71,6 +81,11 @@ impl Inflating {
 
     /// The next descriptor.
     pub(super) fn load(&mut self, ranges: Ranges, workspace: &Workspace) -> Result<Descriptor, Failure> {
+        if let Some(text) = ranges.dictionary.filter(|_| self.runs == 0) {
+            // SAFETY: the job is under way, and its dictionary is lent with the buffers.
+            let text = unsafe { lent::bytes(text) };
+            workspace.set_decompress_aecs(&start_behind(text, ranges.format_2));
+        }
         let size = |bytes: u64| u32::try_from(bytes).map_err(|_| Failure::Unsupported);
         let Ranges { src, transfer_bytes_max, .. } = ranges;
         let bytes_max = transfer_bytes_max.min(PIECE_BYTES_MAX);
@@ -92,7 +107,7 @@ impl Inflating {
         });
         Ok(descriptor
             .with_src2(workspace.aecs().addr.get(), DecompressAecs::SIZE_U32)
-            .with_flags(self.aecs_flags()))
+            .with_flags(self.aecs_flags(ranges)))
     }
 
     /// Whether the descriptor under way has the rest of the input.
@@ -100,9 +115,14 @@ impl Inflating {
         self.taken + self.piece >= ranges.src.len
     }
 
-    /// The first descriptor reads no AECS; all write it, to tell where they came to (IAA §3.10.1).
-    fn aecs_flags(&self) -> Flags {
-        let reads = if self.runs > 0 { Flags::READ_SRC2_AECS } else { Flags::empty() };
+    /// The first descriptor reads no AECS, unless there is a dictionary; all write it, to tell where they came to (IAA
+    /// §3.10.1).
+    const fn reads_aecs(&self, ranges: Ranges) -> bool {
+        self.runs > 0 || ranges.dictionary.is_some()
+    }
+
+    fn aecs_flags(&self, ranges: Ranges) -> Flags {
+        let reads = if self.reads_aecs(ranges) { Flags::READ_SRC2_AECS } else { Flags::empty() };
         let toggles = if self.runs % 2 == 1 { Flags::AECS_TOGGLE } else { Flags::empty() };
         Flags::WRITE_SRC2_AECS | reads | toggles
     }
@@ -178,4 +198,20 @@ impl Inflating {
         self.cuts += 1;
         Next::Descriptor
     }
+}
+
+/// The start of a stream that may refer to what comes before it (IAA tables 6-14, 6-18 and 6-19).
+fn start_behind(text: &[u8], format_2: bool) -> DecompressAecs {
+    let text = &text[text.len().saturating_sub(DecompressAecs::HISTORY_SIZE)..];
+    let mut aecs = DecompressAecs::new();
+    aecs.set_state(DecompressAecs::AT_HEADER);
+    aecs.set_output_bits(format_2.into());
+    aecs.set_format(format_2.into());
+    aecs.history_mut()[..text.len()].copy_from_slice(text);
+    aecs.set_history_pointer(match u16::try_from(text.len()) {
+        // Where the next byte goes, once round.
+        Ok(len) if text.len() < DecompressAecs::HISTORY_SIZE => len,
+        _ => DecompressAecs::HISTORY_FULL,
+    });
+    aecs
 }

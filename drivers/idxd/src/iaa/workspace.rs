@@ -2,16 +2,22 @@
 
 use std::cell::Cell;
 
-use idxd_spec::iaa::{CodeLengths, CompressAecs, DecompressAecs, FilterAecs, Histogram};
+use idxd_spec::iaa::{
+    CodeLengths, CompressAecs, CryptoAecs, CryptoFlags, DecompressAecs, DictionaryStyle, FilterAecs,
+    Histogram,
+};
 use svala::{Span, VirtAddr};
 
 const WORD: usize = 8;
 /// Both halves of the AECS, one behind the other, which the toggle of a descriptor tells apart (IAA §3.2).
 const AECS_WORDS: usize = 2 * DecompressAecs::SIZE / WORD;
 const COMPRESS_AECS_WORDS: usize = 2 * CompressAecs::SIZE / WORD;
+const DICTIONARY_AECS_WORDS: usize = DictionaryStyle::LongDeep.aecs_bytes() / WORD;
 const HISTOGRAM_WORDS: usize = Histogram::SIZE / WORD;
 /// A few words, so that output that has no room shows.
 const SPILL_WORDS: usize = 8;
+const CRYPTO_WORDS: usize = CryptoAecs::SIZE / WORD;
+const KEY_WORD: usize = CryptoAecs::KEY_OFFSET / WORD;
 /// The parameters of a filter.
 const FILTER_WORDS: usize = FilterAecs::SIZE / WORD;
 
@@ -23,14 +29,18 @@ pub(super) struct Workspace {
     aecs: [Cell<u64>; AECS_WORDS],
     filter: [Cell<u64>; FILTER_WORDS],
     compress_aecs: [Cell<u64>; COMPRESS_AECS_WORDS],
+    /// An AECS of compression and a dictionary behind it. It is only read.
+    dictionary_aecs: [Cell<u64>; DICTIONARY_AECS_WORDS],
     histogram: [Cell<u64>; HISTOGRAM_WORDS],
     spill: [Cell<u64>; SPILL_WORDS],
     /// Codes that are used for more than one part of a job. The device does not see it.
     pub(super) code_lengths: Cell<CodeLengths>,
 }
 
+const _: () = assert!(CryptoAecs::SIZE.is_multiple_of(WORD) && CryptoAecs::KEY_OFFSET.is_multiple_of(WORD));
 const _: () = assert!((AECS_WORDS * WORD).is_multiple_of(CompressAecs::ALIGN));
 const _: () = assert!(Histogram::SIZE.is_multiple_of(WORD) && CompressAecs::SIZE.is_multiple_of(WORD));
+const _: () = assert!(std::mem::offset_of!(Workspace, dictionary_aecs).is_multiple_of(CompressAecs::ALIGN));
 const _: () = assert!(std::mem::offset_of!(Workspace, filter).is_multiple_of(FilterAecs::ALIGN));
 const _: () = assert!(std::mem::offset_of!(Workspace, compress_aecs).is_multiple_of(CompressAecs::ALIGN));
 
@@ -40,6 +50,7 @@ impl Workspace {
             aecs: [const { Cell::new(0) }; AECS_WORDS],
             filter: [const { Cell::new(0) }; FILTER_WORDS],
             compress_aecs: [const { Cell::new(0) }; COMPRESS_AECS_WORDS],
+            dictionary_aecs: [const { Cell::new(0) }; DICTIONARY_AECS_WORDS],
             histogram: [const { Cell::new(0) }; HISTOGRAM_WORDS],
             spill: [const { Cell::new(0) }; SPILL_WORDS],
             code_lengths: Cell::new(CodeLengths::fixed()),
@@ -49,6 +60,32 @@ impl Workspace {
     /// Both halves of the AECS.
     pub(super) fn aecs(&self) -> Span {
         span(&self.aecs)
+    }
+
+    /// Both halves of the AECS of encryption, which are at the beginning of that of decompression.
+    pub(super) fn crypto_area(&self) -> Span {
+        span(&self.aecs[..2 * CRYPTO_WORDS])
+    }
+
+    /// Puts `aecs`, with `key` in it, where an encryption without a toggle reads it. The key goes straight there.
+    pub(super) fn set_crypto(&self, aecs: &CryptoAecs, key: &[u8]) {
+        store(&self.aecs, aecs.as_bytes());
+        store(&self.aecs[KEY_WORD..], key);
+    }
+
+    /// Has the descriptor that comes next end its job, whichever half it reads.
+    pub(super) fn flush_crypto(&self) {
+        for half in [0, CRYPTO_WORDS] {
+            let word = &self.aecs[half + CryptoAecs::FLAGS_OFFSET / WORD];
+            let mut bytes = word.get().to_ne_bytes();
+            bytes[CryptoAecs::FLAGS_OFFSET % WORD] |= CryptoFlags::FLUSH_ACCUMULATOR.bits();
+            word.set(u64::from_ne_bytes(bytes));
+        }
+    }
+
+    /// Forgets keys, and what was made with them.
+    pub(super) fn wipe_crypto(&self) {
+        self.aecs[..2 * CRYPTO_WORDS].iter().for_each(|word| word.set(0));
     }
 
     /// Room for output that the caller has no room for.
@@ -73,11 +110,29 @@ impl Workspace {
         Histogram::from_bytes(&bytes)
     }
 
-    /// Puts `aecs` where a compression without a toggle reads it.
-    pub(super) fn set_compress_aecs(&self, aecs: &CompressAecs) {
-        for (word, bytes) in self.compress_aecs.iter().zip(aecs.as_bytes().as_chunks::<WORD>().0) {
-            word.set(u64::from_ne_bytes(*bytes));
+    /// Puts `aecs` where a compression without a toggle reads it: in front of the dictionary, if it is to have one.
+    pub(super) fn set_compress_aecs(&self, aecs: &CompressAecs, has_dictionary: bool) {
+        match has_dictionary {
+            true => store(&self.dictionary_aecs, aecs.as_bytes()),
+            false => store(&self.compress_aecs, aecs.as_bytes()),
         }
+    }
+
+    /// An AECS of compression with a dictionary behind it.
+    pub(super) fn dictionary_area(&self, style: DictionaryStyle) -> Span {
+        span(&self.dictionary_aecs[..style.aecs_bytes() / WORD])
+    }
+
+    /// Puts a dictionary, with its hash tables, behind that AECS.
+    pub(super) fn set_dictionary(&self, style: DictionaryStyle, text: &[u8]) {
+        let mut bytes = [0; DictionaryStyle::LongDeep.bytes()];
+        style.write(text, &mut bytes[..style.bytes()]);
+        store(&self.dictionary_aecs[CompressAecs::SIZE / WORD..], &bytes[..style.bytes()]);
+    }
+
+    /// Puts `aecs` where a decompression without a toggle reads it.
+    pub(super) fn set_decompress_aecs(&self, aecs: &DecompressAecs) {
+        store(&self.aecs, aecs.as_bytes());
     }
 
     /// The AECS of compression in the first half or the second.
@@ -90,9 +145,7 @@ impl Workspace {
 
     /// Writes the parameters of a filter; says where they are.
     pub(super) fn set_filter_aecs(&self, aecs: &FilterAecs) -> VirtAddr {
-        for (word, bytes) in self.filter.iter().zip(aecs.as_bytes().as_chunks::<WORD>().0) {
-            word.set(u64::from_ne_bytes(*bytes));
-        }
+        store(&self.filter, aecs.as_bytes());
         VirtAddr::of(self.filter.as_ptr())
     }
 
@@ -102,6 +155,12 @@ impl Workspace {
         let mut aecs = DecompressAecs::new();
         load(words, aecs.as_bytes_mut());
         aecs
+    }
+}
+
+fn store(words: &[Cell<u64>], bytes: &[u8]) {
+    for (word, bytes) in words.iter().zip(bytes.as_chunks::<WORD>().0) {
+        word.set(u64::from_ne_bytes(*bytes));
     }
 }
 

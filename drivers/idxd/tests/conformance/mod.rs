@@ -3,13 +3,17 @@
 pub(crate) mod analytics;
 pub(crate) mod batch;
 pub(crate) mod checksum;
+pub(crate) mod cipher;
 pub(crate) mod codes;
 pub(crate) mod compression;
 pub(crate) mod control;
 pub(crate) mod delta;
+pub(crate) mod dictionary;
 pub(crate) mod integrity;
 pub(crate) mod memory;
 pub(crate) mod numeric;
 pub(crate) mod patterns;
 mod shapes;
 pub(crate) mod streams;
+#[path = "../../../software/tests/vectors/mod.rs"]
+mod vectors;

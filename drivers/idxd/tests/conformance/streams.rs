@@ -9,7 +9,7 @@ use svala::{Check, DeflateOptions, Error, IoBuf, Operation};
 
 use crate::support::{Pages, Setup, noise, text};
 
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes)
 }
 
@@ -38,7 +38,7 @@ fn mixed(len: usize, seed: u64) -> Vec<u8> {
 }
 
 /// What a program makes of its input.
-fn program(command: &mut Command, input: &[u8]) -> Vec<u8> {
+pub(crate) fn program(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("piped");

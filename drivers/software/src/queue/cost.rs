@@ -2,7 +2,7 @@
 //!
 //! Factors are rounded up from what `benches/benches/operations.rs` measures on warm buffers.
 
-use svala::{Crc, CrcBypass, Filter, FilterKind, Job, Packing};
+use svala::{CipherMode, Crc, CrcBypass, Filter, FilterKind, Job, Packing};
 
 /// Compressing a byte takes as long as copying this many.
 const DEFLATE: u64 = 64;
@@ -15,6 +15,10 @@ const LZ4_BACK: u64 = 4;
 const TWICE: u64 = 2;
 /// Making a field of a block, or checking one.
 const BLOCKS: u64 = 4;
+/// Encrypting it, and hashing it.
+const CIPHER: u64 = 8;
+/// Encrypting it block after block.
+const CIPHER_CHAIN: u64 = 32;
 /// Reversing its bits first.
 const REVERSED: u64 = 4;
 /// Computing with it.
@@ -30,9 +34,11 @@ const POPULATE: u64 = 8;
 pub(super) fn cost(job: &Job) -> u64 {
     let bytes = job.bytes();
     bytes.saturating_mul(match *job {
-        Job::Deflate { .. } => DEFLATE,
+        Job::Deflate { .. } | Job::DeflateDictionary { .. } => DEFLATE,
         // The output may be the longer one.
-        Job::Inflate { src, dst, .. } => return src.len.max(dst.len).saturating_mul(INFLATE),
+        Job::Inflate { src, dst, .. } | Job::InflateDictionary { src, dst, .. } => {
+            return src.len.max(dst.len).saturating_mul(INFLATE);
+        }
         Job::Lz4Compress { .. } => LZ4,
         Job::Lz4Decompress { src, dst, .. } => return src.len.max(dst.len).saturating_mul(LZ4_BACK),
         Job::Crc { crc, .. } | Job::CopyCrc { crc, .. } if is_reversed(crc) => REVERSED,
@@ -56,6 +62,8 @@ pub(super) fn cost(job: &Job) -> u64 {
         }
         Job::ZeroCompress { .. } | Job::CrcAny { .. } => NUMBERS,
         Job::ZeroDecompress { src, dst, .. } => return src.len.max(dst.len).saturating_mul(NUMBERS),
+        Job::Cipher { mode: CipherMode::Gcm, .. } => CIPHER,
+        Job::Cipher { .. } => CIPHER_CHAIN,
         Job::CacheFlush { .. } => FLUSH,
         Job::TranslationFetch { .. } => POPULATE,
         _ => 1,

@@ -56,7 +56,10 @@ pub(super) fn prepare() {
 /// Whether `job` needs a compressor.
 pub(super) const fn compresses(job: &Job) -> bool {
     match job {
-        Job::Deflate { .. } | Job::Inflate { .. } => true,
+        Job::Deflate { .. }
+        | Job::Inflate { .. }
+        | Job::DeflateDictionary { .. }
+        | Job::InflateDictionary { .. } => true,
         Job::Filter { filter, .. } => filter.is_deflated(),
         _ => false,
     }

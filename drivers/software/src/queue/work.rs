@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use svala::backend::Failure;
 use svala::{Access, Blocks, Check, Crc, CrcBypass, CrcKind, Done, Job, Span, Value, VirtAddr};
 
+use super::cipher;
 use super::column;
 use super::integrity;
 use super::lz4;
@@ -26,7 +27,7 @@ use crate::populate_check::check_readable;
 /// # Safety
 ///
 /// The job's operands are readable and writable as [`Job::operands`] says, and nobody else writes them or reads what
-/// it writes, for as long as the call takes. What is written shares no byte with another operand, except in a copy.
+/// it writes, for as long as the call takes; so is the cipher it names. What is written shares no byte with another operand, except in a copy.
 pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<Done, Failure> {
     let done = |value| Done { bytes: job.bytes(), value };
     match *job {
@@ -40,12 +41,26 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
         Job::Deflate { src, dst, level, last, check } => {
             // SAFETY: the caller's contract.
             let (src, dst) = unsafe { both(src, dst) };
-            deflate(src, dst, level, last, check, contexts.ok_or(NO_CONTEXTS)?)
+            deflate(src, dst, &[], (level, last, check), contexts.ok_or(NO_CONTEXTS)?)
         }
         Job::Inflate { src, dst, check } => {
             // SAFETY: the caller's contract.
             let (src, dst) = unsafe { both(src, dst) };
-            inflate(src, dst, check, contexts.ok_or(NO_CONTEXTS)?)
+            inflate(src, dst, &[], check, contexts.ok_or(NO_CONTEXTS)?)
+        }
+        Job::DeflateDictionary { src, dst, dictionary, level, last, check } => {
+            // SAFETY: the caller's contract: nobody writes it meanwhile.
+            let dictionary = unsafe { readable(dictionary) };
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            deflate(src, dst, dictionary, (level, last, check), contexts.ok_or(NO_CONTEXTS)?)
+        }
+        Job::InflateDictionary { src, dst, dictionary, check } => {
+            // SAFETY: the caller's contract: nobody writes it meanwhile.
+            let dictionary = unsafe { readable(dictionary) };
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            inflate(src, dst, dictionary, check, contexts.ok_or(NO_CONTEXTS)?)
         }
         Job::Lz4Compress { src, dst, .. } => {
             // SAFETY: the caller's contract.
@@ -119,6 +134,12 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
             // SAFETY: the caller's contract: nobody writes it meanwhile.
             let src = unsafe { readable(Span::new(src, len)) };
             Ok(done(column::crc(crc, src)))
+        }
+        Job::Cipher { src, dst, len, cipher: addr, encrypts, .. } => {
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(Span::new(src, len), Span::new(dst, len)) };
+            // SAFETY: the cipher is lent with the buffers, for as long as the job takes.
+            unsafe { cipher::cipher(addr, encrypts, src, dst) }.map(done)
         }
         // A drain is the queue's own business, and none in a batch.
         _ => Err(Failure::Unsupported),
@@ -422,9 +443,8 @@ const NO_CONTEXTS: Failure = Failure::Nonsense { what: "compression without a co
 fn deflate(
     src: &[u8],
     dst: &mut [u8],
-    level: u8,
-    last: bool,
-    check: Check,
+    dictionary: &[u8],
+    (level, last, check): (u8, bool, Check),
     contexts: &mut Contexts,
 ) -> Result<Done, Failure> {
     let level = Level::new(level.clamp(1, 9)).unwrap_or_default();
@@ -432,14 +452,26 @@ fn deflate(
     let segment = if last { Segment::Last } else { Segment::NotLast };
     let made = contexts
         .deflater
-        .deflate(src, dst, segment)
+        .deflate_with_dictionary(dictionary, src, dst, segment)
         .map_err(|full| Failure::OutputFull { bytes_max: len_of(full.room) })?;
     let value = Value::Deflate { written: len_of(made.written), check: check_of(check, src) };
     Ok(Done { bytes: len_of(src.len()), value })
 }
 
-fn inflate(src: &[u8], dst: &mut [u8], check: Check, contexts: &mut Contexts) -> Result<Done, Failure> {
-    let made = contexts.inflater.inflate_checked(src, dst, kind_of(check));
+fn inflate(
+    src: &[u8],
+    dst: &mut [u8],
+    dictionary: &[u8],
+    check: Check,
+    contexts: &mut Contexts,
+) -> Result<Done, Failure> {
+    let inflater = &mut contexts.inflater;
+    let made = match dictionary {
+        [] => inflater.inflate_checked(src, dst, kind_of(check)),
+        dictionary => inflater
+            .inflate_with_dictionary(dictionary, src, dst)
+            .map(|made| (made, check_of(check, &dst[..made.written]))),
+    };
     let (made, check) = made.map_err(|error| failure_of(&error))?;
     let (read, written) = (len_of(made.read), len_of(made.written));
     Ok(Done { bytes: read, value: Value::Inflate { read, written, check } })

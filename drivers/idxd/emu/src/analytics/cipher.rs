@@ -16,6 +16,7 @@ use super::{Analytics, analytics_error, len};
 use crate::bus::Bus;
 
 const BLOCK: usize = 16;
+const WORD: usize = 8;
 type Block = [u8; BLOCK];
 
 impl<B: Bus> Analytics<'_, B> {
@@ -36,29 +37,32 @@ impl<B: Bus> Analytics<'_, B> {
         let taken = if flushes { input.len() } else { stream.whole(input.len()) };
         let (now, later) = input.split_at(taken);
         let output = stream.run(now, flushes);
-        let suppresses = self.cipher_flags().contains(CipherFlags::SUPPRESS_OUTPUT);
-        let written = if suppresses { &[][..] } else { &output[..] };
+        let flags = self.descriptor.cipher_flags();
+        let plain = if encrypts { now } else { &output[..] };
+        let waited = usize::from(aecs.output_bits()) / 8;
+        let mut out = [&aecs.output().to_le_bytes()[..waited], &output].concat();
+        // Words of 64 bits go out; the rest of one waits for the job's next descriptor.
+        let left = if flags.contains(CipherFlags::FLUSH_OUTPUT) { 0 } else { out.len() % WORD };
+        let kept = out.split_off(out.len() - left);
+        let written = if flags.contains(CipherFlags::SUPPRESS_OUTPUT) { &[][..] } else { &out[..] };
         if written.len() > self.descriptor.dst_size_max() as usize {
             return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW.0));
         }
-        let plain = if encrypts { now } else { &output[..] };
         let summed = self.checksummed(Completion::new(Status::SUCCESS), plain, (aecs.crc(), aecs.xor_csum()));
         let mut next = aecs
             .with_counter(stream.counter)
             .with_hash(stream.hash)
             .with_crc(summed.crc())
             .with_xor_csum(summed.xor_csum())
-            .with_accumulator_size(u16::try_from(later.len()).unwrap_or(u16::MAX));
+            .with_accumulator_size(u16::try_from(later.len()).unwrap_or(u16::MAX))
+            .with_output(kept.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+            .with_output_bits(u8::try_from(8 * kept.len()).unwrap_or(0));
         next.accumulator_mut().fill(0);
         next.accumulator_mut()[..later.len()].copy_from_slice(later);
         let writes = self.descriptor.flags().contains(Flags::WRITE_SRC2_AECS);
         self.write_both(written, writes.then_some(&next.as_bytes()[..]))?;
         let hash = if aecs.algorithm() == CryptoAlgorithm::GCM { stream.hash } else { [0; BLOCK] };
         Ok(summed.with_output_size(len(written.len())).with_crypto_hash(hash))
-    }
-
-    fn cipher_flags(&self) -> CipherFlags {
-        CipherFlags::from_bits_retain(self.descriptor.decompress_flags().bits())
     }
 }
 
@@ -69,7 +73,9 @@ fn check(aecs: &CryptoAecs) -> Result<(), Completion> {
     if !is_enabled || aecs.algorithm().0 > CryptoAlgorithm::XTS.0 {
         return Err(analytics_error(ErrorCode::CRYPTO_FLAG.0));
     }
-    if usize::from(aecs.accumulator_size()) > CryptoAecs::ACCUMULATOR_MAX {
+    // Whole bytes, fewer than a word, and the format is the first.
+    let is_sound = aecs.output_bits().is_multiple_of(8) && aecs.output_bits() < 64;
+    if !is_sound || usize::from(aecs.accumulator_size()) > CryptoAecs::ACCUMULATOR_MAX {
         return Err(analytics_error(ErrorCode::AECS.0));
     }
     Ok(())

@@ -3,12 +3,13 @@
 use idxd_spec::Flags;
 use idxd_spec::Status;
 use idxd_spec::iaa::{
-    CodeLengths, Completion, CompressAecs, CompressFlags, CompressFlags2, ErrorCode, Histogram as Counts,
+    CodeLengths, Completion, CompressAecs, CompressFlags, CompressFlags2, DictionaryStyle, ErrorCode,
+    Histogram as Counts,
 };
 
 use super::{Analytics, analytics_error, len};
 use crate::bus::Bus;
-use crate::iaa::{self, BitBuffer, Code, EndProcessing, Histogram, MatchOptions, Tables};
+use crate::iaa::{self, BitBuffer, Code, EndProcessing, Histogram, MatchOptions, Preset, Tables};
 
 /// Bytes of the AECS a compression writes back when it does not write its Huffman tables (IAA table 3-3).
 const AECS_WRITTEN: usize = 64;
@@ -29,6 +30,27 @@ enum Generation {
 enum Header {
     Absent,
     Present { is_final: bool },
+}
+
+/// A dictionary as it was loaded.
+struct Dictionary {
+    style: DictionaryStyle,
+    bytes: Vec<u8>,
+}
+
+impl Dictionary {
+    /// The text, and the places in it that its hash tables name: others are not looked at, as if they were not there.
+    fn preset(&self) -> (&[u8], Vec<usize>) {
+        let text = &self.bytes[self.style.text()];
+        let of_key = |key: &[u8]| self.style.places(&self.bytes, [key[0], key[1], key[2]]);
+        let named = text.windows(3).flat_map(|key| {
+            of_key(key).filter(move |place| text.get(*place..place + 3).is_some_and(|there| there == key))
+        });
+        let mut places: Vec<usize> = named.collect();
+        places.sort_unstable();
+        places.dedup();
+        (text, places)
+    }
 }
 
 impl Generation {
@@ -54,7 +76,9 @@ impl<B: Bus> Analytics<'_, B> {
         }
         let input = self.read_src1()?;
         let end = EndProcessing::from_bits(flags.end_processing().to_le_bytes()[0]);
-        let options = self.match_options();
+        let dictionary = self.read_dictionary()?;
+        let (text, places) = dictionary.as_ref().map_or((&[][..], Vec::new()), Dictionary::preset);
+        let options = MatchOptions { preset: Preset { text, places: &places }, ..self.match_options() };
         self.check_early_abort(&input, options)?;
         match Generation::of(flags) {
             Generation::None if flags.contains(CompressFlags::STATS_MODE) => {
@@ -82,7 +106,17 @@ impl<B: Bus> Analytics<'_, B> {
         }
     }
 
-    fn match_options(&self) -> MatchOptions {
+    /// What follows the AECS, if a dictionary is to be loaded (IAA §3.4.4).
+    fn read_dictionary(&self) -> Result<Option<Dictionary>, Completion> {
+        let Some(style) = DictionaryStyle::from_bits(self.descriptor.compress_flags().dictionary()) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; style.aecs_bytes()];
+        self.read_src2(&mut bytes)?;
+        Ok(Some(Dictionary { style, bytes: bytes.split_off(CompressAecs::SIZE) }))
+    }
+
+    fn match_options(&self) -> MatchOptions<'static> {
         let flags = self.descriptor.compress_flags();
         MatchOptions {
             all_literals: flags.contains(CompressFlags::GENERATE_ALL_LITERALS),
@@ -95,7 +129,7 @@ impl<B: Bus> Analytics<'_, B> {
     }
 
     /// Once, when as much input as the flags say is through (IAA §3.4.6).
-    fn check_early_abort(&self, input: &[u8], options: MatchOptions) -> Result<(), Completion> {
+    fn check_early_abort(&self, input: &[u8], options: MatchOptions<'_>) -> Result<(), Completion> {
         let flags = self.descriptor.compress_flags_2();
         let (eighths, size) = (flags.early_abort_eighths(), 512_usize << flags.early_abort_size());
         if eighths == 0 || input.len() < size {
@@ -115,7 +149,7 @@ impl<B: Bus> Analytics<'_, B> {
         &self,
         mut aecs: CompressAecs,
         input: &[u8],
-        options: MatchOptions,
+        options: MatchOptions<'_>,
         end: EndProcessing,
     ) -> Result<Completion, Completion> {
         let tables = tables(&aecs);

@@ -92,7 +92,7 @@ pub fn compress(
     tables: &Tables,
     accumulator: &mut BitBuffer,
     end: EndProcessing,
-    options: MatchOptions,
+    options: MatchOptions<'_>,
     flush: bool,
     out: &mut [u8],
 ) -> Result<Compressed, CompressError> {

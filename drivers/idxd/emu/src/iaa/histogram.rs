@@ -23,7 +23,7 @@ impl Histogram {
 
     /// The counts for `input`; the end of the block is one if `end` has it written.
     #[must_use]
-    pub fn of(input: &[u8], options: MatchOptions, end: EndProcessing) -> Self {
+    pub fn of(input: &[u8], options: MatchOptions<'_>, end: EndProcessing) -> Self {
         let mut counts =
             Self { literal_length: [0; LITERAL_LENGTH_SYMBOLS], distance: [0; DISTANCE_SYMBOLS] };
         match tokenize(input, options, &mut counts) {

@@ -21,7 +21,7 @@ const SHORT_DISTANCE_MAX: usize = 512;
 
 /// Which matches the device may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MatchOptions {
+pub struct MatchOptions<'p> {
     /// Write literals only (IAA table 6-11, Generate All Literals).
     pub all_literals: bool,
     /// Miniblock size in bytes, if the output is to be indexed: no match crosses a multiple of it or reaches
@@ -29,11 +29,22 @@ pub struct MatchOptions {
     pub miniblock_bytes: Option<std::num::NonZeroUsize>,
     /// Longest match, 3 to 258 bytes; more is taken as 258, less as literals only.
     pub length_max: usize,
+    /// What comes before the input. Not together with miniblocks.
+    pub preset: Preset<'p>,
 }
 
-impl Default for MatchOptions {
+/// A dictionary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preset<'p> {
+    /// Its text.
+    pub text: &'p [u8],
+    /// Places in it to look at, upwards.
+    pub places: &'p [usize],
+}
+
+impl Default for MatchOptions<'_> {
     fn default() -> Self {
-        Self { all_literals: false, miniblock_bytes: None, length_max: LENGTH_MAX }
+        Self { all_literals: false, miniblock_bytes: None, length_max: LENGTH_MAX, preset: Preset::default() }
     }
 }
 
@@ -52,16 +63,23 @@ pub(super) trait Tokens {
 /// Gives `input` to `tokens` as literals and references. Stops at the first error.
 pub(super) fn tokenize<T: Tokens>(
     input: &[u8],
-    options: MatchOptions,
+    options: MatchOptions<'_>,
     tokens: &mut T,
 ) -> Result<(), T::Error> {
     let length_max = options.length_max.min(LENGTH_MAX);
     if options.all_literals || length_max < LENGTH_MIN {
         return input.iter().try_for_each(|&byte| tokens.literal(byte));
     }
+    let Preset { text, places } = options.preset;
+    if !text.is_empty() {
+        let whole = [text, input].concat();
+        let mut matcher = Matcher::new(length_max);
+        matcher.insert_places(&whole, places);
+        return matcher.run(&whole, text.len(), tokens);
+    }
     let miniblock_bytes = options.miniblock_bytes.map_or(input.len().max(1), std::num::NonZeroUsize::get);
     let mut matcher = Matcher::new(length_max);
-    input.chunks(miniblock_bytes).try_for_each(|miniblock| matcher.run(miniblock, tokens))
+    input.chunks(miniblock_bytes).try_for_each(|miniblock| matcher.run(miniblock, 0, tokens))
 }
 
 #[derive(Clone, Copy)]
@@ -90,8 +108,17 @@ impl Matcher {
         }
     }
 
-    fn run<T: Tokens>(&mut self, input: &[u8], tokens: &mut T) -> Result<(), T::Error> {
-        let mut at = 0;
+    /// Puts places of a dictionary in front of their chains.
+    fn insert_places(&mut self, input: &[u8], places: &[usize]) {
+        for at in places {
+            if let Some(key) = key(input, *at) {
+                self.insert(key, *at);
+            }
+        }
+    }
+
+    /// Gives `input` from `at` on to `tokens`; what is before that may be referred to.
+    fn run<T: Tokens>(&mut self, input: &[u8], mut at: usize, tokens: &mut T) -> Result<(), T::Error> {
         while let Some(key) = key(input, at) {
             let (candidate, near) = self.insert(key, at);
             let found = self.find(input, at, candidate, LENGTH_MIN);

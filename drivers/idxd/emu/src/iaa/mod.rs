@@ -32,7 +32,7 @@ pub use compress::{CompressError, Compressed, EndProcessing, compress};
 pub use error_code::ErrorCode;
 pub use histogram::Histogram;
 pub use inflate::{CodeLengths, Inflated, Inflater, Outcome, Position, Saved, StopOn, inflate};
-pub use matcher::MatchOptions;
+pub use matcher::{MatchOptions, Preset};
 pub use tables::{Code, Tables};
 
 /// The history the device keeps, in bytes, and so the longest distance in a stream of its own.

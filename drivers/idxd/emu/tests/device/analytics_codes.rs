@@ -164,11 +164,16 @@ fn flags_that_contradict_each_other_are_refused() {
         CompressFlags::STATS_MODE.with_header_generation(1),
         CompressFlags::empty().with_header_generation(4),
         CompressFlags::HEADER_STATS_INPUT.with_header_generation(3),
+        CompressFlags::END_EOB.with_dictionary(1).with_indexing(1),
+        CompressFlags::END_EOB.with_dictionary(2).with_header_generation(2),
     ] {
         let refused = plain(flags);
         let expected = [Status::INVALID_COMPRESSION_FLAGS, Status::INVALID_FLAGS];
         assert!(expected.contains(&status(refused)), "{flags:?}: {:?}", status(refused));
     }
+    // A dictionary is behind the AECS, and counts as a part of it.
+    let short = plain(CompressFlags::END_EOB.with_dictionary(1));
+    assert_eq!(status(short), Status::TRANSFER_SIZE);
     let tables = CompressFlags2::WRITE_HUFFMAN_TABLES;
     assert_eq!(
         status(plain(CompressFlags::END_EOB).with_compress_flags_2(tables)),

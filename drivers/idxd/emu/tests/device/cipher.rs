@@ -2,7 +2,9 @@
 //! whole and cut anywhere.
 
 use idxd_emu::{DeviceConfig, DeviceKind};
-use idxd_spec::iaa::{Completion, CryptoAecs, CryptoAlgorithm, CryptoFlags, Descriptor, ErrorCode};
+use idxd_spec::iaa::{
+    CipherFlags, Completion, CryptoAecs, CryptoAlgorithm, CryptoFlags, Descriptor, ErrorCode,
+};
 use idxd_spec::{Flags, Opcode, Status};
 
 use crate::support::{Memory, Rig};
@@ -53,6 +55,11 @@ fn run(
             input.len() as u32 + 64,
         )
         .with_src2(state.addr(0), CryptoAecs::SIZE_U32)
+        .with_cipher_flags(if turn + 1 == ends.len() {
+            CipherFlags::FLUSH_OUTPUT
+        } else {
+            CipherFlags::empty()
+        })
         .with_flags(Flags::READ_SRC2_AECS | Flags::WRITE_SRC2_AECS | toggle);
         let completion = rig.run_iaa(&descriptor);
         assert_eq!(completion.status(), Status::SUCCESS, "{completion:?}");
@@ -162,6 +169,30 @@ fn xts_is_that_of_ieee_1619() {
     both_ways(&rig, vector_15, &plain, &hex("6c1625db4671522d3d7599601de7ca09ed"));
 }
 
+/// Output goes out in words unless it is asked for to the last byte: then the AECS has the rest.
+#[test]
+fn the_last_partial_word_waits_for_a_flush() {
+    let rig = iaa();
+    let aecs = CryptoAecs::new()
+        .with_algorithm(CryptoAlgorithm::CFB)
+        .with_flags(CryptoFlags::ENABLE | CryptoFlags::FLUSH_ACCUMULATOR)
+        .with_key_low(block("2b7e151628aed2a6abf7158809cf4f3c"))
+        .with_counter(block("000102030405060708090a0b0c0d0e0f"));
+    let (src, dst) = (Memory::with(&hex(PLAIN)[..13]), Memory::warm(64));
+    let state = Memory::with(&[aecs.as_bytes().as_slice(), &[0; CryptoAecs::SIZE]].concat());
+    let descriptor = |size, from: u32| {
+        Descriptor::cipher(Opcode::ENCRYPT, src.src(from as usize), size, dst.dst(from as usize / 8 * 8), 32)
+            .with_src2(state.addr(0), CryptoAecs::SIZE_U32)
+    };
+    let writes = Flags::READ_SRC2_AECS | Flags::WRITE_SRC2_AECS;
+    let first = rig.run_iaa(&descriptor(13, 0).with_flags(writes));
+    assert_eq!((first.status(), first.output_size()), (Status::SUCCESS, 8));
+    let toggled = descriptor(0, 13).with_flags(Flags::READ_SRC2_AECS | Flags::AECS_TOGGLE);
+    let second = rig.run_iaa(&toggled.with_cipher_flags(CipherFlags::FLUSH_OUTPUT));
+    assert_eq!((second.status(), second.output_size()), (Status::SUCCESS, 5));
+    assert_eq!(dst.read(0, 13), &hex("3b3fd92eb72dad20333449f8e8")[..]);
+}
+
 #[test]
 fn states_that_no_job_has_are_refused() {
     let rig = iaa();
@@ -172,6 +203,8 @@ fn states_that_no_job_has_are_refused() {
         (sound.with_flags(CryptoFlags::from_bits_retain(0x11)), ErrorCode::CRYPTO_FLAG),
         (sound.with_algorithm(CryptoAlgorithm(3)), ErrorCode::CRYPTO_FLAG),
         (sound.with_accumulator_size(41), ErrorCode::AECS),
+        (sound.with_output_bits(64), ErrorCode::AECS),
+        (sound.with_output_bits(9), ErrorCode::AECS),
         (sound.with_algorithm(CryptoAlgorithm::XTS).with_flags(flush), ErrorCode::CRYPTO_SIZE),
     ];
     let (src, dst) = (Memory::with(&[7; 15]), Memory::warm(64));

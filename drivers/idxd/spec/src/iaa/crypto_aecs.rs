@@ -78,6 +78,7 @@ pub struct CryptoAecs {
 const _: () = assert!(size_of::<CryptoAecs>() == CryptoAecs::SIZE);
 const _: () = assert!(align_of::<CryptoAecs>() == CryptoAecs::ALIGN);
 const _: () = assert!(HASH + 16 == OUTPUT.range().start && KEY_LOW + 16 == KEY_HIGH);
+const _: () = assert!(FLAGS.range().start == CryptoAecs::FLAGS_OFFSET);
 const _: () = assert!(ACCUMULATOR + CryptoAecs::ACCUMULATOR_MAX == KEY_LOW);
 
 macro_rules! fields {
@@ -153,6 +154,10 @@ impl CryptoAecs {
     pub const SIZE_U32: u32 = 192;
     /// Alignment in memory; another one is error 0x1c.
     pub const ALIGN: usize = 32;
+    /// Where [`flags`](Self::flags) are.
+    pub const FLAGS_OFFSET: usize = 0x19;
+    /// Where the key is: [`key_low`](Self::key_low), and [`key_high`](Self::key_high) behind it.
+    pub const KEY_OFFSET: usize = KEY_LOW;
     /// Bytes of input that can wait for the rest of their block.
     pub const ACCUMULATOR_MAX: usize = 40;
 

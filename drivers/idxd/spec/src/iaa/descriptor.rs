@@ -3,7 +3,9 @@
 use core::fmt;
 
 use crate::field::Field;
-use crate::iaa::{CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, FilterFlags};
+use crate::iaa::{
+    CipherFlags, CompressFlags, CompressFlags2, CrcFlags, DecompressFlags, DictionaryStyle, FilterFlags,
+};
 use crate::{DstAddr, Flags, Opcode, SrcAddr};
 
 const TRUSTED: Field<u32> = Field::at(0);
@@ -241,6 +243,13 @@ impl Descriptor {
         Self::transfer(opcode, src, src_size, dst, dst_size_max)
     }
 
+    /// Encrypt and decrypt: what to do beyond what the AECS says (§6.3.4.1).
+    #[must_use]
+    pub fn with_cipher_flags(mut self, flags: CipherFlags) -> Self {
+        CODEC_FLAGS.write(&mut self.bytes, flags.bits());
+        self
+    }
+
     /// Adds `flags` to those set.
     #[must_use]
     pub fn with_flags(mut self, flags: Flags) -> Self {
@@ -276,6 +285,19 @@ impl Descriptor {
     pub fn with_compress_flags_2(mut self, flags: CompressFlags2) -> Self {
         FILTER_FLAGS.write(&mut self.bytes, flags.bits());
         self
+    }
+
+    /// Compress: reads a dictionary of `style` behind the [`CompressAecs`](super::CompressAecs) at `aecs` (§3.4.4).
+    #[must_use]
+    pub fn with_dictionary(mut self, aecs: SrcAddr, style: DictionaryStyle) -> Self {
+        let flags = self.compress_flags().with_dictionary(style.bits());
+        CODEC_FLAGS.write(&mut self.bytes, flags.bits());
+        let size = match style {
+            DictionaryStyle::Short => 7712,
+            DictionaryStyle::Long => 9760,
+            DictionaryStyle::LongDeep => 13_856,
+        };
+        self.with_src2(aecs.0, size).with_flags(Flags::READ_SRC2_AECS)
     }
 
     /// Filters: flags and number of input elements (§6.3.3).
@@ -395,6 +417,12 @@ impl Descriptor {
     #[must_use]
     pub fn decompress_flags(&self) -> DecompressFlags {
         DecompressFlags::from_bits_retain(CODEC_FLAGS.read(&self.bytes))
+    }
+
+    /// Encrypt and decrypt: bytes 39:38 (§6.3.4.1).
+    #[must_use]
+    pub fn cipher_flags(&self) -> CipherFlags {
+        CipherFlags::from_bits_retain(CODEC_FLAGS.read(&self.bytes))
     }
 
     /// CRC64: bytes 39:38 (§6.3.6.1).

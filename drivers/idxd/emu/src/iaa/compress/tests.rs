@@ -369,6 +369,7 @@ proptest! {
             all_literals: false,
             miniblock_bytes: miniblock.and_then(NonZeroUsize::new),
             length_max,
+            ..MatchOptions::default()
         };
         let end = ENDS[end];
         let final_block = end == EndProcessing::Eob;
