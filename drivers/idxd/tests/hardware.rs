@@ -12,7 +12,8 @@ mod conformance;
 mod support;
 
 use conformance::{
-    analytics, batch, checksum, codes, compression, control, delta, integrity, memory, patterns, streams,
+    analytics, batch, checksum, cipher, codes, compression, control, delta, dictionary, integrity, memory,
+    patterns, streams,
 };
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
@@ -176,4 +177,9 @@ on_hardware! {
     zeros_are_left_out_and_put_back = analytics::zeros;
     crcs_of_any_polynomial_are_those_of_another_crate = analytics::crc_any;
     broken_columns_are_errors_with_their_values = analytics::broken_columns;
+    segments_that_refer_to_a_dictionary_are_read_by_zlib = dictionary::deflate;
+    streams_of_zlib_with_a_dictionary_are_read = dictionary::inflate;
+    messages_are_encrypted_as_openssl_does = cipher::messages;
+    forged_messages_are_errors_and_leave_nothing = cipher::forged;
+    messages_of_lengths_that_cannot_be_are_refused = cipher::refused;
 }
