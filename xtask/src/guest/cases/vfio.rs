@@ -26,13 +26,7 @@ const BASE: Machine = Machine {
 pub(crate) fn plans() -> Vec<Plan> {
     let narrow = Machine { name: "vfio_39_bit", iommu: "intremap=on,aw-bits=39", ..BASE };
     let wide = Machine { name: "vfio_48_bit", ..BASE };
-    let scalable = Machine {
-        name: "vfio_scalable",
-        iommu: "intremap=on,aw-bits=48,x-scalable-mode=on",
-        kernel: "intel_iommu=on,sm_on",
-        ..BASE
-    };
-    vec![plan(wide, "48"), plan(narrow, "39"), plan(scalable, "48")]
+    vec![plan(wide, "48"), plan(narrow, "39")]
 }
 
 fn plan(machine: Machine, width: &str) -> Plan {
