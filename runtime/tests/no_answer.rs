@@ -38,7 +38,12 @@ fn no_answer_keeps_the_buffers_until_there_is_one() {
 #[test]
 fn everybody_hears_of_a_silent_device() {
     for completion in BOTH {
-        let (runtime, device) = impatient(Options::all(completion, Plan::done(When::Held)).depth(100));
+        // All of them are under way before the first has waited too long: the queue is out from then on.
+        let options = Options::all(completion, Plan::done(When::Held)).depth(100);
+        let (runtime, device) = support::runtime_with(options, |config| {
+            config.answer_within = Duration::from_millis(700);
+            config.drain_within = Duration::from_millis(20);
+        });
         for _ in 0..2 {
             let mut tasks: Vec<_> = (0..50).map(|i| Task::new(runtime.fill(vec![0; 10], i))).collect();
             for task in &mut tasks {

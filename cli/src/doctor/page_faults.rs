@@ -115,7 +115,7 @@ fn page_faults(machine: &Machine) -> Finding {
 mod tests {
     use super::*;
 
-    /// As a guest of tier 2 printed it.
+    /// Written by hand in the form of `kernel-support/linux`'s file in debugfs.
     const PRINTED: &str = "\
 # device pasid users groups in_flight success invalid failure overflows pages ahead hits no_memory waits waits_over latency_log2_ns
 iommufd_mock0 1 1 1028 0 1028 0 0 0 1028 15356 15296 0 0 0 15:3,16:1000,17:25,

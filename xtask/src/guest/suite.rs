@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::guest::cases::{Case, Effort, Plan, plans, vfio_plans};
+use crate::guest::cases::{Case, Effort, Plan, plans, vfio_plans, why_left_out};
 use crate::guest::dmatest;
 use crate::guest::image::Image;
 use crate::guest::job::Job;
@@ -155,14 +155,27 @@ struct Verdict {
 pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode, Error> {
     // Who names a test wants it, however long it takes.
     let choice = if names.is_empty() { effort } else { Effort::Full };
-    let plans = named(plans(choice), names)?;
-    all(&Guests::prepare(tier)?, plans)
+    let chosen = named(plans(choice), names)?;
+    let left_out = if choice == Effort::Full { Vec::new() } else { left_out(&chosen) };
+    all(&Guests::prepare(tier)?, chosen, left_out)
+}
+
+/// What only a full run has, and why.
+fn left_out(chosen: &[Plan]) -> Vec<String> {
+    fn names(plans: &[Plan]) -> impl Iterator<Item = &str> {
+        let cases = plans.iter().flat_map(|plan| &plan.cases);
+        cases.filter(|case| !case.step.required).map(|case| case.step.name.as_str())
+    }
+    names(&plans(Effort::Full))
+        .filter(|name| !names(chosen).any(|other| other == *name))
+        .map(|name| format!("{name}: {}", why_left_out(name)))
+        .collect()
 }
 
 /// Runs the tests of vfio whose names contain one of `names`, or all.
 pub(crate) fn run_vfio(iommufd: bool, names: &[String]) -> Result<ExitCode, Error> {
     let plans = named(vfio_plans(), names)?;
-    all(&Guests::vfio(iommufd)?, plans)
+    all(&Guests::vfio(iommufd)?, plans, Vec::new())
 }
 
 fn named(plans: Vec<Plan>, names: &[String]) -> Result<Vec<Plan>, Error> {
@@ -174,9 +187,9 @@ fn named(plans: Vec<Plan>, names: &[String]) -> Result<Vec<Plan>, Error> {
     Ok(plans)
 }
 
-fn all(guests: &Guests, plans: Vec<Plan>) -> Result<ExitCode, Error> {
+fn all(guests: &Guests, plans: Vec<Plan>, mut not_run: Vec<String>) -> Result<ExitCode, Error> {
     println!("{}", guests.describe());
-    let (mut verdicts, mut not_run) = (Vec::new(), Vec::new());
+    let mut verdicts = Vec::new();
     for mut plan in plans {
         plan.cases.retain(|case| match guests.missing(case) {
             Some(get) => {

@@ -18,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub(crate) const PAGE: usize = 4096;
 /// Far more than anything here takes; a test that gets there has lost a record.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Pages of our own, between two that are not mapped.
 pub(crate) struct Memory {
