@@ -14,6 +14,7 @@ mod plan;
 mod plot;
 mod result;
 mod setup;
+mod streams;
 mod table;
 
 use std::time::{Duration, Instant};

@@ -14,6 +14,7 @@ use super::lane::perform;
 use super::memory::Arena;
 use super::numbers;
 use super::setup::{self, Buffers, PATTERN, PATTERN16, Setup};
+use super::streams;
 
 /// Bytes that an operation is checked on: whole blocks and words.
 const BYTES: usize = 64 << 10;
@@ -55,6 +56,9 @@ fn is_right(operation: Operation, setup: &Setup, after: &Buffers, value: Value) 
     }
     if columns::is_column(operation) {
         return columns::is_right(operation, &data, after, value);
+    }
+    if streams::is_stream(operation) {
+        return streams::is_right(operation, &data, after, value);
     }
     let crc32c = || Value::Crc(Crc::<u32>::new(&CRC_32_ISCSI).checksum(&data).into());
     let crc64 = || Value::Crc(Crc::<u64>::new(&CRC_64_NVME).checksum(&data));

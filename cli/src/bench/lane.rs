@@ -7,6 +7,7 @@ use svala_engine::{Completed, Engine, Error, Failed, Operation, Report};
 use super::columns;
 use super::numbers;
 use super::setup::{Buffers, COMPARED, DESTINATION, FORMAT, PATTERN, PATTERN16, SOURCE};
+use super::streams;
 
 /// What is submitted at once.
 pub(super) enum Work {
@@ -55,6 +56,9 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
     }
     if columns::is_column(operation) {
         return columns::perform(engine, operation, buffers).await;
+    }
+    if streams::is_stream(operation) {
+        return streams::perform(engine, operation, buffers).await;
     }
     let Buffers { a, b, c, .. } = buffers;
     let nothing = |()| Value::None;

@@ -61,7 +61,7 @@ fn sum() -> Option<Reduction> {
 /// Does one of them.
 pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buffers) -> Performed {
     let unsupported = || svala_engine::Error::Unsupported { operation };
-    let Buffers { a, b, c, d, list } = buffers;
+    let Buffers { a, b, c, d, list, .. } = buffers;
     let nothing = |()| Value::None;
     let widen = Conversion::new(NumberType::I32, NumberType::I64).ok_or_else(unsupported)?;
     let sum = sum().ok_or_else(unsupported)?;
@@ -84,7 +84,13 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
             }
             Operation::ReduceDualcast => {
                 let made = engine.reduce_dualcast(a, b, c, d, sum).await;
-                performed(made, Value::Exceptions, |(a, b, c, d)| Buffers { a, b, c, d, list: None })
+                performed(made, Value::Exceptions, |(a, b, c, d)| Buffers {
+                    a,
+                    b,
+                    c,
+                    d,
+                    ..Buffers::default()
+                })
             }
             _ => Err(unsupported()),
         };

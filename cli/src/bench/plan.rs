@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use svala::{DELTA_RANGE_BYTES_MAX, DifBlock};
 use svala_engine::{Device, Operation};
 
-use super::{columns, memory, numbers};
+use super::{columns, memory, numbers, streams};
 use crate::args::{Against, Bench, Operations, Size};
 use crate::error::Trouble;
 use crate::report::device_name;
@@ -50,7 +50,7 @@ impl Point {
             Operation::Inflate | Operation::Convert | Operation::Reduce => 3,
             Operation::GatherReduce | Operation::GatherCopy | Operation::ScatterCopy => 3,
             Operation::ReduceDualcast => 4,
-            operation if columns::is_column(operation) => 3,
+            operation if columns::is_column(operation) || streams::is_stream(operation) => 3,
             _ => 2,
         };
         buffers * ((self.size as u64).next_multiple_of(4096) * 17 / 16 + 8192)
@@ -198,6 +198,9 @@ pub(super) fn unfit(point: &Point) -> Option<String> {
         }
         operation if !point.size.is_multiple_of(columns::unit(operation)) => {
             Some(format!("not whole words of {} bytes", columns::unit(operation)))
+        }
+        operation if streams::too_small(operation, point.size).is_some() => {
+            streams::too_small(operation, point.size)
         }
         operation if point.batch > 1 && !batches(operation) => Some("not in batches".into()),
         _ => None,

@@ -14,6 +14,7 @@ use svala_engine::{Engine, Operation, compressed_bytes_max};
 use super::columns;
 use super::memory::{self, Arena};
 use super::numbers;
+use super::streams;
 
 /// What is filled with, and compared with where there is data.
 pub(super) const PATTERN: u64 = 0x0123_4567_89ab_cdef;
@@ -40,6 +41,8 @@ pub(super) struct Buffers {
     pub(super) c: BytesMut,
     pub(super) d: BytesMut,
     pub(super) list: Option<BlockList>,
+    /// That of a message to decrypt.
+    pub(super) tag: Option<[u8; 16]>,
 }
 
 /// What the buffers of an operation are made from.
@@ -49,6 +52,7 @@ pub(super) struct Setup {
     pub(super) c: Contents,
     d: Contents,
     list: Option<BlockList>,
+    tag: Option<[u8; 16]>,
 }
 
 /// What a buffer holds at first.
@@ -97,11 +101,15 @@ impl Setup {
         let data = data(size);
         if numbers::is_numeric(operation) {
             let ([a, b, c, d], list) = numbers::contents(operation, data);
-            return Ok(Self { a, b, c, d, list });
+            return Ok(Self { a, b, c, d, list, tag: None });
         }
         if columns::is_column(operation) {
             let [a, b, c] = columns::contents(operation, data);
-            return Ok(Self { a, b, c, d: NONE, list: None });
+            return Ok(Self { a, b, c, d: NONE, list: None, tag: None });
+        }
+        if streams::is_stream(operation) {
+            let ([a, b], tag) = streams::contents(engine, operation, data).await?;
+            return Ok(Self { a, b, c: NONE, d: NONE, list: None, tag });
         }
         let blocks = size / 512;
         let (a, b, c) = match operation {
@@ -134,14 +142,14 @@ impl Setup {
             // CRCs, and what only reads.
             _ => (bytes(data), NONE, NONE),
         };
-        Ok(Self { a, b, c, d: NONE, list: None })
+        Ok(Self { a, b, c, d: NONE, list: None, tag: None })
     }
 
     /// Buffers of it; none if there is no room.
     pub(super) fn buffers(&self, arena: &mut Arena, cold: bool) -> Option<Buffers> {
         let (a, b) = (self.a.cut(arena, cold)?, self.b.cut(arena, cold)?);
         let (c, d) = (self.c.cut(arena, cold)?, self.d.cut(arena, cold)?);
-        Some(Buffers { a, b, c, d, list: self.list.clone() })
+        Some(Buffers { a, b, c, d, list: self.list.clone(), tag: self.tag })
     }
 }
 

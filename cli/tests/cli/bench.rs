@@ -68,13 +68,13 @@ fn every_operation_is_measured_on_the_cpu() {
     let place = Place::new();
     let result = bench(&place, "software", &["--operation", "all", "--size", "4K", "--depth", "2"]);
     assert_eq!(result["skipped"], Value::Array(Vec::new()));
-    assert_eq!(rows(&result).len(), 44);
+    assert_eq!(rows(&result).len(), 54);
     let result = bench(
         &place,
         "emulated",
         &["--operation", "all", "--size", "4K", "--depth", "2", "--against", "none"],
     );
-    assert_eq!(rows(&result).len() + result["skipped"].as_array().unwrap().len(), 44, "{result}");
+    assert_eq!(rows(&result).len() + result["skipped"].as_array().unwrap().len(), 54, "{result}");
 }
 
 #[test]
