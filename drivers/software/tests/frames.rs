@@ -163,7 +163,10 @@ fn each_flaw_of_a_zlib_header_has_its_error() {
     assert_eq!(error([0x78, 0x9d]), checksum);
     assert_eq!(error([0x88, 0x1c]), FrameError::UnknownMethod { method: 0x88, offset: 0 });
     assert_eq!(error([0x79, 0x18]), FrameError::UnknownMethod { method: 0x79, offset: 0 });
-    assert_eq!(error([0x78, 0xbb]), FrameError::DictionaryRequired { offset: 1 });
+    let cut = FrameError::Truncated { part: Part::Header, offset: 2 };
+    assert_eq!(error([0x78, 0xbb]), cut, "the dictionary's identity follows");
+    let with_identity = Format::Zlib.parse_header(&[0x78, 0xbb, 1, 2, 3, 4]);
+    assert_eq!(with_identity, Err(FrameError::DictionaryRequired { offset: 1 }));
 }
 
 #[test]
