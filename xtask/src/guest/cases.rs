@@ -142,30 +142,9 @@ pub(crate) fn plans(effort: Effort) -> Vec<Plan> {
     all.extend(broken());
     if effort == Effort::Full {
         all.extend(halts());
-        all.extend([conformances(), tools(), exits()]);
+        all.extend([conformances(), tools()]);
     }
     all
-}
-
-/// Where the kernel complains in about every second run, on our devices in QEMU: "Bad rss-counter state" of the process
-/// that ended, with up to eight pages too many. The cause has not been found, so that the complaint fails the test, and
-/// the test is not among those that decide whether the tree is good.
-fn exits() -> Plan {
-    Plan {
-        machine: Machine { name: "exit", ..WHOLE },
-        modules: IDXD,
-        cases: vec![queues(), script("permissions").required(), Case::guest("exit_in_flight", DSA_QUEUES)],
-    }
-}
-
-/// Why a test is left out of the usual run.
-pub(crate) fn why_left_out(name: &str) -> &'static str {
-    match name {
-        "exit_in_flight" => {
-            "the kernel complains of a process's pages in half of its runs, and nobody knows why; --full"
-        }
-        _ => "it is long; --full",
-    }
 }
 
 /// Most tests, in one boot.
@@ -190,6 +169,7 @@ fn whole() -> Plan {
         "discard_storm",
         "first_submission_by_another_thread",
         "fork_in_flight",
+        "exit_in_flight",
         "sigkill_in_flight",
         "pasids_come_back",
     ] {

