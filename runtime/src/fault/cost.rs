@@ -56,7 +56,7 @@ impl CostModel {
         block_page_ns: 13_800.0,
     };
 
-    /// What each policy would cost an operation, and which costs least.
+    /// What each policy would cost an operation, and which costs least: by a margin, where it is not the usual one.
     #[must_use]
     pub fn estimate(&self, situation: &Situation) -> Estimate {
         let pages = as_f64(situation.pages);
@@ -187,7 +187,7 @@ pub struct Estimate {
     pub prefetch_ns: f64,
     /// Under [`FaultPolicy::BlockOnFault`], where the queue can.
     pub block_ns: Option<f64>,
-    /// The cheapest.
+    /// The cheapest; `Resolve`, if that costs hardly more beside the work.
     pub policy: FaultPolicy,
 }
 
