@@ -1,7 +1,7 @@
 //! One operation, or a batch of them, on buffers that come back.
 
 use bytes::BytesMut;
-use svala::{Batch, Check, Crc, DeflateOptions, Done, Lent, Value};
+use svala::{Batch, Check, Crc, DeflateOptions, Deflated, Done, Inflated, Lent, Value};
 use svala_engine::{Completed, Engine, Error, Failed, Operation, Report};
 
 use super::columns;
@@ -47,6 +47,14 @@ pub(super) fn performed<V, B>(
 ) -> Performed {
     let done = outcome?;
     Ok((back(done.buffers), value(done.value), done.report))
+}
+
+pub(super) fn deflated(made: Deflated) -> Value {
+    Value::Deflate { written: made.written, check: made.check }
+}
+
+pub(super) fn inflated(made: Inflated) -> Value {
+    Value::Inflate { read: made.read, written: made.written, check: made.check }
 }
 
 /// Does one operation; says what it found.
@@ -98,17 +106,9 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
         Operation::TranslationFetch => performed(engine.translation_fetch(a).await, nothing, source),
         Operation::Deflate => {
             let made = engine.deflate(a, b, DeflateOptions::default()).await;
-            performed(made, |made| Value::Deflate { written: made.written, check: made.check }, pair)
+            performed(made, deflated, pair)
         }
-        Operation::Inflate => {
-            let made = engine.inflate(a, b, Check::None).await;
-            let value = |made: svala::Inflated| Value::Inflate {
-                read: made.read,
-                written: made.written,
-                check: made.check,
-            };
-            performed(made, value, pair)
-        }
+        Operation::Inflate => performed(engine.inflate(a, b, Check::None).await, inflated, pair),
         // One that this program does not know yet.
         other => Err(Error::Unsupported { operation: other }),
     }

@@ -199,8 +199,8 @@ pub(super) fn unfit(point: &Point) -> Option<String> {
         operation if !point.size.is_multiple_of(columns::unit(operation)) => {
             Some(format!("not whole words of {} bytes", columns::unit(operation)))
         }
-        operation if streams::too_small(operation, point.size).is_some() => {
-            streams::too_small(operation, point.size)
+        operation if point.size < streams::bytes_min(operation) => {
+            Some(format!("less than a block of {} bytes", streams::bytes_min(operation)))
         }
         operation if point.batch > 1 && !batches(operation) => Some("not in batches".into()),
         _ => None,

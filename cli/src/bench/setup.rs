@@ -199,7 +199,11 @@ async fn stream(engine: &Engine, data: Vec<u8>) -> Result<Vec<u8>, String> {
     let room = vec![0; compressed_bytes_max(data.len())];
     let done = engine.deflate(data, room, DeflateOptions::default()).await;
     let done = done.map_err(|failed| format!("making a stream to expand: {failed}"))?;
-    let mut stream = done.buffers.1;
-    stream.truncate(usize::try_from(done.value.written).unwrap_or(usize::MAX));
-    Ok(stream)
+    Ok(cut(done.buffers.1, done.value.written))
+}
+
+/// What was written of a buffer.
+pub(super) fn cut(mut buffer: Vec<u8>, written: u64) -> Vec<u8> {
+    buffer.truncate(usize::try_from(written).unwrap_or(usize::MAX));
+    buffer
 }

@@ -11,8 +11,8 @@ use svala::{AesKey, Check, Cipher, DeflateOptions, Dictionary, Encrypted, Lz4Blo
 use svala_engine::{Engine, Operation, compressed_bytes_max};
 use xts_mode::Xts128;
 
-use super::lane::{Performed, performed};
-use super::setup::{Buffers, Contents, bytes, data};
+use super::lane::{Performed, deflated, inflated, performed};
+use super::setup::{Buffers, Contents, bytes, cut, data};
 
 const KEY: [u8; 32] = [0x5a; 32];
 const TWEAK_KEY: [u8; 32] = [0xa5; 32];
@@ -48,10 +48,9 @@ fn decrypts(operation: Operation) -> bool {
     matches!(operation, Operation::DecryptGcm | Operation::DecryptCfb | Operation::DecryptXts)
 }
 
-/// Why an operation is not done with so many bytes.
-pub(super) fn too_small(operation: Operation, size: usize) -> Option<String> {
-    let is_xts = matches!(operation, Operation::EncryptXts | Operation::DecryptXts);
-    (is_xts && size < XTS_BYTES_MIN).then(|| format!("less than a block of {XTS_BYTES_MIN} bytes"))
+/// Least bytes of an operation.
+pub(super) fn bytes_min(operation: Operation) -> usize {
+    if matches!(operation, Operation::EncryptXts | Operation::DecryptXts) { XTS_BYTES_MIN } else { 0 }
 }
 
 /// What the buffers of an operation on `data` are made from, and the tag that belongs to it. A stream to expand is made by
@@ -89,11 +88,6 @@ pub(super) async fn contents(
 /// Blocks of at most 64 KiB that do not compress, with a header each.
 fn lz4_bytes_max(size: usize) -> usize {
     size + size.div_ceil(64 << 10) * 4 + 64
-}
-
-fn cut(mut bytes: Vec<u8>, len: u64) -> Vec<u8> {
-    bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-    bytes
 }
 
 fn dictionary() -> Dictionary {
@@ -158,16 +152,11 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
         }
         Operation::DeflateDictionary => {
             let made = engine.deflate_with_dictionary(a, b, &dictionary(), DeflateOptions::default()).await;
-            performed(made, |made| Value::Deflate { written: made.written, check: made.check }, pair)
+            performed(made, deflated, pair)
         }
         _ => {
             let made = engine.inflate_with_dictionary(a, b, &dictionary(), Check::None).await;
-            let value = |made: svala::Inflated| Value::Inflate {
-                read: made.read,
-                written: made.written,
-                check: made.check,
-            };
-            performed(made, value, pair)
+            performed(made, inflated, pair)
         }
     }
 }
