@@ -1,43 +1,12 @@
 //! Streams with a dictionary, both ways against Python's zlib; and dictionaries that are the wrong ones.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+#[path = "../../drivers/software/tests/dictionary/mod.rs"]
+mod zlib;
 
 use svala_engine::{
     DecompressError, Device, Dictionary, DictionaryFormat, Engine, FrameError, block_on, compressed_bytes_max,
 };
-
-/// Runs a script with the dictionary's length as its argument, and the dictionary and `data` as its input.
-fn python(script: &str, dictionary: &[u8], bits: i32, data: &[u8]) -> Vec<u8> {
-    let mut child = Command::new("python3")
-        .args(["-c", script, &dictionary.len().to_string(), &bits.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 is the oracle");
-    let mut stdin = child.stdin.take().expect("piped");
-    let input = [dictionary, data].concat();
-    std::thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(&input).expect("read to its end"));
-        let output = child.wait_with_output().expect("ends");
-        assert!(output.status.success(), "{}", output.status);
-        output.stdout
-    })
-}
-
-const DEFLATE: &str = "import sys, zlib
-n, bits = int(sys.argv[1]), int(sys.argv[2])
-data = sys.stdin.buffer.read()
-c = zlib.compressobj(6, zlib.DEFLATED, bits, zdict=data[:n])
-sys.stdout.buffer.write(c.compress(data[n:]) + c.flush())";
-
-const INFLATE: &str = "import sys, zlib
-n, bits = int(sys.argv[1]), int(sys.argv[2])
-data = sys.stdin.buffer.read()
-d = zlib.decompressobj(bits, zdict=data[:n])
-out = d.decompress(data[n:]) + d.flush()
-assert d.eof and not d.unused_data
-sys.stdout.buffer.write(out)";
+use zlib::{DEFLATE, INFLATE, pieces, python};
 
 fn noise(len: usize, mut state: u64) -> Vec<u8> {
     let mut next = || {
@@ -49,20 +18,13 @@ fn noise(len: usize, mut state: u64) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Nothing but pieces of the dictionary: small with it, and as large as it is without.
-fn made_of(dictionary: &[u8]) -> Vec<u8> {
-    let end = dictionary.len();
-    let piece = |back: usize, len: usize| &dictionary[end.saturating_sub(back)..][..len.min(back.min(end))];
-    [piece(900, 400), piece(300, 290), piece(1900, 500)].concat()
-}
-
 #[test]
 fn streams_are_those_of_zlib_both_ways() {
     for device in [Device::Emulated, Device::Software] {
         let engine = Engine::builder().device(device).open().expect("opens");
         for len in [2048, 5000, 33_000] {
             let dictionary = Dictionary::new(noise(len, 3));
-            let data = made_of(dictionary.as_bytes());
+            let data = pieces(dictionary.as_bytes());
             for (format, bits) in [(DictionaryFormat::Zlib, 15), (DictionaryFormat::Raw, -15)] {
                 let room = vec![0; compressed_bytes_max(data.len())];
                 let made = engine.compress_with_dictionary(data.clone(), room, &dictionary, format, 6);
@@ -86,7 +48,7 @@ fn streams_are_those_of_zlib_both_ways() {
 fn a_wrong_dictionary_is_an_error_with_both_checksums() {
     let engine = Engine::builder().device(Device::Software).open().expect("opens");
     let (one, other) = (Dictionary::new(noise(3000, 1)), Dictionary::new(noise(3000, 2)));
-    let data = made_of(one.as_bytes());
+    let data = pieces(one.as_bytes());
     let room = vec![0; compressed_bytes_max(data.len())];
     let zlib = DictionaryFormat::Zlib;
     let done = block_on(engine.compress_with_dictionary(data.clone(), room, &one, zlib, 6)).expect("room");

@@ -5,45 +5,10 @@
 //! opcode directly behind the `SFENCE` that must come before it, so data that looks alike is not taken for it.
 #![cfg(target_arch = "x86_64")]
 
-use std::fs;
+mod elf;
 
+use elf::{Function, functions, the_one};
 use svala_idxd::{EnqcmdPortal, Movdir64bPortal, Portal};
-
-/// A function: its mangled name and its code.
-struct Function {
-    name: String,
-    code: Vec<u8>,
-}
-
-fn number(bytes: &[u8], at: usize, len: usize) -> usize {
-    bytes[at..at + len].iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte))
-}
-
-/// The functions of this crate's library in this binary, read from its ELF symbol table.
-fn functions() -> Vec<Function> {
-    let elf = fs::read(std::env::current_exe().unwrap()).unwrap();
-    assert!(elf.starts_with(b"\x7fELF\x02\x01"), "64-bit little-endian ELF");
-    let (table, size, count) = (number(&elf, 0x28, 8), number(&elf, 0x3a, 2), number(&elf, 0x3c, 2));
-    let section = |index: usize| &elf[table + index * size..][..size];
-    let offset = |index: usize| number(section(index), 0x18, 8);
-    let symtab = (0..count).find(|&index| number(section(index), 4, 4) == 2).expect("a symbol table");
-    let strings = offset(number(section(symtab), 0x28, 4));
-    let symbols = &elf[offset(symtab)..][..number(section(symtab), 0x20, 8)];
-    let mut functions = Vec::new();
-    for symbol in symbols.chunks_exact(24) {
-        let is_function = symbol[4] & 15 == 2;
-        let name = &elf[strings + number(symbol, 0, 4)..];
-        let name = String::from_utf8_lossy(&name[..name.iter().position(|&byte| byte == 0).unwrap()]);
-        if !is_function || !name.contains("svala_idxd") {
-            continue;
-        }
-        let home = number(symbol, 6, 2);
-        let start = number(symbol, 8, 8) - number(section(home), 0x10, 8) + offset(home);
-        let code = elf[start..start + number(symbol, 16, 8)].to_vec();
-        functions.push(Function { name: name.into_owned(), code });
-    }
-    functions
-}
 
 /// Prefixes of `0F 38 F8` directly behind an `SFENCE`, with or without a REX byte.
 fn after_fence(code: &[u8]) -> Vec<u8> {
@@ -79,14 +44,8 @@ fn keep() -> [*const (); 2] {
 #[test]
 fn submitting_functions_have_enqcmd_and_movdir64b_and_not_enqcmds() {
     assert!(keep().iter().all(|function| !function.is_null()));
-    let functions = functions();
-    let find = |words: [&str; 2]| {
-        let mut found =
-            functions.iter().filter(|function| words.iter().all(|word| function.name.contains(word)));
-        let function = found.next().unwrap_or_else(|| panic!("no function {words:?}"));
-        assert!(found.next().is_none(), "two functions {words:?}");
-        function
-    };
+    let functions = functions("svala_idxd");
+    let find = |words: [&str; 2]| the_one(&functions, &words);
     assert_eq!(after_fence(&find(["Enqcmd", "enqueue"]).code), [0xf2], "ENQCMD");
     assert_eq!(after_fence(&find(["Movdir64b", "store"]).code), [0x66], "MOVDIR64B");
     for Function { name, code } in &functions {

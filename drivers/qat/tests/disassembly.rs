@@ -3,38 +3,11 @@
 //! bits, with one of 48 of 64 (Intel SDM, volume 2).
 #![cfg(target_arch = "x86_64")]
 
-use std::fs;
+#[path = "../../idxd/tests/elf/mod.rs"]
+mod elf;
 
+use elf::{functions, the_one};
 use svala_qat::RegisterMap;
-
-fn number(bytes: &[u8], at: usize, len: usize) -> usize {
-    bytes[at..at + len].iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte))
-}
-
-/// The code of the one function whose mangled name has all these parts, by the ELF symbol table of this binary.
-fn function(parts: &[&str]) -> Vec<u8> {
-    let elf = fs::read(std::env::current_exe().unwrap()).unwrap();
-    assert!(elf.starts_with(b"\x7fELF\x02\x01"), "64-bit little-endian ELF");
-    let (table, size, count) = (number(&elf, 0x28, 8), number(&elf, 0x3a, 2), number(&elf, 0x3c, 2));
-    let section = |index: usize| &elf[table + index * size..][..size];
-    let offset = |index: usize| number(section(index), 0x18, 8);
-    let symtab = (0..count).find(|&index| number(section(index), 4, 4) == 2).expect("a symbol table");
-    let strings = offset(number(section(symtab), 0x28, 4));
-    let symbols = &elf[offset(symtab)..][..number(section(symtab), 0x20, 8)];
-    let mut found = symbols.chunks_exact(24).filter_map(|symbol| {
-        let name = &elf[strings + number(symbol, 0, 4)..];
-        let name = String::from_utf8_lossy(&name[..name.iter().position(|&byte| byte == 0)?]);
-        let is_it = symbol[4] & 15 == 2 && parts.iter().all(|part| name.contains(part));
-        let home = number(symbol, 6, 2);
-        is_it.then(|| {
-            let start = number(symbol, 8, 8) - number(section(home), 0x10, 8) + offset(home);
-            elf[start..start + number(symbol, 16, 8)].to_vec()
-        })
-    });
-    let code = found.next().unwrap_or_else(|| panic!("no function {parts:?}"));
-    assert!(found.next().is_none(), "two functions {parts:?}");
-    code
-}
 
 /// Accesses of memory at `[rdi]`: their prefixes, opcode and operands.
 fn accesses(code: &[u8]) -> Vec<Vec<u8>> {
@@ -57,8 +30,9 @@ fn registers_are_accessed_by_single_moves_of_32_bits() {
     // Keeps them in the binary.
     let kept = std::hint::black_box([RegisterMap::read32 as *const (), RegisterMap::write32 as *const ()]);
     assert!(kept.iter().all(|function| !function.is_null()));
-    assert_eq!(accesses(&function(&["svala_qat", "register", "4load"])), [[0x8b, 0x07]]);
-    assert_eq!(accesses(&function(&["svala_qat", "register", "5store"])), [[0x89, 0x37]]);
+    let functions = functions("svala_qat");
+    assert_eq!(accesses(&the_one(&functions, &["register", "4load"]).code), [[0x8b, 0x07]]);
+    assert_eq!(accesses(&the_one(&functions, &["register", "5store"]).code), [[0x89, 0x37]]);
 }
 
 /// The search itself finds what it is for.

@@ -1,37 +1,14 @@
 //! Compression with a dictionary, both ways against Python's zlib.
 
-use std::process::Command;
-
 use svala::{Check, DeflateOptions, Dictionary, Error, IoBuf, Operation};
 
-use super::streams::{crc32, program};
+use super::streams::crc32;
+use super::zlib::{DEFLATE, INFLATE, pieces, python};
 use crate::support::{Setup, State, noise};
-
-const DEFLATE: &str = "import sys, zlib
-n, bits = int(sys.argv[1]), int(sys.argv[2])
-data = sys.stdin.buffer.read()
-c = zlib.compressobj(6, zlib.DEFLATED, bits, zdict=data[:n])
-sys.stdout.buffer.write(c.compress(data[n:]) + c.flush())";
-
-const INFLATE: &str = "import sys, zlib
-n, bits = int(sys.argv[1]), int(sys.argv[2])
-data = sys.stdin.buffer.read()
-d = zlib.decompressobj(bits, zdict=data[:n])
-out = d.decompress(data[n:]) + d.flush()
-assert d.eof and not d.unused_data
-sys.stdout.buffer.write(out)";
-
-fn python(script: &str, dictionary: &[u8], bits: i32, data: &[u8]) -> Vec<u8> {
-    let mut command = Command::new("python3");
-    command.args(["-c", script, &dictionary.len().to_string(), &bits.to_string()]);
-    program(&mut command, &[dictionary, data].concat())
-}
 
 /// Pieces of a dictionary without a pattern, then bytes without one: what is small is so by the dictionary.
 fn made_of(dictionary: &[u8], behind: usize) -> Vec<u8> {
-    let end = dictionary.len();
-    let piece = |back: usize, len: usize| &dictionary[end - back.min(end)..][..len.min(back.min(end))];
-    [piece(900, 400), piece(300, 290), piece(1900, 500), &noise(behind, 99)].concat()
+    [pieces(dictionary), noise(behind, 99)].concat()
 }
 
 /// Segments that refer to a dictionary, at every level, of one part and of several.

@@ -17,3 +17,5 @@ mod shapes;
 pub(crate) mod streams;
 #[path = "../../../software/tests/vectors/mod.rs"]
 mod vectors;
+#[path = "../../../software/tests/dictionary/mod.rs"]
+mod zlib;

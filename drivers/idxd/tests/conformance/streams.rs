@@ -38,7 +38,7 @@ fn mixed(len: usize, seed: u64) -> Vec<u8> {
 }
 
 /// What a program makes of its input.
-pub(crate) fn program(command: &mut Command, input: &[u8]) -> Vec<u8> {
+fn program(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("piped");
