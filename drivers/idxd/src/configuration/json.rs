@@ -250,6 +250,17 @@ mod tests {
         assert!(matches!(Configuration::parse(deep.as_bytes()), Err(ConfigurationError::Json { .. })));
     }
 
+    /// Keys that are not used may hold any number: it is read to the nearest, so that writing gives the same again.
+    #[test]
+    fn numbers_are_read_and_written_the_same() {
+        for number in ["444444444444444444444444444444444444444444440", "8.41e21", "5e-324", "0.1"] {
+            let file = format!("[{{\"dev\": \"dsa0\", \"others\": {number}}}]");
+            let read = Configuration::parse(file.as_bytes()).unwrap();
+            assert_eq!(read.devices[0].others["others"].as_f64(), number.parse().ok());
+            assert_eq!(Configuration::parse(read.to_text().as_bytes()).unwrap(), read, "{number}");
+        }
+    }
+
     #[test]
     fn errors_say_where() {
         let error = Configuration::parse(b"[\n {\"dev\": \"dsa0\", \"groups\": 3}\n]").unwrap_err();
