@@ -235,6 +235,13 @@ fn versions() -> Plan {
             doctor("doctor_says_that_all_versions_are_well", &[]),
             with("cli_on_every_version", "/scripts/cli", &["wq0.1", "wq1.1", "wq2.0", "wq2.1", "wq3.1"])
                 .within(900),
+            // Here nothing is forgiven: what Linux does wrong when a process ends, it does for an event log's sake.
+            with("exit_in_flight_without_an_event_log", "svala-guest", &["exit_in_flight", "wq0.0", "wq0.1"]),
+            with(
+                "sigkill_in_flight_without_an_event_log",
+                "svala-guest",
+                &["sigkill_in_flight", "wq0.0", "wq0.1"],
+            ),
         ],
     }
 }

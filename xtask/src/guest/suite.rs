@@ -157,11 +157,8 @@ pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode
     let choice = if names.is_empty() { effort } else { Effort::Full };
     let chosen = named(plans(choice), names)?;
     let left_out = if choice == Effort::Full { Vec::new() } else { left_out(&chosen) };
-    all(&Guests::prepare(tier)?, chosen, left_out, effort)
+    all(&Guests::prepare(tier)?, chosen, left_out)
 }
-
-/// A complaint that a run without `--full` names and does not fail on: nobody knows yet where it comes from (README).
-const NOT_UNDERSTOOD: &str = "Bad rss-counter state";
 
 /// What only a full run has, and why.
 fn left_out(chosen: &[Plan]) -> Vec<String> {
@@ -178,7 +175,7 @@ fn left_out(chosen: &[Plan]) -> Vec<String> {
 /// Runs the tests of vfio whose names contain one of `names`, or all.
 pub(crate) fn run_vfio(iommufd: bool, names: &[String]) -> Result<ExitCode, Error> {
     let plans = named(vfio_plans(), names)?;
-    all(&Guests::vfio(iommufd)?, plans, Vec::new(), Effort::Full)
+    all(&Guests::vfio(iommufd)?, plans, Vec::new())
 }
 
 fn named(plans: Vec<Plan>, names: &[String]) -> Result<Vec<Plan>, Error> {
@@ -190,12 +187,7 @@ fn named(plans: Vec<Plan>, names: &[String]) -> Result<Vec<Plan>, Error> {
     Ok(plans)
 }
 
-fn all(
-    guests: &Guests,
-    plans: Vec<Plan>,
-    mut not_run: Vec<String>,
-    effort: Effort,
-) -> Result<ExitCode, Error> {
+fn all(guests: &Guests, plans: Vec<Plan>, mut not_run: Vec<String>) -> Result<ExitCode, Error> {
     println!("{}", guests.describe());
     let mut verdicts = Vec::new();
     for mut plan in plans {
@@ -207,7 +199,7 @@ fn all(
             None => true,
         });
         if plan.cases.iter().any(|case| !case.step.required) {
-            verdicts.extend(carry_out(guests, &plan, effort)?);
+            verdicts.extend(carry_out(guests, &plan)?);
         }
     }
     if let (true, Some(first)) = (verdicts.is_empty(), not_run.first()) {
@@ -270,7 +262,7 @@ impl Listener for Progress<'_> {
 }
 
 /// One boot, and a verdict for each of its tests.
-fn carry_out(guests: &Guests, plan: &Plan, effort: Effort) -> Result<Vec<Verdict>, Error> {
+fn carry_out(guests: &Guests, plan: &Plan) -> Result<Vec<Verdict>, Error> {
     let machine = &plan.machine;
     println!("machine {}", machine.name);
     let job = Job {
@@ -288,10 +280,8 @@ fn carry_out(guests: &Guests, plan: &Plan, effort: Effort) -> Result<Vec<Verdict
         println!("  note: {note}");
     }
     let mut complaints = complaints(&text);
-    if effort == Effort::Usual {
-        for one in complaints.extract_if(.., |one| one.line.contains(NOT_UNDERSTOOD)) {
-            println!("  NOT UNDERSTOOD, in {}: {}", one.step, one.line);
-        }
+    for one in complaints.extract_if(.., |one| one.is_known_bug_of_linux()) {
+        println!("  known bug of Linux, in {}: {}", one.step, one.line);
     }
     let mut verdicts: Vec<_> =
         plan.cases.iter().map(|case| verdict(case, &session, &complaints, &text)).collect();
