@@ -32,9 +32,7 @@ use crate::backend::{Capabilities, Failure, Kind, Polled, Refused, Submission, S
 use crate::config::Config;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::fault::{
-    Auto, Circumstances, FaultPolicy, Helpers, PREFETCH_BYTES, Resolver, Streams, WindowBounds,
-};
+use crate::fault::{Auto, Circumstances, FaultPolicy, PREFETCH_BYTES, Pool, Resolver, Streams, WindowBounds};
 use crate::fork::Lineage;
 use crate::health::{Health, ProbeBounds, QueueFault};
 use crate::job::{Done, Operation, Operations};
@@ -113,7 +111,7 @@ pub(crate) struct Channel {
     load: AtomicU64,
     counts_load: bool,
     resolver: Arc<Resolver>,
-    helpers: Arc<Helpers>,
+    helpers: Arc<Pool>,
     /// Small ranges that wait to be populated.
     smalls: Smalls,
     /// Where windows of transfers ended.
@@ -130,7 +128,7 @@ pub(crate) struct Channel {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) resolver: Arc<Resolver>,
-    pub(crate) helpers: Arc<Helpers>,
+    pub(crate) helpers: Arc<Pool>,
     pub(crate) auto: Option<Arc<Auto>>,
     pub(crate) memory_bytes_max: Option<u64>,
     pub(crate) doorbell: Arc<Doorbell>,

@@ -20,7 +20,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
 use crate::channel::{By, Channel};
-use crate::fault::Resolver;
+use crate::fault::{Pumped, Resolver};
 use crate::probe::Probes;
 use crate::wait::Waitpkg;
 
@@ -108,14 +108,15 @@ impl Reactor {
                 return;
             }
             let probe_at = probes.tend(&self.channels, Instant::now());
-            if round.finished || !pumped || self.doorbell.attention.swap(false, Ordering::SeqCst) {
+            let is_asked = self.doorbell.attention.swap(false, Ordering::SeqCst);
+            if round.finished || pumped == Pumped::Again || is_asked {
                 idle_rounds = 0;
             } else if round.looking != 0 {
                 idle_rounds = idle_rounds.saturating_add(1);
                 self.pause(idle_rounds, &round);
             } else {
                 idle_rounds = 0;
-                self.sleep(round.in_flight, probe_at);
+                self.sleep(round.in_flight, probe_at, pumped);
             }
         }
     }
@@ -165,9 +166,13 @@ impl Reactor {
     }
 
     /// Sleeps until something rings.
-    fn sleep(&self, in_flight: u32, probe_at: Option<Instant>) {
+    fn sleep(&self, in_flight: u32, probe_at: Option<Instant>, pumped: Pumped) {
         let mode = if in_flight == 0 { ASLEEP } else { TICKING };
         let until_probe = probe_at.map(|at| at.saturating_duration_since(Instant::now()).max(NAP_MIN));
+        let until_pump = match pumped {
+            Pumped::LookIn(within) => Some(within.max(NAP_MIN)),
+            Pumped::Nothing | Pumped::Again => None,
+        };
         let until_tick = (in_flight != 0).then_some(TICK);
         self.doorbell.mode.store(mode, Ordering::SeqCst);
         // Whoever hands something over, or wants attention, does so before it looks at `mode`, so one of the two
@@ -175,7 +180,7 @@ impl Reactor {
         let missed = in_flight == 0 && self.channels.iter().any(|channel| channel.handed_len() != 0);
         let attention = self.doorbell.attention.load(Ordering::SeqCst);
         if !missed && !attention && !self.closing.load(Ordering::SeqCst) {
-            self.block(until_tick.into_iter().chain(until_probe).min());
+            self.block([until_tick, until_probe, until_pump].into_iter().flatten().min());
         }
         self.doorbell.mode.store(RUNNING, Ordering::SeqCst);
     }

@@ -92,11 +92,11 @@ pub struct QueueSnapshot {
 pub struct Snapshot {
     /// Each queue, in the order of preference.
     pub queues: Vec<QueueSnapshot>,
-    /// How faults are resolved: `io_uring` or `threads`.
+    /// How faults are resolved: `threads and io_uring` or `threads`.
     pub resolver: &'static str,
     /// Why io_uring is not used, if it is not.
     pub resolver_reason: Option<String>,
-    /// Threads that populate at most: the kernel's for io_uring, or the runtime's own; and the two for small ranges.
+    /// Threads that populate at most: the runtime's own, with the two for small ranges, and the kernel's for io_uring.
     pub resolver_threads_max: u32,
     /// Ranges that wait to be populated or are at most.
     pub resolver_ranges_max: u32,

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::driver::{Bound, Driver};
 use crate::error::Error;
 use crate::fault::{
-    Auto, AutoSnapshot, FaultPolicy, HELPERS, Helpers, IN_FLIGHT_MAX, Resolver, memory_bytes_max,
+    Auto, AutoSnapshot, FaultPolicy, HELPERS, IN_FLIGHT_MAX, Pool, Resolver, memory_bytes_max,
 };
 use crate::fork::Lineage;
 use crate::job::{Check, Job, Operation};
@@ -53,9 +53,8 @@ impl Builder {
     pub fn build(self) -> Result<Runtime, Error> {
         let os = |what| move |source: io::Error| Error::Os { what, source };
         let doorbell = Arc::new(Doorbell::new().map_err(os("eventfd"))?);
-        let resolver = Resolver::new(self.config.resolver, &doorbell.eventfd);
-        let resolver = Arc::new(resolver.map_err(os("starting the resolver's threads"))?);
-        let helpers = Arc::new(Helpers::default());
+        let resolver = Arc::new(Resolver::new(self.config.resolver, &doorbell.eventfd));
+        let helpers = Arc::new(Pool::default());
         let lineage = Arc::new(Lineage::new().map_err(os("madvise(MADV_WIPEONFORK)"))?);
         let choice = Choice::new(peers(&self.drivers));
         let (doorbells, lineages) = (Arc::clone(&doorbell), Arc::clone(&lineage));
@@ -142,7 +141,7 @@ pub struct Runtime {
 struct Inner {
     channels: Arc<[Arc<Channel>]>,
     resolver: Arc<Resolver>,
-    helpers: Arc<Helpers>,
+    helpers: Arc<Pool>,
     auto: Option<Arc<Auto>>,
     doorbell: Arc<Doorbell>,
     closing: Arc<AtomicBool>,
@@ -171,15 +170,16 @@ impl Runtime {
         Builder { config: Config::default(), drivers: Vec::new() }
     }
 
-    /// The threads for small ranges, where there is a device: the CPU's faults are the kernel's business.
+    /// The threads that populate, where there is a device: the CPU's faults are the kernel's business.
     fn start_helpers(&self) -> io::Result<()> {
         let channels = Arc::clone(&self.inner.channels);
         if channels.iter().all(|channel| channel.capabilities().kind == Kind::Software) {
             return Ok(());
         }
+        self.inner.resolver.start_threads()?;
         let help: Arc<dyn Fn() + Send + Sync> =
             Arc::new(move || channels.iter().for_each(|channel| channel.help()));
-        self.inner.helpers.start(&help)
+        self.inner.helpers.start("svala-small", HELPERS, &help)
     }
 
     /// What each queue can do, in order of preference.

@@ -214,6 +214,59 @@ fn small_ranges_that_wait_hold_up_nobody() {
     }
 }
 
+/// More large copies wait for pages that do not come than there are threads that populate: the kernel's workers take over,
+/// and others fault, are resolved and end meanwhile.
+#[test]
+fn large_ranges_that_wait_hold_up_nobody() {
+    const WAITING: usize = 8;
+    const EACH: usize = 64;
+    let runtime = runtime_as((FaultPolicy::Prefetch, ResolverChoice::Auto));
+    let snapshot = runtime.snapshot();
+    if let Some(reason) = snapshot.resolver_reason {
+        return not_run(&format!("large ranges: no io_uring to be had, {reason}"));
+    }
+    let (src, dst) = (Area::cold(WAITING * EACH), Area::cold(WAITING * EACH));
+    let Some(gate) = Gate::on(&src, 0, WAITING * EACH) else {
+        return not_run("large ranges: no userfaultfd to be had");
+    };
+    std::thread::scope(|scope| {
+        let (told, ended) = std::sync::mpsc::channel();
+        let mut waiting = Vec::new();
+        for at in 0..WAITING {
+            let (told, runtime) = (told.clone(), &runtime);
+            let (src, dst) = (src.addr(at * EACH), dst.addr(at * EACH));
+            scope.spawn(move || {
+                let job = Job::Copy { src, dst, len: (EACH * PAGE) as u64 };
+                // SAFETY: the areas live until the copy has ended, and nobody refers to them.
+                told.send(block_on(unsafe { runtime.submit_raw(job) }).is_ok()).expect("the test waits");
+            });
+            waiting.push(gate.wait());
+        }
+        for seed in 0..20 {
+            let (src, dst) = (Area::warm(EACH, seed), Area::cold(EACH));
+            let report = well(copy(&runtime, &src, &dst, EACH), "another");
+            assert!(report.faults.resolutions > 0, "{report:?}");
+            assert!(dst.read(0, EACH) == src.read(0, EACH));
+        }
+        assert!(ended.try_recv().is_err(), "one has its pages already");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut asked = waiting.into_iter();
+                while !done.load(Ordering::SeqCst) {
+                    if let Some(page) = asked.next().or_else(|| gate.wait_briefly()) {
+                        gate.supply(page, &[0x77; PAGE]);
+                    }
+                }
+            });
+            let all_well = (0..WAITING).all(|_| ended.recv_timeout(DEADLINE).expect("ends"));
+            done.store(true, Ordering::SeqCst);
+            assert!(all_well);
+        });
+    });
+    assert!(dst.read(0, WAITING * EACH).iter().all(|byte| *byte == 0x77));
+}
+
 /// Huge pages that are put together and taken apart while copies run over them.
 #[test]
 fn huge_pages_come_and_go_under_copies() {

@@ -10,7 +10,7 @@ use super::{By, Channel, Step};
 use crate::address::{Access, PAGE_BYTES, Span};
 use crate::backend::{Failure, LaneFault, Member, Polled, Submission, Submitted, Verdict};
 use crate::error::PopulatedInVain;
-use crate::fault::{Answer, FaultPolicy, Request, Resolved, Small};
+use crate::fault::{Answer, FaultPolicy, Request, Resolved, Small, Started};
 use crate::job::{Job, OPERANDS_MAX, Operand, Operands, Operation};
 use crate::slot::{Contents, LaneSet, Phase, Work};
 
@@ -273,11 +273,10 @@ impl Channel {
         // A small range is one answer, whatever it is made of.
         let is_small = Small::of(&requests[..len]).is_some_and(|small| self.smalls.add(small));
         if !is_small {
-            if !self.resolver.start(&requests[..len]) {
-                return false;
-            }
-            if self.resolver.needs_pump() {
-                self.doorbell.ring(true);
+            match self.resolver.start(&requests[..len]) {
+                Started::NoRoom => return false,
+                Started::Begun => {}
+                Started::Waits => self.doorbell.ring(true),
             }
         }
         let pages = requests[..len].iter().map(|request| request.operand.span.page_count()).sum::<u64>();

@@ -10,7 +10,7 @@ use crossbeam_queue::ArrayQueue;
 
 use super::{Channel, Reaped};
 use crate::address::{Access, Span};
-use crate::fault::{Request, Small};
+use crate::fault::{Request, Small, Started};
 use crate::job::{OPERANDS_MAX, Operand};
 use crate::sync::{AtomicU32, Ordering};
 
@@ -157,7 +157,8 @@ impl Channel {
             len += 1;
         }
         // Answers are noted with the list locked: none comes before they are counted.
-        if !self.resolver.start(&requests[..len]) {
+        let started = self.resolver.start(&requests[..len]);
+        if started == Started::NoRoom {
             // There is room: it was taken from there, and only those who hold the lock add.
             let _ = self.smalls.waiting.push(small);
             return false;
@@ -166,7 +167,7 @@ impl Channel {
         let contents = unsafe { &mut *self.slots[small.slot as usize].contents() };
         contents.resolution.pending = u32::try_from(len).unwrap_or(u32::MAX);
         drop(handed);
-        if self.resolver.needs_pump() {
+        if started == Started::Waits {
             self.doorbell.ring(true);
         }
         true

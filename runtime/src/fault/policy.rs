@@ -58,9 +58,10 @@ impl FromStr for FaultPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResolverChoice {
-    /// io_uring, or threads where it is forbidden (as in many containers); the snapshot says which and why.
+    /// Threads, and io_uring for what would wait behind ranges that hold up all of them. Where io_uring is forbidden, as in
+    /// many containers, that waits: the snapshot says so, and why.
     #[default]
     Auto,
-    /// Threads of ours that call `madvise`.
+    /// Threads alone.
     Threads,
 }

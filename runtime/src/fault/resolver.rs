@@ -1,17 +1,19 @@
 //! The resolver: makes memory present, off every thread that has something else to do.
 //!
 //! `madvise(MADV_POPULATE_READ | MADV_POPULATE_WRITE)` does what a CPU access would do, copy-on-write and file
-//! reads included, without reading or writing a byte, so it races with nobody. io_uring runs it in the kernel's
-//! own workers; where io_uring is forbidden, threads of ours do.
+//! reads included, without reading or writing a byte, so it races with nobody. Threads of ours call it, a slice at a
+//! time: that is work for a CPU, and what does it has to give way. Memory that is not there for want of a disk or a fault
+//! handler is no work but waiting, and nobody can tell beforehand: when all threads are held up, io_uring gets what
+//! waits behind them, whose workers are many. Where io_uring is forbidden it waits.
 //!
-//! Whoever meets a fault only puts its ranges in a bounded table. The completion thread alone submits to io_uring: what
-//! has come together since its last round goes in one call, through a ring that is registered for that thread; the
-//! kernel's workers are its, so that they are bounded and none goes with a thread that ends; and no executor thread
-//! makes a system call for a fault.
+//! Whoever meets a fault only puts its ranges in a bounded table and calls a thread. The completion thread alone submits
+//! to io_uring: what has come together goes in one call, through a ring that is registered for that thread; the
+//! kernel's workers are its, so that they are bounded and none goes with a thread that ends.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::EventFd;
 use parking_lot::Mutex;
@@ -44,6 +46,11 @@ pub(crate) struct Answer {
 
 /// Ranges that may wait and be under way at once.
 pub(crate) const IN_FLIGHT_MAX: usize = 128;
+
+/// Bytes populated at once, before it is another range's turn.
+pub(super) const SLICE_BYTES: u64 = 256 << 10;
+/// How long all threads may be held up before the kernel's workers get what waits.
+const HELD_UP_MAX: Duration = Duration::from_millis(2);
 
 /// The advice that makes memory present for `access`.
 pub(super) const fn advice(access: Access) -> i32 {
@@ -90,10 +97,22 @@ impl Table {
         self.entries[at].map(|request| (at, request))
     }
 
-    /// It goes back to those that wait, behind the others, with this much left to do.
-    pub(super) fn put_back(&mut self, at: usize, request: Request) {
-        self.entries[at] = Some(request);
+    /// A slice of it is done. If more is left, that goes behind the others that wait.
+    pub(super) fn go_on(&mut self, at: usize) -> bool {
+        let Some(Some(request)) = self.entries.get_mut(at) else { return false };
+        let pages = request.operand.span.pages();
+        let rest = pages.part(SLICE_BYTES, u64::MAX);
+        if rest.len == 0 {
+            return false;
+        }
+        request.operand.span = rest;
         self.waiting.push_back(at);
+        true
+    }
+
+    /// Whether there are some that nobody has begun.
+    fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// It could not be begun after all: it is the next again.
@@ -109,84 +128,123 @@ impl Table {
     }
 }
 
+/// What became of ranges that were to be made present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// There is no room for all of them, and none was taken.
+    NoRoom,
+    /// A thread has been called, or the completion thread knows.
+    Begun,
+    /// All threads are at work: the completion thread has to keep an eye on what waits.
+    Waits,
+}
+
+/// What the completion thread has to do next for the resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pumped {
+    /// Nothing.
+    Nothing,
+    /// Look again, before that much time has passed.
+    LookIn(Duration),
+    /// Look again at once: the kernel would not have all of it.
+    Again,
+}
+
 /// Whoever populates.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     table: Arc<Mutex<Table>>,
-    way: Way,
+    threads: Threads,
+    overflow: Result<Box<Mutex<Overflow>>, Option<String>>,
 }
 
+/// The kernel's workers, and whether they are needed.
 #[derive(Debug)]
-enum Way {
-    Uring(Box<Mutex<Uring>>),
-    Threads(Threads, Option<String>),
+struct Overflow {
+    uring: Uring,
+    /// Slices when ranges were first seen to wait since the last slice ended, and when that was.
+    seen: Option<(u64, Instant)>,
 }
 
 impl Resolver {
     /// Sets up a resolver that writes to `wake` after each answer.
+    pub(crate) fn new(choice: policy::ResolverChoice, wake: &Arc<EventFd>) -> Self {
+        let table = Arc::new(Mutex::new(Table::new()));
+        let overflow = match choice {
+            ResolverChoice::Auto => match Uring::new(wake) {
+                Ok(uring) => Ok(Box::new(Mutex::new(Overflow { uring, seen: None }))),
+                Err(error) => Err(Some(format!("io_uring: {error}"))),
+            },
+            ResolverChoice::Threads => Err(None),
+        };
+        let threads = Threads::new(&table, wake, overflow.is_err());
+        Self { table, threads, overflow }
+    }
+
+    /// Starts its threads, where there is a device: the CPU's faults are the kernel's business.
     ///
     /// # Errors
     ///
-    /// What thread creation says, when neither way can be had.
-    pub(crate) fn new(choice: policy::ResolverChoice, wake: &Arc<EventFd>) -> io::Result<Self> {
-        let table = Arc::new(Mutex::new(Table::new()));
-        let reason = match choice {
-            ResolverChoice::Auto => match Uring::new(wake) {
-                Ok(uring) => return Ok(Self { table, way: Way::Uring(Box::new(Mutex::new(uring))) }),
-                Err(error) => Some(format!("io_uring: {error}")),
-            },
-            ResolverChoice::Threads => None,
-        };
-        let threads = Threads::new(&table, wake)?;
-        Ok(Self { table, way: Way::Threads(threads, reason) })
+    /// What thread creation says.
+    pub(crate) fn start_threads(&self) -> io::Result<()> {
+        self.threads.start()
     }
 
-    /// `io_uring` or `threads`.
+    /// `threads and io_uring` or `threads`.
     pub(crate) const fn name(&self) -> &'static str {
-        match &self.way {
-            Way::Uring(_) => "io_uring",
-            Way::Threads(..) => "threads",
+        match &self.overflow {
+            Ok(_) => "threads and io_uring",
+            Err(_) => "threads",
         }
     }
 
     /// Why not io_uring.
     pub(crate) fn reason(&self) -> Option<String> {
-        match &self.way {
-            Way::Uring(_) => None,
-            Way::Threads(_, reason) => reason.clone(),
-        }
+        self.overflow.as_ref().err().cloned().flatten()
     }
 
-    /// Threads that populate at most: the kernel's, or ours.
+    /// Threads that populate at most: ours, and the kernel's.
     pub(crate) const fn threads_max(&self) -> u32 {
-        match &self.way {
-            Way::Uring(_) => super::uring::WORKERS_MAX,
-            Way::Threads(..) => super::threads::THREADS,
+        match &self.overflow {
+            Ok(_) => super::threads::THREADS + super::uring::WORKERS_MAX,
+            Err(_) => super::threads::THREADS,
         }
     }
 
-    /// Takes in all of `requests`, or none of them and answers false for want of room. If this says so, the completion
-    /// thread has to be told: it makes them begin.
-    pub(crate) fn start(&self, requests: &[Request]) -> bool {
-        let taken = self.table.lock().add(requests);
-        if let (Way::Threads(threads, _), true) = (&self.way, taken) {
-            threads.wake();
+    /// Takes in all of `requests`, or none of them for want of room.
+    pub(crate) fn start(&self, requests: &[Request]) -> Started {
+        if !self.table.lock().add(requests) {
+            return Started::NoRoom;
         }
-        taken
+        // No short circuit: one call for each range.
+        let is_begun = requests.iter().fold(true, |begun, _| self.threads.call() && begun);
+        if is_begun { Started::Begun } else { Started::Waits }
     }
 
-    /// Whether what was started waits for the completion thread.
-    pub(crate) const fn needs_pump(&self) -> bool {
-        matches!(self.way, Way::Uring(_))
-    }
-
-    /// The completion thread's: hands to the kernel what has come together since the last time. False: it would not
-    /// have all of it now, ask again.
-    pub(crate) fn pump(&self) -> bool {
-        match &self.way {
-            Way::Uring(uring) => uring.lock().pump(&self.table),
-            Way::Threads(..) => true,
+    /// The completion thread's: hands to the kernel's workers what has waited while all threads were held up.
+    pub(crate) fn pump(&self) -> Pumped {
+        let Ok(overflow) = &self.overflow else { return Pumped::Nothing };
+        let mut overflow = overflow.lock();
+        let table = self.table.lock();
+        let has_waiting = table.has_waiting();
+        self.threads.watch(has_waiting);
+        drop(table);
+        if !has_waiting {
+            overflow.seen = None;
+            return if overflow.uring.flush() { Pumped::Nothing } else { Pumped::Again };
         }
+        let (slices, now) = (self.threads.slices(), Instant::now());
+        let since = match overflow.seen {
+            Some((then, since)) if then == slices => since,
+            _ => now,
+        };
+        overflow.seen = Some((slices, since));
+        let waited = now.duration_since(since);
+        if waited < HELD_UP_MAX {
+            return Pumped::LookIn(HELD_UP_MAX - waited);
+        }
+        // Not over with it: what is left of a slice waits again.
+        if overflow.uring.pump(&self.table) { Pumped::LookIn(HELD_UP_MAX) } else { Pumped::Again }
     }
 
     /// The completion thread's: hands out the answers there are; says whether there were any.
@@ -194,14 +252,24 @@ impl Resolver {
         let mut any = false;
         loop {
             // Handed out with nothing locked: an answer may start the next request.
-            let next = match &self.way {
-                Way::Uring(uring) => uring.lock().next(),
-                Way::Threads(threads, _) => threads.next(),
-            };
-            let Some((at, errno)) = next else { return any };
-            let Some(Request { channel, slot, .. }) = self.table.lock().end(at) else { continue };
+            let Some((at, errno)) = self.threads.next().or_else(|| self.next_of_kernel()) else { return any };
+            let request = self.table.lock().end(at);
+            let Some(Request { channel, slot, .. }) = request else { continue };
             any = true;
             each(Answer { channel, slot, errno });
+        }
+    }
+
+    /// The next range that the kernel's workers are done with.
+    fn next_of_kernel(&self) -> Option<(usize, i32)> {
+        let mut overflow = self.overflow.as_ref().ok()?.lock();
+        loop {
+            let (at, errno) = overflow.uring.next()?;
+            if errno != 0 || !self.table.lock().go_on(at) {
+                return Some((at, errno));
+            }
+            // A thread that is free has the rest; if none is, the completion thread is about to look.
+            self.threads.call();
         }
     }
 }

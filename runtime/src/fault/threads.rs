@@ -1,68 +1,83 @@
-//! Populating on threads of ours, where io_uring is forbidden.
+//! Populating on threads of ours.
 //!
-//! A long range is populated a slice at a time, and goes to the end of the line after each: with few threads, one
-//! gibibyte would otherwise hold up everybody's next page. A range that waits for a disk or a fault handler holds its
-//! thread; as many as there are threads hold up the rest, which io_uring does not suffer from.
+//! A range is populated a slice at a time, goes to the end of the line after each, and the thread gives up its CPU: what
+//! populates can take every CPU there is, a kernel that does not preempt itself lets a system call run to the next tick of
+//! its clock, and one gibibyte would hold up everybody's next page. A range that waits for a disk or a fault handler
+//! holds its thread; [`Resolver`](super::Resolver) sees to it that as many as there are threads hold up nobody else.
 //!
 //! UNSAFETY: `madvise` on addresses that came from a device.
 #![expect(unsafe_code, reason = "madvise is an unsafe call")]
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use nix::sys::eventfd::EventFd;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::resolver::{IN_FLIGHT_MAX, Request, Table, advice};
+use super::pool::Pool;
+use super::resolver::{IN_FLIGHT_MAX, SLICE_BYTES, Table, advice};
 use crate::address::Span;
-use crate::job::Operand;
 
 /// Threads that populate.
 pub(super) const THREADS: u32 = 4;
-/// Bytes populated before it is another range's turn.
-const SLICE_BYTES: u64 = 2 << 20;
 
 #[derive(Debug)]
 struct Shared {
     table: Arc<Mutex<Table>>,
-    /// Held to look at the table before sleeping, and to say that there is something in it.
-    closed: Mutex<bool>,
-    more: Condvar,
     answers: ArrayQueue<(usize, i32)>,
     wake: Arc<EventFd>,
+    /// Slices that have ended.
+    slices: AtomicU64,
+    /// Whether somebody looks after what waits without being told.
+    is_watched: AtomicBool,
+    pool: Pool,
 }
 
 /// The threads, and the way to them.
 #[derive(Debug)]
 pub(super) struct Threads {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
-    pub(super) fn new(table: &Arc<Mutex<Table>>, wake: &Arc<EventFd>) -> io::Result<Self> {
+    pub(super) fn new(table: &Arc<Mutex<Table>>, wake: &Arc<EventFd>, is_watched: bool) -> Self {
         let shared = Arc::new(Shared {
             table: Arc::clone(table),
-            closed: Mutex::new(false),
-            more: Condvar::new(),
             answers: ArrayQueue::new(IN_FLIGHT_MAX),
             wake: Arc::clone(wake),
+            slices: AtomicU64::new(0),
+            is_watched: AtomicBool::new(is_watched),
+            pool: Pool::default(),
         });
-        let mut this = Self { shared, threads: Vec::with_capacity(THREADS as usize) };
-        for i in 0..THREADS {
-            let shared = Arc::clone(&this.shared);
-            let thread = std::thread::Builder::new().name(format!("svala-fault{i}"));
-            this.threads.push(thread.spawn(move || shared.serve())?);
-        }
-        Ok(this)
+        Self { shared }
     }
 
-    /// There is something in the table.
-    pub(super) fn wake(&self) {
-        let _closed = self.shared.closed.lock();
-        self.shared.more.notify_all();
+    /// Starts them.
+    ///
+    /// # Errors
+    ///
+    /// What thread creation says.
+    pub(super) fn start(&self) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let serve: Arc<dyn Fn() + Send + Sync> = Arc::new(move || shared.serve());
+        self.shared.pool.start("svala-fault", THREADS, &serve)
+    }
+
+    /// There is something in the table. False: all threads are at work, and nobody watches what waits.
+    pub(super) fn call(&self) -> bool {
+        self.shared.pool.call_anyone() || self.shared.is_watched.load(Ordering::SeqCst)
+    }
+
+    /// From now on what waits is looked after, or is not. With the table locked: nobody is told in between.
+    pub(super) fn watch(&self, is_watched: bool) {
+        self.shared.is_watched.store(is_watched, Ordering::SeqCst);
+    }
+
+    /// Slices that have ended: it stands still while all that are at work are held up.
+    pub(super) fn slices(&self) -> u64 {
+        self.shared.slices.load(Ordering::Relaxed)
     }
 
     /// The next answer: the number of its request, and what `madvise` said.
@@ -72,37 +87,26 @@ impl Threads {
 }
 
 impl Shared {
+    /// Populates until nothing waits.
     fn serve(&self) {
-        while let Some((at, request)) = self.next() {
-            let Operand { span, access } = request.operand;
-            let pages = span.pages();
-            let slice = pages.part(0, SLICE_BYTES);
-            let errno = populate(slice, advice(access));
-            let rest = pages.part(slice.len, u64::MAX);
-            if errno == 0 && rest.len != 0 {
-                let request = Request { operand: Operand { span: rest, access }, ..request };
-                self.table.lock().put_back(at, request);
+        loop {
+            let next = self.table.lock().begin();
+            let Some((at, request)) = next else { return };
+            let slice = request.operand.span.pages().part(0, SLICE_BYTES);
+            let errno = populate(slice, advice(request.operand.access));
+            self.slices.fetch_add(1, Ordering::Relaxed);
+            if errno == 0 && self.table.lock().go_on(at) {
                 // This thread takes the next itself; another may take this one.
-                self.more.notify_one();
+                if !self.pool.call() && !self.is_watched.load(Ordering::SeqCst) {
+                    let _ = self.wake.write(1);
+                }
+                std::thread::yield_now();
                 continue;
             }
             let pushed = self.answers.push((at, errno));
             debug_assert!(pushed.is_ok(), "the table bounds the answers");
             let _ = self.wake.write(1);
-        }
-    }
-
-    /// Waits for a request; none when there will be no more.
-    fn next(&self) -> Option<(usize, Request)> {
-        let mut closed = self.closed.lock();
-        loop {
-            if let Some(next) = self.table.lock().begin() {
-                return Some(next);
-            }
-            if *closed {
-                return None;
-            }
-            self.more.wait(&mut closed);
+            std::thread::yield_now();
         }
     }
 }
@@ -118,11 +122,6 @@ pub(super) fn populate(pages: Span, advice: i32) -> i32 {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        *self.shared.closed.lock() = true;
-        self.shared.more.notify_all();
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has said so; there is nothing to add.
-            let _ = thread.join();
-        }
+        self.shared.pool.stop();
     }
 }

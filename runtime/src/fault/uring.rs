@@ -1,8 +1,9 @@
-//! Populating through io_uring: `IORING_OP_MADVISE`, run by the kernel's workers.
+//! Populating through io_uring: `IORING_OP_MADVISE`, run by the kernel's workers, for what would wait behind ranges that
+//! hold up all of our threads.
 //!
 //! One thread submits, so the ring can be registered for it, and the workers belong to it. `MADVISE` always goes to a
-//! worker, and to one of its own while there are any, so a range that waits for a disk or is a gibibyte long holds up
-//! no other until [`WORKERS_MAX`] do.
+//! worker, and to one of its own while there are any, so a range that waits for a disk or a fault handler holds up no
+//! other until [`WORKERS_MAX`] do. A slice each, like everybody.
 //!
 //! UNSAFETY: handing the kernel a range of memory to advise on.
 #![expect(unsafe_code, reason = "submission queue entries name memory the kernel acts on")]
@@ -15,11 +16,8 @@ use io_uring::{IoUring, opcode};
 use nix::sys::eventfd::EventFd;
 use parking_lot::Mutex;
 
-use super::resolver::{IN_FLIGHT_MAX, Table, advice};
-use crate::address::PAGE_BYTES;
+use super::resolver::{IN_FLIGHT_MAX, SLICE_BYTES, Table, advice};
 
-/// Longest range of one entry: whole pages in 32 bits.
-const BYTES_MAX: u64 = u32::MAX as u64 & !(PAGE_BYTES - 1);
 /// Workers of the kernel at most.
 pub(super) const WORKERS_MAX: u32 = 32;
 
@@ -101,9 +99,8 @@ impl Uring {
             if matches!(self.registered, Registered::NotTried) {
                 self.register();
             }
-            let pages = request.operand.span.pages();
-            // The entry's length has 32 bits. What a longer range leaves out is populated when it faults.
-            let len = i64::try_from(pages.len.min(BYTES_MAX)).unwrap_or(i64::MAX);
+            let pages = request.operand.span.pages().part(0, SLICE_BYTES);
+            let len = i64::try_from(pages.len).unwrap_or(i64::MAX);
             let entry = opcode::Madvise::new(
                 pages.addr.as_ptr::<libc::c_void>(),
                 len,
@@ -119,9 +116,15 @@ impl Uring {
             }
             pushed += 1;
         }
-        if pushed == 0 && self.ring.submission().is_empty() {
-            return true;
-        }
+        if pushed == 0 { self.flush() } else { self.submit() }
+    }
+
+    /// Submits what an earlier call has left. False: not all of it went.
+    pub(super) fn flush(&mut self) -> bool {
+        self.ring.submission().is_empty() || self.submit()
+    }
+
+    fn submit(&mut self) -> bool {
         // An interrupted or busy submission leaves the entries in the ring for the next call.
         match self.enter() {
             Ok(()) => self.ring.submission().is_empty(),

@@ -9,6 +9,7 @@ mod report;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use idxd_spec::register::perfmon::{Category, event};
 use idxd_spec::register::{Cmd, CmdCode};
@@ -90,6 +91,9 @@ impl<B: Bus> Engine<B> {
             book.end(model.kind, &taken.descriptor);
         }
         model.queues[queue].finish(taken.sequence);
+        if taken.descriptor.xfer_size() >= LONG_BYTES {
+            thread::yield_now();
+        }
         if model.has_pending.load(Ordering::SeqCst) {
             model.poll_command();
         }
@@ -114,6 +118,10 @@ impl<B: Bus> Engine<B> {
         })
     }
 }
+
+/// Bytes of a descriptor after which an engine gives up its CPU: what a device does takes no CPU from anybody, and ours
+/// would keep the one it is on until the next tick of the kernel's clock.
+const LONG_BYTES: u32 = 64 << 10;
 
 /// Looks at the work queues an engine takes before it goes to sleep, some 10 us in all: less than being woken costs.
 const LOOKS_BEFORE_SLEEP: usize = 8;
