@@ -36,7 +36,7 @@ pub(crate) fn open(functions: &QatFunctions, address: Option<&str>) -> Result<Qa
 
 /// Starts an emulated function.
 pub(crate) fn emulated(plan: FaultPlan) -> Result<QatQueue, Error> {
-    let device = DeviceConfig { name: EMULATED.into(), plan, ..DeviceConfig::default() };
+    let device = DeviceConfig { name: EMULATED.into(), plan, ..DeviceConfig::default() }.with_ciphers();
     let config = QatQueueConfig { name: EMULATED.into(), ..QatQueueConfig::default() };
     svala_qat::emulated(device, config).map(|(queue, _)| queue)
 }

@@ -62,12 +62,18 @@ impl Core {
         function.write32(Region::Misc, misc::PF2VM_MASK, 1);
         let mut conversation = Conversation::new(Arc::clone(&function), &config);
         let greeting = conversation.greet().map_err(pf)?;
-        if !greeting.capabilities.contains(Capabilities::COMPRESSION) {
-            return Err(Error::NoCompression { function: name, capabilities: greeting.capabilities });
+        let compresses = greeting.capabilities.contains(Capabilities::COMPRESSION);
+        // How the sixth generation is asked to encrypt is not known.
+        let gcm = Capabilities::SYM.union(Capabilities::AESGCM_SPC);
+        let encrypts = greeting.capabilities.contains(gcm) && function.generation() != Generation::Gen6;
+        if !compresses && !encrypts {
+            return Err(Error::NoService { function: name, capabilities: greeting.capabilities });
         }
         let banks = (0..qat_spec::ring::RING_PAIRS_MAX)
-            .filter(|pair| greeting.map.service(*pair) == Service::COMPRESSION)
-            .map(|pair| pair as u64)
+            .map(|pair| (pair as u64, greeting.map.service(pair)))
+            .filter(|(_, service)| {
+                *service == Service::COMPRESSION && compresses || *service == Service::SYM && encrypts
+            })
             .collect::<Vec<_>>();
         if banks.is_empty() {
             return Err(Error::NoRingPair { function: name, map: greeting.map });
@@ -81,11 +87,12 @@ impl Core {
         config: QatQueueConfig,
         conversation: Conversation,
         greeting: Greeting,
-        banks: &[u64],
+        banks: &[(u64, Service)],
     ) -> Result<Self, Error> {
         let generation = function.generation();
-        // The words that configure LZ4 are known of the fourth and fifth generation alone.
-        let lz4 = generation != Generation::Gen6 && greeting.capabilities.contains(Capabilities::LZ4);
+        let lz4 = greeting.capabilities.contains(Capabilities::LZ4);
+        let does = |service| banks.iter().any(|(_, of_bank)| *of_bank == service);
+        let (compresses, encrypts) = (does(Service::COMPRESSION), does(Service::SYM));
         let is_polled = config.completion == Completion::Polled;
         let arena = Arena::new(function, config.arena_bytes)?;
         let pairs = banks
@@ -96,7 +103,15 @@ impl Core {
             .map_err(|errno| Error::Os { what: "eventfd", source: io::Error::from(errno) })?;
         let slots = config.depth.max(1) as usize * config.batch_max.max(1) as usize;
         Ok(Self {
-            worker: Worker { arena, generation, lz4, config, counters: Default::default() },
+            worker: Worker {
+                arena,
+                generation,
+                lz4,
+                compresses,
+                encrypts,
+                config,
+                counters: Default::default(),
+            },
             pairs,
             slots: (0..slots).map(|_| Slot::default()).collect(),
             conversation: Mutex::new(conversation),
@@ -136,9 +151,30 @@ impl Core {
         }
     }
 
-    /// Sends the requests of lanes that have one, of as many as there is room for, with one write of a tail. How many.
-    pub(crate) fn send<'l>(&self, lanes: impl Iterator<Item = &'l Lane>) -> u32 {
-        let mut lanes = lanes.filter(|lane| lane.state.get() == State::ToSend).peekable();
+    /// Whether every ring pair that does this is out of use.
+    pub(crate) fn is_lost(&self, service: Service) -> bool {
+        let lost = self.lost.load(Ordering::Relaxed);
+        let of_service = |(_, pair): &(usize, &RingPair)| pair.service() == service;
+        lost != 0 && self.pairs.iter().enumerate().filter(of_service).all(|(index, _)| lost & 1 << index != 0)
+    }
+
+    /// Sends the requests of lanes that have one, of as many as there is room for, with one write of a tail for each ring
+    /// pair. How many.
+    pub(crate) fn send<'l>(&self, lanes: impl Iterator<Item = &'l Lane> + Clone) -> u32 {
+        let mut sent = 0;
+        if self.worker.compresses {
+            sent += self.send_to(Service::COMPRESSION, lanes.clone());
+        }
+        if self.worker.encrypts {
+            sent += self.send_to(Service::SYM, lanes);
+        }
+        sent
+    }
+
+    #[inline]
+    fn send_to<'l>(&self, service: Service, lanes: impl Iterator<Item = &'l Lane>) -> u32 {
+        let is_for_it = |lane: &&Lane| lane.state.get() == State::ToSend && lane.service() == service;
+        let mut lanes = lanes.filter(is_for_it).peekable();
         let mut sent = 0;
         let home = home();
         for step in 0..self.pairs.len() {
@@ -146,6 +182,9 @@ impl Core {
                 break;
             }
             let index = (home + step) % self.pairs.len();
+            if self.pairs[index].service() != service {
+                continue;
+            }
             let Some(mut batch) = self.pairs[index].begin() else { continue };
             while let Some(lane) = lanes.peek() {
                 if !batch.put(|| self.arm(lane, index)) {

@@ -114,8 +114,17 @@ impl QatFunctions {
 impl QatFunction {
     /// Whether its ring pairs compress, as far as the physical function says; none if it says nothing.
     pub fn compresses(&self) -> Option<bool> {
-        let services = self.services.as_deref()?;
-        Some(services.split([';', ',']).any(|service| matches!(service.trim(), "dc" | "dcc")))
+        Some(Self::does(self.services.as_deref()?, &["dc", "dcc"]))
+    }
+
+    /// The same for encryption, of which the sixth generation does none here.
+    pub fn encrypts(&self) -> Option<bool> {
+        let does = Self::does(self.services.as_deref()?, &["sym"]);
+        Some(does && self.generation != Generation::Gen6)
+    }
+
+    fn does(services: &str, names: &[&str]) -> bool {
+        services.split([';', ',']).any(|service| names.contains(&service.trim()))
     }
 
     /// What is missing for this process to use it, and the remedy; none if nothing is.
@@ -142,12 +151,12 @@ impl QatFunction {
             Some(node) if !node.exists() && self.group.is_none() => {
                 Some(format!("{}: not there", node.display()))
             }
-            _ => match (&self.physical, &self.state, self.compresses()) {
+            _ => match (&self.physical, &self.state, self.compresses().zip(self.encrypts())) {
                 (Some(physical), Some(state), _) if state != "up" => {
                     Some(format!("its physical function is {state}: echo up > .../{physical}/qat/state"))
                 }
-                (Some(physical), _, Some(false)) => Some(format!(
-                    "set up for {} and not for compression: write dc into .../{physical}/qat/cfg_services",
+                (Some(physical), _, Some((false, false))) => Some(format!(
+                    "set up for {} and not for compression or encryption: write dc, or sym;dc, into .../{physical}/qat/cfg_services",
                     self.services.as_deref().unwrap_or_default()
                 )),
                 _ => None,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use qat_emu::{Device, DeviceConfig, InstantDevice, Model};
 use qat_spec::pfvf::VERSION;
-use qat_spec::{Capabilities, Generation, RingMap};
+use qat_spec::{Capabilities, Generation, RingMap, Service};
 use svala::Span;
 use svala::backend::Kind;
 
@@ -153,7 +153,7 @@ impl InstantFunction {
         let conversation = Conversation::new(Arc::clone(&function), &config);
         let greeting =
             Greeting { version: VERSION, capabilities: Capabilities::COMPRESSION, map: RingMap::COMPRESSION };
-        QatQueue::start(Core::with(function, config, conversation, greeting, &[0])?)
+        QatQueue::start(Core::with(function, config, conversation, greeting, &[(0, Service::COMPRESSION)])?)
     }
 }
 

@@ -98,17 +98,18 @@ pub enum Error {
         #[source]
         source: PfError,
     },
-    /// The device does not compress.
-    #[error("{function}: no compression: capabilities {:#x}", capabilities.bits())]
-    NoCompression {
+    /// The device does nothing that is done here.
+    #[error("{function}: neither compression nor AES-GCM in one pass: capabilities {:#x}", capabilities.bits())]
+    NoService {
         /// The virtual function.
         function: String,
         /// What it can do.
         capabilities: Capabilities,
     },
-    /// No ring pair compresses: the service is chosen on the physical function.
+    /// No ring pair compresses or encrypts: services are chosen on the physical function.
     #[error(
-        "{function}: no ring pair compresses ({}): write dc into qat/cfg_services of the physical function",
+        "{function}: no ring pair compresses or encrypts ({}): write dc, or sym;dc, into qat/cfg_services of the physical \
+         function",
         services(*map)
     )]
     NoRingPair {

@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 
+use qat_spec::Service;
 use svala::Job;
 
+use crate::gcm::GcmPage;
 use crate::memory::Piece;
 
 /// Where a job stands.
@@ -53,6 +55,8 @@ pub(crate) struct Lane {
     /// Copies of input and of output.
     pub(crate) src: RefCell<Option<Piece>>,
     pub(crate) dst: RefCell<Option<Piece>>,
+    /// Key and tag of a cipher.
+    pub(crate) gcm: RefCell<Option<GcmPage>>,
 }
 
 impl Lane {
@@ -77,6 +81,7 @@ impl Lane {
             resends: Cell::new(0),
             src: RefCell::new(None),
             dst: RefCell::new(None),
+            gcm: RefCell::new(None),
         }
     }
 
@@ -91,11 +96,18 @@ impl Lane {
         self.resends.set(0);
     }
 
-    /// Ends it: bounce buffers go back.
+    /// The service that does it.
+    #[inline]
+    pub(crate) fn service(&self) -> Service {
+        if let Job::Cipher { .. } = self.job.get() { Service::SYM } else { Service::COMPRESSION }
+    }
+
+    /// Ends it: bounce buffers go back, and keys are gone.
     #[inline]
     pub(crate) fn end(&self) {
         self.state.set(State::Idle);
         self.src.replace(None);
         self.dst.replace(None);
+        self.gcm.replace(None);
     }
 }

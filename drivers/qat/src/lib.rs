@@ -1,4 +1,4 @@
-//! QAT: virtual functions as queues of the runtime, for compression.
+//! QAT: virtual functions as queues of the runtime, for compression and AES-GCM.
 //!
 //! A QAT function that a process was given through vfio reaches memory by I/O addresses that were mapped, and pinned,
 //! before. This driver maps memory at its own address (`iova = va`), so that a request names the addresses the program
@@ -18,6 +18,10 @@
 //!
 //! **Verification.** Compression is verified by the device, always; an answer that does not say so is a failure.
 //!
+//! **Encryption.** Ring pairs that are set up for symmetric cryptography do AES-GCM in one pass, on the fourth and fifth
+//! generation: messages of at least a byte, with up to 240 bytes that are only authenticated; the rest is the CPU's. Keys
+//! lie in the arena while a job is under way, and are overwritten when it is over.
+//!
 //! **A request that is not answered** ends after [`QatQueueConfig::answer_within`]: its ring pair is reset by the physical
 //! function, and only when that is confirmed the buffers come back, with an error that says so. Other requests of the ring
 //! pair are sent again.
@@ -30,6 +34,7 @@ mod discovery;
 mod emulated;
 mod error;
 mod function;
+mod gcm;
 mod lane;
 mod memory;
 mod pf;

@@ -25,9 +25,9 @@ use crate::memory::Arena;
 use crate::reactor;
 use crate::slot::Found;
 use crate::stats::QatStats;
-use crate::work::After;
+use crate::work::{After, Worker};
 
-/// A virtual function of a QAT, for compression.
+/// A virtual function of a QAT, for compression and AES-GCM.
 #[derive(Debug)]
 pub struct QatQueue {
     core: Arc<Core>,
@@ -60,7 +60,7 @@ impl QatQueue {
         let capabilities = Capabilities {
             name: QueueName::new(&config.name),
             kind: function.kind(),
-            operations: operations(core.worker.lz4),
+            operations: operations(&core.worker),
             address_mode: AddressMode::PinnedVa,
             completion: if polled { Completion::Polled } else { Completion::Notified },
             depth: config.depth.max(1),
@@ -224,6 +224,10 @@ unsafe impl Queue for QatQueue {
         self.refuse_if_down()?;
         let lane = &flight.lanes[0];
         self.core.worker.begin(lane, job, submission.unchecked)?;
+        if self.core.is_lost(lane.service()) {
+            lane.end();
+            return Err(Refused::Failed(Failure::Queue(QueueFault::Halted)));
+        }
         if self.core.send(std::iter::once(lane)) == 0 {
             lane.end();
             return Err(Refused::Busy);
@@ -349,9 +353,14 @@ impl Drop for QatQueue {
     }
 }
 
-fn operations(lz4: bool) -> Operations {
-    let deflate = Operations::NONE.with(Operation::Deflate).with(Operation::Inflate);
-    if lz4 { deflate.with(Operation::Lz4Compress).with(Operation::Lz4Decompress) } else { deflate }
+fn operations(worker: &Worker) -> Operations {
+    let all = [
+        (worker.compresses, [Operation::Deflate, Operation::Inflate]),
+        (worker.compresses && worker.lz4, [Operation::Lz4Compress, Operation::Lz4Decompress]),
+        (worker.encrypts, [Operation::EncryptGcm, Operation::DecryptGcm]),
+    ];
+    let done = all.into_iter().filter(|(does, _)| *does).flat_map(|(_, operations)| operations);
+    done.fold(Operations::NONE, Operations::with)
 }
 
 /// Settings within their bounds.

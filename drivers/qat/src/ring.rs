@@ -16,7 +16,7 @@ use qat_spec::ring::{
     ARBITER_REQUESTS, COALESCE_DEFAULT, COALESCE_ENABLE, EMPTY, EMPTY_WORD, INT_SRCSEL_RESPONSES,
     REQUEST_RING, RESPONSE_RING, Register, RingSize, in_flight_max,
 };
-use qat_spec::{Request, Response};
+use qat_spec::{Request, Response, Service};
 
 use crate::error::Error;
 use crate::function::{Region, VirtualFunction};
@@ -63,6 +63,7 @@ struct Responses {
 pub(crate) struct RingPair {
     function: Arc<dyn VirtualFunction>,
     bank: u64,
+    service: Service,
     requests: Ring,
     responses: Ring,
     tx: Mutex<Requests>,
@@ -119,13 +120,19 @@ impl Ring {
 
 impl RingPair {
     /// Makes the rings of a bank and has it served.
-    pub(crate) fn new(arena: &Arena, bank: u64, messages: u32, interrupts: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        arena: &Arena,
+        (bank, service): (u64, Service),
+        messages: u32,
+        interrupts: bool,
+    ) -> Result<Self, Error> {
         let requests = Ring::new(arena, messages, REQUEST_BYTES)?;
         let responses = Ring::new(arena, messages, RESPONSE_BYTES)?;
         let in_flight_max = in_flight_max(requests.size, responses.size);
         let pair = Self {
             function: Arc::clone(arena.function()),
             bank,
+            service,
             requests,
             responses,
             tx: Mutex::new(Requests { tail: 0, is_open: false }),
@@ -142,6 +149,11 @@ impl RingPair {
     /// The bank.
     pub(crate) const fn bank(&self) -> u64 {
         self.bank
+    }
+
+    /// What it does.
+    pub(crate) const fn service(&self) -> Service {
+        self.service
     }
 
     fn write(&self, register: Register, value: u32) {

@@ -5,7 +5,8 @@
 //! from a seed. An expansion is one request: the function keeps no state between two. Where input or output is not memory
 //! the function reaches, it is copied.
 //!
-//! UNSAFETY: copies between a job's memory and bounce buffers, within the time [`svala::backend::Queue`] allows.
+//! UNSAFETY: copies between a job's memory and bounce buffers, and reads the cipher a job has the address of, within the
+//! time [`svala::backend::Queue`] allows.
 #![expect(unsafe_code, reason = "a job's memory is reached by address")]
 
 use std::ops::Range;
@@ -16,10 +17,11 @@ use qat_spec::{
     Status, deflate_bytes_max, dst_bytes_min, lz4_bytes_max,
 };
 use svala::backend::{Failure, Refused};
-use svala::{Access, Check, Done, Job, Span, Value, VirtAddr};
+use svala::{Access, Check, Cipher, CipherFault, CipherMode, Done, Job, Span, Value, VirtAddr};
 use svala_software::{BadRange, adler32_combine, check_readable, check_writable, crc32_combine, guarded};
 
 use crate::config::QatQueueConfig;
+use crate::gcm::GcmPage;
 use crate::lane::{Lane, Part, State};
 use crate::memory::{Arena, Piece};
 use crate::stats::Counters;
@@ -31,6 +33,10 @@ pub(crate) struct Worker {
     pub(crate) generation: Generation,
     /// Whether it does LZ4.
     pub(crate) lz4: bool,
+    /// Whether it has ring pairs that compress.
+    pub(crate) compresses: bool,
+    /// Whether it has ring pairs that encrypt.
+    pub(crate) encrypts: bool,
     pub(crate) config: QatQueueConfig,
     pub(crate) counters: Counters,
 }
@@ -53,6 +59,10 @@ impl Worker {
     /// Begins a job: makes its first request.
     pub(crate) fn begin(&self, lane: &Lane, job: &Job, unchecked: bool) -> Result<(), Refused> {
         let (src, dst) = match *job {
+            Job::Cipher { src, dst, len, mode: CipherMode::Gcm, .. } if self.encrypts => {
+                (Span::new(src, len), Span::new(dst, len))
+            }
+            _ if !self.compresses => return Err(Refused::Failed(Failure::Unsupported)),
             Job::Deflate { src, dst, .. } | Job::Inflate { src, dst, .. } => (src, dst),
             Job::Lz4Compress { src, dst, .. } if self.lz4 => (src, dst),
             // Blocks that refer to others and checksums between them are not what it takes.
@@ -81,6 +91,19 @@ impl Worker {
             }
             Job::Inflate { src, dst, .. } | Job::Lz4Decompress { src, dst, .. } => {
                 self.expand_part(lane, src, dst)?
+            }
+            Job::Cipher { src, dst, len, cipher, encrypts, .. } => {
+                let part = self.expand_part(lane, Span::new(src, len), Span::new(dst, len))?;
+                // SAFETY: the job is being submitted or under way, so its cipher is there (Queue::submit, Job::Cipher).
+                let cipher = unsafe { Cipher::at(cipher) };
+                // A message without a byte has a tag, which the CPU makes.
+                let empty = part.src_bytes == 0;
+                let page = match empty {
+                    true => return Err(Refused::Failed(Failure::Stream)),
+                    false => GcmPage::new(&self.arena, cipher.parameters(), encrypts)?,
+                };
+                lane.gcm.replace(Some(page));
+                part
             }
             _ => return Err(Refused::Failed(Failure::Unsupported)),
         };
@@ -169,6 +192,9 @@ impl Worker {
     /// The request for the part.
     #[inline]
     pub(crate) fn request(&self, lane: &Lane, opaque: u64) -> Request {
+        if let Some(page) = &*lane.gcm.borrow() {
+            return page.request(lane.part.get()).with_opaque(opaque);
+        }
         let Part { src_addr, src_bytes, dst_addr, dst_bytes, last, .. } = lane.part.get();
         let request = match lane.job.get() {
             Job::Deflate { level, .. } => {
@@ -240,6 +266,9 @@ impl Worker {
             return Err(nonsense("answer that is not marked as one"));
         }
         let failed = response.status().intersects(Status::FAILED);
+        if let Job::Cipher { dst, len, .. } = lane.job.get() {
+            return self.ciphered(lane, Span::new(dst, len), response, failed).map(Some);
+        }
         if response.consumed() > part.src_bytes || response.produced() > part.dst_bytes {
             return Err(nonsense("more input or output than there was"));
         }
@@ -258,7 +287,7 @@ impl Worker {
                 if u64::from(response.consumed()) != src.len {
                     return Err(Failure::Stream);
                 }
-                self.take(lane, dst, response)?;
+                self.take(lane, dst, response.consumed(), response.produced())?;
                 Ok(Some(Done { bytes: src.len, value: Value::Written(lane.written.get()) }))
             }
             Job::Inflate { src, dst, check } => {
@@ -275,7 +304,7 @@ impl Worker {
                 if !response.status().contains(Status::END_OF_LAST_BLOCK) {
                     return Err(Failure::Truncated { len: src.len });
                 }
-                self.take(lane, dst, response)?;
+                self.take(lane, dst, response.consumed(), response.produced())?;
                 let check = match check {
                     Check::None => 0,
                     Check::Crc32 => response.crc32(),
@@ -289,6 +318,26 @@ impl Worker {
             }
             _ => Err(Failure::Unsupported),
         }
+    }
+
+    /// What an answer to a cipher means. It says nothing about lengths.
+    fn ciphered(&self, lane: &Lane, dst: Span, response: &Response, failed: bool) -> Result<Done, Failure> {
+        let page = lane.gcm.borrow();
+        let encrypts = matches!(lane.job.get(), Job::Cipher { encrypts: true, .. });
+        if failed {
+            // A comparison that came out wrong has no code of an error.
+            let is_tag = response.error() == ErrorCode::NONE && response.status().is_of_tag();
+            return Err(match is_tag && !encrypts {
+                true => Failure::Cipher { fault: CipherFault::Tag },
+                false => failure(response, 0),
+            });
+        }
+        let bytes = lane.part.get().src_bytes;
+        self.take(lane, dst, bytes, bytes)?;
+        let written = lane.written.get();
+        let tag = page.as_ref().and_then(GcmPage::tag);
+        let value = if encrypts { Value::Encrypted { written, tag } } else { Value::Written(written) };
+        Ok(Done { bytes: written, value })
     }
 
     /// What an answer to a compression means.
@@ -319,7 +368,7 @@ impl Worker {
         if response.flags().contains(HeaderFlags::CNV_RECOVERED) {
             self.counters.recovered.add(1);
         }
-        self.take(lane, dst, response)?;
+        self.take(lane, dst, response.consumed(), response.produced())?;
         let consumed = u64::from(response.consumed());
         lane.check.set(combine(check, lane, response));
         lane.read.set(lane.read.get() + consumed);
@@ -334,14 +383,14 @@ impl Worker {
     }
 
     /// Takes the output to where it belongs.
-    fn take(&self, lane: &Lane, dst: Span, response: &Response) -> Result<(), Failure> {
-        let produced = u64::from(response.produced());
+    fn take(&self, lane: &Lane, dst: Span, consumed: u32, produced: u32) -> Result<(), Failure> {
+        let produced = u64::from(produced);
         let room = dst.part(lane.written.get(), u64::MAX);
         if produced > room.len {
             return Err(Failure::OutputFull { bytes_max: dst.len });
         }
         let part = lane.part.get();
-        let direct = u64::from(response.consumed()) * u64::from(lane.src.borrow().is_none());
+        let direct = u64::from(consumed) * u64::from(lane.src.borrow().is_none());
         if part.in_place {
             self.counters.direct_bytes.add(direct + produced);
         } else {

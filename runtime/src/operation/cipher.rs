@@ -1,11 +1,12 @@
 //! Encryption and decryption.
 
-use super::{Completed, Extract, Outcome, Room};
+use super::{Ask, Completed, Extract, Outcome, Room};
 use crate::ask;
 use crate::buffer::{IoBuf, IoBufMut};
 use crate::cipher::{Cipher, CipherFault};
 use crate::error::{Error, Failed};
 use crate::job::Value;
+use crate::path::Reason;
 use crate::runtime::Runtime;
 
 /// A message that was encrypted.
@@ -48,6 +49,9 @@ fn without_cipher<V, S, D>(outcome: Outcome<V, WithCipher<S, D>>) -> Outcome<V, 
 impl Runtime {
     /// Encrypts `src` into `dst`, which is as long. With GCM the answer has the tag; `src` may be empty then.
     ///
+    /// What the device does not take of a mode it has, as more authenticated bytes than a QAT can read, the CPU does; the
+    /// result's path says so.
+    ///
     /// Keys are overwritten when the operation is over: those of `cipher`, and what a driver has put where its device
     /// reads it. They stay where they are only after [`Error::NoAnswer`], since a device may still read them.
     ///
@@ -63,7 +67,7 @@ impl Runtime {
     ) -> Outcome<Encrypted, (S, D)> {
         let lent: WithCipher<S, D> = (src, dst, Box::new(cipher));
         let ask = |(src, dst, cipher): &mut WithCipher<S, D>| ask::cipher::encrypt(src, dst, cipher);
-        without_cipher(self.run(lent, ask, Room::Wait).await)
+        without_cipher(self.run_cipher(lent, ask).await)
     }
 
     /// Decrypts `src` into `dst`, which is as long. Answers the bytes written.
@@ -82,7 +86,7 @@ impl Runtime {
     ) -> Outcome<u64, (S, D)> {
         let lent: WithCipher<S, D> = (src, dst, Box::new(cipher));
         let ask = |(src, dst, cipher): &mut WithCipher<S, D>| ask::cipher::decrypt(src, dst, cipher);
-        let outcome: Outcome<Decrypted, _> = without_cipher(self.run(lent, ask, Room::Wait).await);
+        let outcome: Outcome<Decrypted, _> = without_cipher(self.run_cipher(lent, ask).await);
         match outcome {
             Ok(done) => Ok(done.map(|Decrypted(written)| written)),
             Err(Failed {
@@ -98,6 +102,22 @@ impl Runtime {
                 Err(Failed { error, buffers: dst.map(|dst| (src, dst)), report })
             }
             Err(failed) => Err(failed),
+        }
+    }
+
+    /// On the queue it is best done by, or on the CPU if the device does not take it as it is.
+    async fn run_cipher<V: Extract, S: IoBuf, D: IoBufMut>(
+        &self,
+        lent: WithCipher<S, D>,
+        ask: impl Ask<WithCipher<S, D>> + Copy,
+    ) -> Outcome<V, WithCipher<S, D>> {
+        match self.run(lent, ask, Room::Wait).await {
+            Err(Failed { error: Error::Stream { .. }, buffers: Some(lent), .. })
+                if self.software().is_some() =>
+            {
+                self.run_on_cpu(lent, ask, Room::Wait, Reason::Shape).await
+            }
+            first => first,
         }
     }
 }

@@ -54,7 +54,9 @@ fn level(model: Model, message: &Message) -> Option<Level> {
         (1, 0x0305_0200, [0x0f31_0000, 0x0733_0000, 0x0734_0000]),
         (LZ4, 0x0305_0600, [0x5d31_0000, 0x5533_0000, 0x5534_0000]),
     ];
-    const NEW: [(u8, u32, [u32; 3]); 1] = [(1, 0, [0x3100, 0x3300, 0x3400])];
+    // Blocks of LZ4 that stand for themselves, of 64 KiB.
+    const NEW: [(u8, u32, [u32; 3]); 2] =
+        [(1, 0, [0x3100, 0x3300, 0x3400]), (LZ4, 0x0004_0000, [0x3100, 0x3300, 0x3400])];
     let table: &[_] = if model.is_old() { &OLD } else { &NEW };
     let (_, _, lowers) = table
         .iter()
@@ -97,11 +99,12 @@ impl Slices {
                 }
                 memory.with(src, dst, |src, dst| self.expand(message, src, dst, action))
             }
-            LZ4_BACK if self.model.is_old() => {
-                if message.config != [0x4000_0000, 0] || message.has(CNV | CNVNR) {
+            LZ4_BACK => {
+                let config = if self.model.is_old() { [0x4000_0000, 0] } else { [0, 0] };
+                if message.config != config || message.has(CNV | CNVNR) {
                     return Outcome::Malformed(Answer { status: STATUS_INVALID, ..blank });
                 }
-                memory.with(src, dst, |src, dst| expand_lz4(message, src, dst, action))
+                memory.with(src, dst, |src, dst| expand_lz4(message, src, dst, self.model, action))
             }
             _ => return Outcome::Malformed(Answer { status: STATUS_UNSUPPORTED, ..blank }),
         };
@@ -138,7 +141,9 @@ impl Slices {
         match action {
             Some(Action::CnvFailure) => return answer.failed(CNV_ERROR),
             // Erratum QAT20-40049.
-            _ if message.command == LZ4 && !message.has(BFINAL | XXHASH) => return answer.failed(CNV_ERROR),
+            _ if message.command == LZ4 && self.model.is_old() && !message.has(BFINAL | XXHASH) => {
+                return answer.failed(CNV_ERROR);
+            }
             Some(Action::CnvRecovered) if message.has(CNVNR) => {
                 let stored =
                     if message.command == LZ4 { lz4::store(src, dst) } else { store(src, dst, segment) };
@@ -151,7 +156,7 @@ impl Slices {
         self.deflater.configure(level, Window::DEFLATE);
         let whole = match message.command {
             _ if action == Some(Action::Overflow) => None,
-            LZ4 => lz4::compress(src, dst),
+            LZ4 => lz4::compress(src, dst, self.model.lz4_history_bytes()),
             _ => self.deflate(src, dst, segment),
         };
         if let Some(written) = whole {
@@ -242,12 +247,12 @@ impl Slices {
     }
 }
 
-fn expand_lz4(message: &Message, src: &[u8], dst: &mut [u8], action: Option<Action>) -> Answer {
+fn expand_lz4(message: &Message, src: &[u8], dst: &mut [u8], model: Model, action: Option<Action>) -> Answer {
     let mut answer = Answer::to(message.command, message.opaque);
     if action == Some(Action::Overflow) {
         return answer.failed(OVERFLOW);
     }
-    match lz4::expand(src, dst) {
+    match lz4::expand(src, dst, model.lz4_history_bytes()) {
         Ok(written) => {
             answer.consumed = size(src.len());
             answer.produced = size(written);

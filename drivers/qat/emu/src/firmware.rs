@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::bank::Bank;
+use crate::cipher::CipherMessage;
 use crate::device::{Inner, State};
 use crate::execute::{Outcome, Slices};
 use crate::message::{Answer, FLAG_VALID, Message};
@@ -25,6 +26,23 @@ pub(crate) struct Silent {
     bank: usize,
     /// None where it was refused.
     dst: Option<u64>,
+}
+
+/// What a request asks for, by the service of its ring pair.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Compression(Message),
+    Cipher(CipherMessage),
+}
+
+impl Asked {
+    /// Where it writes.
+    const fn dst(&self) -> u64 {
+        match self {
+            Self::Compression(message) => message.dst,
+            Self::Cipher(message) => message.dst,
+        }
+    }
 }
 
 /// What there is to do.
@@ -151,13 +169,20 @@ fn request(inner: &Inner, slices: &mut Slices, bank: usize, addr: u64) {
         return;
     };
     let action = inner.config.plan.action(number);
-    let outcome = match Message::parse(&words) {
-        Ok(message) => {
+    let parsed = match inner.config.is_symmetric(bank) {
+        true => CipherMessage::parse(&words).map(Asked::Cipher),
+        false => Message::parse(&words).map(Asked::Compression),
+    };
+    let outcome = match parsed {
+        Ok(asked) => {
             if action == Some(Action::NeverAnswers) {
-                inner.state.lock().silent.push(Silent { bank, dst: Some(message.dst) });
+                inner.state.lock().silent.push(Silent { bank, dst: Some(asked.dst()) });
                 return;
             }
-            slices.execute(&message, &inner.memory, action)
+            match asked {
+                Asked::Compression(message) => slices.execute(&message, &inner.memory, action),
+                Asked::Cipher(message) => message.execute(&inner.memory, action),
+            }
         }
         Err((opaque, at)) => {
             tracing::debug!(at, "malformed request");

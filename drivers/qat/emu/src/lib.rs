@@ -13,10 +13,11 @@
 //! driver writes, accesses to registers that do not exist, memory that is not registered are refused and counted. What
 //! [`FaultPlan`] says goes wrong on purpose.
 //!
-//! What it leaves out: cryptography, scatter lists, dictionaries, stateful streams. Deflate with fixed codes is made with
+//! What it leaves out: of cryptography all but AES-GCM, scatter lists, dictionaries, stateful streams. Deflate with fixed codes is made with
 //! codes for the data: a stream says itself how it is coded. It says nothing about hardware.
 
 mod bank;
+mod cipher;
 mod config;
 mod device;
 mod execute;

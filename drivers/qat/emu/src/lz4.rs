@@ -1,10 +1,12 @@
-//! Blocks of LZ4 as the slices of the fourth and fifth generation have them: read with a history of 32 KiB, written as blocks
-//! of 64 KiB.
+//! Blocks of LZ4 as the slices have them: read with a history of 32 KiB, or of 64 by the sixth generation, written as blocks of
+//! 64 KiB.
 //!
 //! The decoder is written from the block format of the LZ4 project and knows nothing of the CPU engine's.
 
-/// How far back a decoder of this generation looks.
-const HISTORY_BYTES: usize = 32 << 10;
+/// How far back a decoder looks, and the encoder of the same device.
+pub(crate) const HISTORY_OLD_BYTES: usize = 32 << 10;
+/// The same for the sixth generation.
+pub(crate) const HISTORY_NEW_BYTES: usize = 64 << 10;
 const STORED: u32 = 1 << 31;
 /// Bytes that a block of the format it has comes to at most.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -22,7 +24,7 @@ pub(crate) enum Flaw {
 }
 
 /// Expands blocks, each with its length before it. The bytes written.
-pub(crate) fn expand(src: &[u8], dst: &mut [u8]) -> Result<usize, Flaw> {
+pub(crate) fn expand(src: &[u8], dst: &mut [u8], history: usize) -> Result<usize, Flaw> {
     let (mut rest, mut written) = (src, 0);
     while !rest.is_empty() {
         let (head, behind) = rest.split_first_chunk().ok_or(Flaw::Incomplete)?;
@@ -33,7 +35,7 @@ pub(crate) fn expand(src: &[u8], dst: &mut [u8]) -> Result<usize, Flaw> {
             room.get_mut(..block.len()).ok_or(Flaw::Overflow)?.copy_from_slice(block);
             block.len()
         } else {
-            expand_block(block, room)?
+            expand_block(block, room, history)?
         };
         rest = behind;
     }
@@ -41,7 +43,7 @@ pub(crate) fn expand(src: &[u8], dst: &mut [u8]) -> Result<usize, Flaw> {
 }
 
 /// Sequences: literals, then a match, but for the last.
-fn expand_block(block: &[u8], dst: &mut [u8]) -> Result<usize, Flaw> {
+fn expand_block(block: &[u8], dst: &mut [u8], history: usize) -> Result<usize, Flaw> {
     let mut input = block.iter().copied();
     let mut at = 0;
     loop {
@@ -55,7 +57,7 @@ fn expand_block(block: &[u8], dst: &mut [u8]) -> Result<usize, Flaw> {
         let Some(low) = input.next() else { return Ok(at) };
         let high = input.next().ok_or(Flaw::Incomplete)?;
         let distance = usize::from(u16::from_le_bytes([low, high]));
-        if distance == 0 || distance > at || distance > HISTORY_BYTES {
+        if distance == 0 || distance > at || distance > history {
             return Err(Flaw::TooFarBack);
         }
         let len = length(token & 15, &mut input)? + MATCH_BYTES_MIN;
@@ -95,14 +97,14 @@ pub(crate) fn store(src: &[u8], dst: &mut [u8]) -> Option<usize> {
 }
 
 /// Blocks of as many bytes as the history, so that none refers to what is further back.
-pub(crate) fn compress(src: &[u8], dst: &mut [u8]) -> Option<usize> {
+pub(crate) fn compress(src: &[u8], dst: &mut [u8], history: usize) -> Option<usize> {
     let mut at = 0;
-    let mut back = [0; HISTORY_BYTES];
-    for block in src.chunks(HISTORY_BYTES) {
+    let mut back = vec![0; history];
+    for block in src.chunks(history) {
         let room = &mut dst[at..];
         let made = svala_software::lz4_compress_blocks(block, room).ok();
         let verifies =
-            |made: &usize| expand(&room[..*made], &mut back).is_ok_and(|len| back[..len] == *block);
+            |made: &usize| expand(&room[..*made], &mut back, history).is_ok_and(|len| back[..len] == *block);
         at += match made.filter(verifies) {
             Some(made) => made,
             None => store(block, room)?,
@@ -120,12 +122,12 @@ mod tests {
         // Five literals and a match of nine, one back; then the five literals at the end.
         let block = [0x55, b'a', b'b', b'c', b'd', b'e', 1, 0, 0x50, b'v', b'w', b'x', b'y', b'z'];
         let mut out = [0; 64];
-        let len = expand_block(&block, &mut out).expect("a block");
+        let len = expand_block(&block, &mut out, HISTORY_OLD_BYTES).expect("a block");
         assert_eq!(&out[..len], b"abcdeeeeeeeeeevwxyz");
-        assert_eq!(expand_block(&block, &mut out[..18]), Err(Flaw::Overflow));
-        assert_eq!(expand_block(&block[..13], &mut out), Err(Flaw::Incomplete));
+        assert_eq!(expand_block(&block, &mut out[..18], HISTORY_OLD_BYTES), Err(Flaw::Overflow));
+        assert_eq!(expand_block(&block[..13], &mut out, HISTORY_OLD_BYTES), Err(Flaw::Incomplete));
         let zero = [0x10, b'a', 0, 0, 0x00];
-        assert_eq!(expand_block(&zero, &mut out), Err(Flaw::TooFarBack));
+        assert_eq!(expand_block(&zero, &mut out, HISTORY_OLD_BYTES), Err(Flaw::TooFarBack));
     }
 
     #[test]
@@ -138,12 +140,15 @@ mod tests {
             let mut made = vec![0; data.len() + 100];
             let len = svala_software::lz4_compress_blocks(&data, &mut made).expect("room");
             let mut out = vec![0; data.len()];
-            let expanded = expand(&made[..len], &mut out);
+            assert_eq!(expand(&made[..len], &mut out, HISTORY_NEW_BYTES), Ok(data.len()));
+            let expanded = expand(&made[..len], &mut out, HISTORY_OLD_BYTES);
             assert_eq!(expanded, if gap == 20_000 { Ok(data.len()) } else { Err(Flaw::TooFarBack) });
             // The device itself makes only what it can read.
-            let len = compress(&data, &mut made).expect("room");
-            assert_eq!(expand(&made[..len], &mut out), Ok(data.len()));
-            assert_eq!(out, data);
+            for history in [HISTORY_OLD_BYTES, HISTORY_NEW_BYTES] {
+                let len = compress(&data, &mut made, history).expect("room");
+                assert_eq!(expand(&made[..len], &mut out, history), Ok(data.len()));
+                assert_eq!(out, data);
+            }
         }
     }
 }

@@ -100,6 +100,30 @@ impl Mappings {
         is_there
     }
 
+    /// Copies bytes out, if all of them may be read.
+    pub(crate) fn copy_out(&self, addr: u64, to: &mut [u8]) -> bool {
+        let ranges = self.ranges.read();
+        let is_there = covers(&ranges, addr, to.len() as u64);
+        if is_there {
+            // SAFETY: registered, and stays so while the lock is held (see # Invariants).
+            let from = unsafe { std::slice::from_raw_parts(pointer(addr).cast_const(), to.len()) };
+            to.copy_from_slice(from);
+        }
+        is_there
+    }
+
+    /// Copies bytes in, if all of them may be written.
+    pub(crate) fn copy_in(&self, addr: u64, from: &[u8]) -> bool {
+        let ranges = self.ranges.read();
+        let is_there = covers(&ranges, addr, from.len() as u64);
+        if is_there {
+            // SAFETY: registered, and stays so while the lock is held (see # Invariants).
+            let to = unsafe { std::slice::from_raw_parts_mut(pointer(addr), from.len()) };
+            to.copy_from_slice(from);
+        }
+        is_there
+    }
+
     /// Writes one byte, if it may.
     pub(crate) fn poke(&self, addr: u64, byte: u8) -> bool {
         let ranges = self.ranges.read();

@@ -18,7 +18,7 @@ pub(crate) struct Message {
 /// Service of compression.
 const SERVICE: u8 = 9;
 /// The request is valid.
-const VALID: u8 = 0x80;
+pub(crate) const VALID: u8 = 0x80;
 /// Flat pointers, configuration in place.
 const FLAT_INLINE: u8 = 0x02;
 /// From slice 5 to slice 4.
@@ -37,10 +37,7 @@ impl Message {
 
     /// Reads a request. Err with the cookie and the offset of what is not as it has to be.
     pub(crate) fn parse(words: &[u64; 16]) -> Result<Self, (u64, usize)> {
-        let mut bytes = [0; 128];
-        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
+        let bytes = bytes_of(words);
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
         let opaque = u64_at(0x18);
@@ -80,9 +77,19 @@ impl Message {
     }
 }
 
+/// The bytes of a request.
+pub(crate) fn bytes_of(words: &[u64; 16]) -> [u8; 128] {
+    let mut bytes = [0; 128];
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
 /// A response before it is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Answer {
+    pub(crate) service: u8,
     pub(crate) command: u8,
     pub(crate) opaque: u64,
     pub(crate) flags: u8,
@@ -100,6 +107,7 @@ pub(crate) const FLAG_CNV: u8 = 1 << 6;
 pub(crate) const FLAG_RECOVERED: u8 = 1 << 5;
 pub(crate) const FLAG_STORED: u8 = 1 << 4;
 /// Bits of byte 6.
+pub(crate) const STATUS_CRYPTO: u8 = 1 << 7;
 pub(crate) const STATUS_CMP: u8 = 1 << 5;
 pub(crate) const STATUS_END: u8 = 1 << 3;
 pub(crate) const STATUS_UNSUPPORTED: u8 = 1 << 2;
@@ -112,7 +120,9 @@ impl Answer {
     /// An answer to a request, with nothing in it yet.
     pub(crate) const fn to(command: u8, opaque: u64) -> Self {
         let (consumed, produced) = (0, 0);
-        Self { command, opaque, flags: FLAG_VALID, error: 0, status: 0, consumed, produced, crc: 0, adler: 1 }
+        let service = SERVICE;
+        let (flags, error, status) = (FLAG_VALID, 0, 0);
+        Self { service, command, opaque, flags, error, status, consumed, produced, crc: 0, adler: 1 }
     }
 
     /// The same, failed.
@@ -124,7 +134,8 @@ impl Answer {
 
     /// As it stands in the ring.
     pub(crate) fn words(&self) -> [u64; 4] {
-        let header = [0, SERVICE, 0, self.flags, 0, self.error.cast_unsigned(), self.status, self.command];
+        let header =
+            [0, self.service, 0, self.flags, 0, self.error.cast_unsigned(), self.status, self.command];
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         [
             u64::from_le_bytes(header),

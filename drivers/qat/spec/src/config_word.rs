@@ -1,7 +1,7 @@
 //! The two words that configure the compression slice.
 //!
 //! Of the fourth and fifth generation they are byte-swapped before they go into a request (HW `BYTE_SWAP_32`), of the
-//! sixth they are not. A trap of the headers: search depth 0x12 does not fit the field's four bits and is cut to 2, so
+//! sixth they are not (its words: `icp_qat_hw_51_comp.h`, with the defaults of the user library's `dc_session.c`). A trap of the headers: search depth 0x12 does not fit the field's four bits and is cut to 2, so
 //! nothing here goes beyond depth 4.
 
 use crate::generation::Generation;
@@ -96,7 +96,8 @@ impl ConfigWords {
         let depth_field = depth.field() << DEPTH_SHIFT;
         let limits = LITERAL_LENGTH_LIMIT_OFF | ADAPTIVE_BLOCK_DROP_OFF;
         match generation {
-            Generation::Gen6 => Self { lower: depth_field | limits, upper: 0 },
+            // Blocks that stand for themselves; of the format nothing is said, the command says it.
+            Generation::Gen6 => Self { lower: depth_field | limits, upper: upper & SCB_MODE_RESET },
             Generation::Gen4 | Generation::Gen5 => {
                 let collision = if matches!(depth, Depth::Level1) { SKIP_HASH_COLLISION } else { 0 };
                 let lower = (format << FORMAT_SHIFT)

@@ -77,7 +77,7 @@ const ROUTE: u64 = 0x45 << 24;
 /// Adler-32 of nothing, which the firmware goes on from; the CRC-32 of nothing is 0.
 const ADLER_START: u64 = 1;
 
-/// A request to the compression service, as it stands in the ring.
+/// A request, as it stands in the ring: to the compression service, or to the symmetric one ([`Request::gcm`]).
 ///
 /// Source: FW `struct icp_qat_fw_comp_req`, 128 bytes. Addresses are those the device uses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,7 +168,7 @@ impl Request {
         bytes
     }
 
-    /// The command.
+    /// The command, of its service.
     pub const fn command(&self) -> Command {
         Command(self.words[0].to_le_bytes()[1])
     }
@@ -180,15 +180,15 @@ impl Request {
 
     /// Bytes of input.
     pub const fn src_bytes(&self) -> u32 {
-        low(self.words[7])
+        low(self.words[6])
     }
 
     /// Room for the output, in bytes.
     pub const fn dst_bytes(&self) -> u32 {
-        high(self.words[7])
+        high(self.words[6])
     }
 
-    /// What to do with the data.
+    /// What to do with the data; of a request to the compression service.
     pub const fn flags(&self) -> RequestFlags {
         RequestFlags::from_bits_retain(low(self.words[9]))
     }
@@ -196,12 +196,15 @@ impl Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of compression 32 bits at 0x48, of cryptography 16 at 4.
+        let flags = if self.service() == 9 { self.words[9] } else { self.words[0] >> 32 & 0xffff };
         f.debug_struct("Request")
+            .field("service", &self.service())
             .field("command", &self.command())
             .field("opaque", &format_args!("{:#x}", self.opaque()))
             .field("src", &format_args!("{:#x}+{:#x}", self.words[4], self.src_bytes()))
             .field("dst", &format_args!("{:#x}+{:#x}", self.words[5], self.dst_bytes()))
-            .field("flags", &self.flags())
+            .field("flags", &format_args!("{flags:#x}"))
             .finish()
     }
 }

@@ -37,7 +37,7 @@ bitflags::bitflags! {
         const COMPRESSION = 1 << 5;
         /// Public-key cryptography failed.
         const PKE = 1 << 6;
-        /// Cryptography failed.
+        /// Cryptography failed; of a comparison: the tag is another one.
         const CRYPTO = 1 << 7;
     }
 }
@@ -50,11 +50,16 @@ impl Status {
         .union(Self::COMPRESSION)
         .union(Self::PKE)
         .union(Self::CRYPTO);
+
+    /// Whether cryptography failed and nothing else, as where a tag is another one.
+    pub const fn is_of_tag(self) -> bool {
+        self.intersection(Self::FAILED).bits() == Self::CRYPTO.bits()
+    }
 }
 
-/// What the firmware answers to a compression or an expansion.
+/// What the firmware answers. Where nothing was compressed or expanded, the second half says nothing.
 ///
-/// Source: FW `struct icp_qat_fw_comp_resp`, 32 bytes. Untrusted: any bytes make one, and nothing in it has been compared
+/// Source: FW `struct icp_qat_fw_comp_resp` and `icp_qat_fw_la_resp`, 32 bytes. Untrusted: any bytes make one, and nothing in it has been compared
 /// with what was asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Response {

@@ -12,8 +12,8 @@ use std::process::Command as Process;
 use qat_spec::pfvf::{Block, Message, from_pf, to_pf};
 use qat_spec::ring::{self, Register, RingSize, misc};
 use qat_spec::{
-    Command, Compress, ConfigWords, Depth, ErrorCode, Generation, HeaderFlags, Request, RequestFlags,
-    Response, Status,
+    Command, Compress, ConfigWords, Depth, ErrorCode, GCM_AAD_BYTES_MAX, GCM_TAG_BYTES, Gcm, GcmKey,
+    Generation, HeaderFlags, Request, RequestFlags, Response, Status, gcm_config,
 };
 
 const NEEDS: &str =
@@ -40,6 +40,7 @@ typedef uint8_t u8; typedef uint16_t u16; typedef uint32_t u32; typedef uint64_t
 #include "icp_qat_fw.h"
 #include "icp_qat_fw_comp.h"
 #include "icp_qat_hw.h"
+#include "icp_qat_fw_la.h"
 #include "icp_qat_hw_gen4_comp.h"
 #include "adf_transport_access_macros.h"
 #include "adf_transport_access_macros_gen4.h"
@@ -146,6 +147,105 @@ fn a_request_reads_through_the_header_as_it_was_made() {
         ("r.comp_cd_ctrl.comp_state_addr", 0),
     ];
     compare(&structure("icp_qat_fw_comp_req", "r", &request.to_bytes()), &table);
+}
+
+#[test]
+#[ignore = "needs QAT_HEADERS"]
+fn a_gcm_request_reads_through_the_header_as_it_was_made() {
+    for (encrypts, key, key_words) in [(true, GcmKey::Aes256, 4), (false, GcmKey::Aes128, 2)] {
+        let request = Request::gcm(Gcm {
+            encrypts,
+            key,
+            descriptor_addr: 0x0123_4567_89ab_cd40,
+            src_addr: 0x1123_4567_89ab_cdef,
+            dst_addr: 0xfedc_ba98_7654_3210,
+            bytes: 0x5555_6666,
+            nonce: [0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab],
+            aad_addr: 0x2123_4567_89ab_cdef,
+            aad_bytes: 240,
+            tag_addr: 0x3123_4567_89ab_cdef,
+        })
+        .with_opaque(0x9999_aaaa_bbbb_cccc);
+        let flags = format!(
+            "(0xffff & (ICP_QAT_FW_LA_FLAGS_BUILD(0, ICP_QAT_FW_LA_GCM_IV_LEN_12_OCTETS, \
+             ICP_QAT_FW_LA_NO_DIGEST_IN_BUFFER, ICP_QAT_FW_LA_NO_PROTO, {}, {}, ICP_QAT_FW_LA_NO_UPDATE_STATE, \
+             ICP_QAT_FW_CIPH_IV_16BYTE_DATA, ICP_QAT_FW_CIPH_AUTH_CFG_OFFSET_IN_CD_SETUP, ICP_QAT_FW_LA_PARTIAL_NONE) \
+             | ICP_QAT_FW_LA_SINGLE_PASS_PROTO << QAT_FW_LA_SINGLE_PASS_PROTO_FLAG_BITPOS \
+             | ICP_QAT_FW_LA_USE_UCS_SLICE_TYPE << QAT_LA_SLICE_TYPE_BITPOS)) == r.comn_hdr.serv_specif_flags",
+            if encrypts { "ICP_QAT_FW_LA_NO_CMP_AUTH_RES" } else { "ICP_QAT_FW_LA_CMP_AUTH_RES" },
+            if encrypts { "ICP_QAT_FW_LA_RET_AUTH_RES" } else { "ICP_QAT_FW_LA_NO_RET_AUTH_RES" },
+        );
+        let table = [
+            ("sizeof(r)", Request::SIZE as u64),
+            // The structure ends with four bytes of padding; what follows the request's own part is the next one.
+            (
+                "offsetof(struct icp_qat_fw_la_cipher_20_req_params, spc_auth_res_sz) + 1 == sizeof(r.serv_specif_rqpars)",
+                1,
+            ),
+            ("r.comn_hdr.service_cmd_id == ICP_QAT_FW_LA_CMD_CIPHER", 1),
+            ("r.comn_hdr.service_type == ICP_QAT_FW_COMN_REQ_CPM_FW_LA", 1),
+            ("ICP_QAT_FW_COMN_VALID_FLAG_GET(r.comn_hdr.hdr_flags)", 1),
+            (flags.as_str(), 1),
+            ("ICP_QAT_FW_COMN_PTR_TYPE_GET(r.comn_hdr.comn_req_flags) == QAT_COMN_PTR_TYPE_FLAT", 1),
+            (
+                "ICP_QAT_FW_COMN_CD_FLD_TYPE_GET(r.comn_hdr.comn_req_flags) == QAT_COMN_CD_FLD_TYPE_64BIT_ADR",
+                1,
+            ),
+            ("r.cd_pars.u.s.content_desc_addr", 0x0123_4567_89ab_cd40),
+            (
+                "r.cd_pars.u.s.content_desc_params_sz * 8 == sizeof(struct icp_qat_hw_ucs_cipher_config) + 8 * c.cipher_key_sz",
+                1,
+            ),
+            ("r.comn_mid.opaque_data", 0x9999_aaaa_bbbb_cccc),
+            ("r.comn_mid.src_data_addr", 0x1123_4567_89ab_cdef),
+            ("r.comn_mid.dest_data_addr", 0xfedc_ba98_7654_3210),
+            ("r.comn_mid.src_length", 0x5555_6666),
+            ("r.comn_mid.dst_length", 0x5555_6666),
+            ("p.cipher_offset", 0),
+            ("p.cipher_length", 0x5555_6666),
+            ("p.u.cipher_IV_array[0]", 0xa3a2_a1a0),
+            ("p.u.cipher_IV_array[2]", 0xabaa_a9a8),
+            ("p.u.cipher_IV_array[3]", 0),
+            ("p.spc_aad_offset", 0),
+            ("p.spc_aad_sz", 240),
+            ("p.spc_aad_addr", 0x2123_4567_89ab_cdef),
+            ("p.spc_auth_res_addr", 0x3123_4567_89ab_cdef),
+            ("p.spc_auth_res_sz", GCM_TAG_BYTES as u64),
+            ("c.cipher_state_sz == ICP_QAT_HW_AES_BLK_SZ >> 3", 1),
+            ("c.cipher_key_sz", key_words),
+            ("c.cipher_cfg_offset", 0),
+            ("ICP_QAT_FW_COMN_CURR_ID_GET(&c) == ICP_QAT_FW_SLICE_CIPHER", 1),
+            ("ICP_QAT_FW_COMN_NEXT_ID_GET(&c) == ICP_QAT_FW_SLICE_DRAM_WR", 1),
+        ];
+        let before = structure("icp_qat_fw_la_bulk_req", "r", &request.to_bytes())
+            + "struct icp_qat_fw_la_cipher_20_req_params p; memset(&p, 0, sizeof(p));
+               memcpy(&p, &r.serv_specif_rqpars, sizeof(r.serv_specif_rqpars));
+               struct icp_qat_fw_cipher_cd_ctrl_hdr c; memcpy(&c, &r.cd_ctrl, sizeof(c));\n";
+        compare(&before, &table);
+    }
+}
+
+#[test]
+#[ignore = "needs QAT_HEADERS"]
+fn the_configuration_of_gcm_is_that_of_the_macros() {
+    for (key, name) in [(GcmKey::Aes128, "AES128"), (GcmKey::Aes256, "AES256")] {
+        for (encrypts, direction) in [(true, "ENCRYPT"), (false, "DECRYPT")] {
+            let before = structure("icp_qat_hw_ucs_cipher_config", "u", &gcm_config(key, encrypts, 237));
+            let first = format!(
+                "u.val == (ICP_QAT_HW_CIPHER_CONFIG_BUILD(ICP_QAT_HW_CIPHER_AEAD_MODE, ICP_QAT_HW_CIPHER_ALGO_{name}, \
+                 ICP_QAT_HW_CIPHER_NO_CONVERT, ICP_QAT_HW_CIPHER_{direction}) \
+                 | {GCM_TAG_BYTES} << QAT_CIPHER_AEAD_HASH_CMP_LEN_BITPOS)"
+            );
+            let table = [
+                (first.as_str(), 1),
+                ("u.reserved[0] == ICP_QAT_HW_CIPHER_CONFIG_BUILD_UPPER(237u)", 1),
+                ("u.reserved[1] | u.reserved[2]", 0),
+                ("offsetof(struct icp_qat_hw_cipher_algo_blk20, key)", 16),
+                ("ICP_QAT_FW_CCM_GCM_AAD_SZ_MAX", GCM_AAD_BYTES_MAX as u64),
+            ];
+            compare(&before, &table);
+        }
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@
 use qat_spec::pfvf::{self, Block, BlockAnswer, Fit, Message};
 use qat_spec::ring::{Register, RingSize, in_flight_max};
 use qat_spec::{
-    Capabilities, CapabilityBlock, Command, Compress, ConfigWords, Decompress, Depth, ErrorCode, Generation,
-    HeaderFlags, Request, Response, RingMap, Service, Status, deflate_bytes_max, dst_bytes_min,
-    lz4_bytes_max,
+    Capabilities, CapabilityBlock, Command, Compress, ConfigWords, Decompress, Depth, ErrorCode, Gcm, GcmKey,
+    Generation, HeaderFlags, Request, Response, RingMap, Service, Status, deflate_bytes_max, dst_bytes_min,
+    gcm_config, lz4_bytes_max,
 };
 
 /// A table of configuration words: what is made, and the two words for levels 1, 6 and 9.
@@ -27,7 +27,7 @@ fn configuration_words_are_those_of_the_builder_macros() {
         ),
         (Generation::Gen5, (ConfigWords::lz4, [0x5d31_0000, 0x5533_0000, 0x5534_0000], 0x0305_0600)),
         (Generation::Gen6, (ConfigWords::deflate_dynamic, [0x3100, 0x3300, 0x3400], 0)),
-        (Generation::Gen6, (ConfigWords::lz4, [0x3100, 0x3300, 0x3400], 0)),
+        (Generation::Gen6, (ConfigWords::lz4, [0x3100, 0x3300, 0x3400], 0x0004_0000)),
     ];
     for (generation, (make, lowers, upper)) in table {
         for (depth, lower) in [Depth::Level1, Depth::Level6, Depth::Level9].into_iter().zip(lowers) {
@@ -37,6 +37,45 @@ fn configuration_words_are_those_of_the_builder_macros() {
     assert_eq!(ConfigWords::inflate(Generation::Gen4).lower, 0x2000_0000);
     assert_eq!(ConfigWords::lz4_decompress(Generation::Gen4).lower, 0x4000_0000);
     assert_eq!(ConfigWords::inflate(Generation::Gen6), ConfigWords { lower: 0, upper: 0 });
+}
+
+/// From the offsets in `icp_qat_fw_la.h` and the bits in `icp_qat_hw.h`, by hand.
+#[test]
+fn an_encryption_stands_in_the_ring_byte_by_byte() {
+    let gcm = Gcm {
+        encrypts: true,
+        key: GcmKey::Aes256,
+        descriptor_addr: 0x1000,
+        src_addr: 0x1122_3344_5566_7788,
+        dst_addr: 0x99aa_bbcc_ddee_ff00,
+        bytes: 0x0a0b_0c0d,
+        nonce: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+        aad_addr: 0x2000,
+        aad_bytes: 13,
+        tag_addr: 0x3000,
+    };
+    let mut expected = [0; 128];
+    let mut put = |at: usize, bytes: &[u8]| expected[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0x00, &[0, 0, 4, 0x80, 0x24, 0x68, 0, 0]);
+    put(0x08, &[0, 0x10]);
+    put(0x12, &[6]);
+    put(0x18, &0x0807_0605_0403_0201_u64.to_le_bytes());
+    put(0x20, &[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
+    put(0x28, &[0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99]);
+    for at in [0x30, 0x34, 0x3c] {
+        put(at, &[0x0d, 0x0c, 0x0b, 0x0a]);
+    }
+    put(0x40, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 0]);
+    put(0x54, &[13]);
+    put(0x58, &[0, 0x20]);
+    put(0x60, &[0, 0x30]);
+    put(0x6b, &[16, 2, 4, 0, 0x41]);
+    assert_eq!(Request::gcm(gcm).with_opaque(0x0807_0605_0403_0201).to_bytes(), expected);
+    let decrypt = Request::gcm(Gcm { encrypts: false, key: GcmKey::Aes128, ..gcm }).to_bytes();
+    assert_eq!((&decrypt[4..6], decrypt[0x12], decrypt[0x6d]), (&[0x44, 0x68][..], 4, 2));
+    let config = [0x45, 0x40, 0, 0, 0, 0, 0, 240, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(gcm_config(GcmKey::Aes256, true, 240), config);
+    assert_eq!(gcm_config(GcmKey::Aes128, false, 0)[..2], [0x43, 0x41]);
 }
 
 #[test]

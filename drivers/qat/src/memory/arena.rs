@@ -305,14 +305,16 @@ impl Piece {
         unsafe { self.arena.start.as_ptr().add(offset) }
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// The bytes, while no request names them.
+    pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: mapped as long as `arena` is held, initialised (by the kernel, at first), and this holder's alone.
         unsafe {
             std::slice::from_raw_parts(self.start().cast_const(), usize::try_from(self.len).unwrap_or(0))
         }
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The same, to write.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: likewise, and borrowed for writing.
         unsafe { std::slice::from_raw_parts_mut(self.start(), usize::try_from(self.len).unwrap_or(0)) }
     }

@@ -50,7 +50,7 @@ fn services_are_those_of_the_map() {
     let text = error.to_string();
     assert!(text.contains("asym sym asym sym") && text.contains("cfg_services"), "{text}");
     let error = open(DeviceConfig { capabilities: 0x3, ..DeviceConfig::default() }).expect_err("none");
-    assert!(matches!(error, Error::NoCompression { .. }), "{error}");
+    assert!(matches!(error, Error::NoService { .. }), "{error}");
 }
 
 /// Before version 4 there is no map: a device that only compresses does so everywhere.

@@ -66,10 +66,18 @@ fn functions_are_found_with_what_they_lack() {
 
 #[test]
 fn a_physical_function_set_up_for_something_else_is_named() {
+    let root = machine("asym");
+    let found = QatFunctions::at(root.path()).discover();
+    let missing = found.functions[0].missing().expect("neither");
+    assert!(
+        missing.contains("set up for asym") && missing.contains("0000:6b:00.0/qat/cfg_services"),
+        "{missing}"
+    );
+    // What only encrypts is of use.
     let root = machine("sym;asym");
     let found = QatFunctions::at(root.path()).discover();
-    let missing = found.functions[0].missing().expect("no compression");
-    assert!(missing.contains("sym;asym") && missing.contains("0000:6b:00.0/qat/cfg_services"), "{missing}");
+    assert_eq!((found.functions[0].compresses(), found.functions[0].encrypts()), (Some(false), Some(true)));
+    assert_eq!(found.functions[0].missing(), None);
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn room(len: usize) -> Vec<u8> {
 
 #[test]
 fn the_reference_expands_what_the_function_compresses() {
-    for model in [Model::Gen4, Model::Gen5] {
+    for model in [Model::Gen4, Model::Gen5, Model::Gen6] {
         let machine = Machine::of(model);
         for data in corpus() {
             for level in [1, 6, 9] {
@@ -74,10 +74,17 @@ fn the_reference_expands_what_the_function_compresses() {
 
 #[test]
 fn the_function_expands_what_the_reference_compresses() {
-    let machine = Machine::of(Model::Gen4);
     // What repeats is found within the device's history.
     let near = text(10_000, 6).repeat(20);
-    for data in [text(1, 3), text(100, 3), text(20_000, 4), noise(70_000, 5), near] {
+    expands(Model::Gen4, &[text(1, 3), text(100, 3), text(20_000, 4), noise(70_000, 5), near]);
+    // The history of the sixth is that of the format.
+    let far = [noise(10_000, 7), vec![0; 40_000], noise(10_000, 7)].concat();
+    expands(Model::Gen6, &[text(1, 3), text(200_000, 4), noise(70_000, 5), far]);
+}
+
+fn expands(model: Model, corpus: &[Vec<u8>]) {
+    let machine = Machine::of(model);
+    for data in corpus.iter().cloned() {
         let (blocks, how) = encoded(&data, BlockMode::Independent, BlockSize::Max64KB);
         // From place to place, and through bounce buffers.
         let mut src = machine.arena.allocate(blocks.len()).expect("room");
@@ -166,21 +173,17 @@ fn what_goes_wrong_in_the_device_is_an_error_or_put_right() {
     }
 }
 
-/// The sixth generation's words for LZ4 are not known, and a device may not have it.
 #[test]
 fn a_function_without_lz4_is_not_asked() {
-    let gen6 = DeviceConfig { model: Model::Gen6, ..DeviceConfig::default() };
     let plain = DeviceConfig { capabilities: 0x20, ..DeviceConfig::default() };
-    for device in [gen6, plain] {
-        let (queue, _) = emulated(device, settings()).expect("a function");
-        let cpu = SoftwareQueue::new(SoftwareConfig::default()).expect("the CPU");
-        let runtime = Runtime::builder().queue(queue).queue(cpu).build().expect("a runtime");
-        let data = text(100_000, 3);
-        let done = block_on(runtime.lz4_compress(data.clone(), room(data.len()), 1)).expect("compresses");
-        let reason = Reason::NotOffered { operation: Operation::Lz4Compress };
-        assert_eq!(done.report.path, Path::Software { reason });
-        assert_eq!(theirs(&done.buffers.1[..usize::try_from(done.value).expect("fits")], &data), data);
-    }
+    let (queue, _) = emulated(plain, settings()).expect("a function");
+    let cpu = SoftwareQueue::new(SoftwareConfig::default()).expect("the CPU");
+    let runtime = Runtime::builder().queue(queue).queue(cpu).build().expect("a runtime");
+    let data = text(100_000, 3);
+    let done = block_on(runtime.lz4_compress(data.clone(), room(data.len()), 1)).expect("compresses");
+    let reason = Reason::NotOffered { operation: Operation::Lz4Compress };
+    assert_eq!(done.report.path, Path::Software { reason });
+    assert_eq!(theirs(&done.buffers.1[..usize::try_from(done.value).expect("fits")], &data), data);
 }
 
 /// Large input goes in parts, several functions' worth of blocks one behind the other.

@@ -6,9 +6,13 @@ mod cancel;
 mod chaos;
 mod conformance;
 mod discovery;
+mod gcm;
 mod interop;
 mod lz4;
 mod memory;
 mod misbehaviour;
 mod restart;
 mod support;
+#[expect(dead_code, reason = "keys of modes that a function does not have")]
+#[path = "../../../software/tests/vectors/mod.rs"]
+mod vectors;
