@@ -86,8 +86,10 @@ pub(crate) struct Reactor {
 /// What one round over the channels found.
 #[derive(Default)]
 struct Round {
-    /// Something finished, or another thread reaps: look again before resting.
+    /// Something finished: look again before resting.
     finished: bool,
+    /// Another thread reaps: look again when it has had time to.
+    elsewhere: bool,
     looking: u32,
     in_flight: u32,
     watch: Option<*const u8>,
@@ -111,6 +113,10 @@ impl Reactor {
             let is_asked = self.doorbell.attention.swap(false, Ordering::SeqCst);
             if round.finished || pumped == Pumped::Again || is_asked {
                 idle_rounds = 0;
+            } else if round.elsewhere {
+                idle_rounds = 0;
+                // It may be this thread that keeps it from its CPU.
+                std::thread::yield_now();
             } else if round.looking != 0 {
                 idle_rounds = idle_rounds.saturating_add(1);
                 self.pause(idle_rounds, &round);
@@ -135,7 +141,8 @@ impl Reactor {
         }
         for channel in self.channels.iter().filter(|channel| channel.handed_len() != 0) {
             let reaped = channel.reap(tick, By::Passing);
-            round.finished |= reaped.finished || reaped.elsewhere;
+            round.finished |= reaped.finished;
+            round.elsewhere |= reaped.elsewhere;
             round.looking += reaped.looking;
             round.in_flight += reaped.in_flight;
             round.watch = reaped.watch;
