@@ -9,12 +9,12 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use idxd_spec::register::IaaCap;
+use idxd_spec::register::{DsaCap0, DsaCap1, DsaCap2, IaaCap};
 use idxd_spec::{GenCap, Opcode};
 use svala::{Operation, Operations};
 
 use crate::device::{Device, DeviceState, DeviceType};
-use crate::dsa::{DsaQueue, DsaQueueConfig, dsa_operations};
+use crate::dsa::{DsaQueue, DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
 use crate::iaa::{IaaQueue, IaaQueueConfig};
 use crate::node::DeviceNode;
 use crate::portal::{HardwarePortal, Method, MethodChoice, NoWay};
@@ -336,6 +336,8 @@ impl Facts {
             block_on_fault: self.block_on_fault,
             dedicated_size: self.dedicated_size(),
             lanes_per_job: options.lanes_per_job,
+            // The kernel gives every queue the device's own limit, and shows no other.
+            lists: dsa_caps(device).map_or_else(Lists::default, |(lists, ..)| Lists::of(lists)),
             ..DsaQueueConfig::default()
         }
     }
@@ -371,8 +373,17 @@ fn allows(device: &Device, queue: &WorkQueue, opcode: Opcode) -> bool {
 /// The operations of a DSA queue: what its configuration allows, else what the device has, else what every DSA has.
 fn operations(device: &Device, queue: &WorkQueue) -> Operations {
     let gen_cap = device.gen_cap.unwrap_or(GenCap(0));
-    let allowed = queue.op_config.or(device.op_cap);
-    allowed.map_or(DsaQueueConfig::default().operations, |op_cap| dsa_operations(op_cap, gen_cap))
+    let Some(op_cap) = queue.op_config.or(device.op_cap) else {
+        return DsaQueueConfig::default().operations;
+    };
+    let listed = dsa_caps(device).map_or(Operations::NONE, |caps| dsa_list_operations(op_cap, caps));
+    listed.iter().fold(dsa_operations(op_cap, gen_cap), Operations::with)
+}
+
+/// What a DSA of version 3 can do with numbers and lists, where the kernel shows it: 6.20 and later.
+fn dsa_caps(device: &Device) -> Option<(DsaCap0, DsaCap1, DsaCap2)> {
+    device.generation().filter(|&generation| generation >= 3)?;
+    device.dsacaps.map(|[lists, types, treatments]| (DsaCap0(lists), DsaCap1(types), DsaCap2(treatments)))
 }
 
 /// Operations that an IAA queue must not be given.

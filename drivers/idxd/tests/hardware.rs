@@ -6,14 +6,13 @@
 //! `write(2)`, `mapped` for the CPU's instruction or nothing. A test that is run without a queue fails, and says what was
 //! wrong with each.
 
-#[expect(dead_code, reason = "no real queue is offered numbers and lists yet")]
 mod conformance;
 #[expect(dead_code, reason = "what only emulated devices are told to do")]
 mod support;
 
 use conformance::{
     analytics, batch, checksum, cipher, codes, compression, control, delta, dictionary, integrity, memory,
-    patterns, streams,
+    numeric, patterns, streams,
 };
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
@@ -146,6 +145,15 @@ on_hardware! {
     checked_fields_are_right_or_say_which_block = integrity::check;
     stripped_fields_are_right_or_say_which_block = integrity::strip;
     updated_fields_are_right_or_say_which_block = integrity::update;
+}
+
+// What version 3 added: a device of an older one fails these.
+on_hardware! {
+    dsa3, Dsa:
+    converted_numbers_are_those_of_a_loop = numeric::convert;
+    sums_are_those_of_a_loop = numeric::reduce;
+    gathered_sums_are_those_of_a_loop = numeric::gather_reduce;
+    blocks_are_copied_and_filled_where_the_list_says = numeric::blocks;
 }
 
 on_hardware! {

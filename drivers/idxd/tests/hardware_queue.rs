@@ -154,6 +154,38 @@ fn what_the_second_version_added_is_offered_where_gencap_has_it() {
     assert!(added.into_iter().all(|operation| seen.contains(operation)), "{seen:?}");
 }
 
+/// Numbers and lists are in registers of their own, which the kernel shows from version 3 on.
+#[test]
+fn what_the_third_version_added_is_offered_where_the_kernel_shows_it() {
+    let added = [
+        Operation::Convert,
+        Operation::Reduce,
+        Operation::ReduceDualcast,
+        Operation::GatherReduce,
+        Operation::GatherCopy,
+        Operation::ScatterCopy,
+        Operation::ScatterFill,
+    ];
+    let offered = |machine: &Machine| {
+        let seen = open(machine, NULL, "wq0.0").unwrap();
+        added.map(|operation| capabilities(&seen).operations.contains(operation))
+    };
+    let third = idxd_emu::Capabilities::of(idxd_emu::DeviceKind::Dsa, idxd_emu::Version::V3);
+    let (lists, types, treatments) = third.dsa_cap;
+    let words = third.op_cap.0.iter().rev().flat_map(|word| [word >> 32, word & 0xffff_ffff]);
+    let op_cap: Vec<_> = words.map(|word| format!("{word:08x}")).collect();
+    let mut machine = machine(0x300, NULL);
+    machine.set("dsa0/op_cap", op_cap.join(","));
+    machine.set("dsa0/wq0.0/op_config", op_cap.join(","));
+    machine.set("dsa0/dsacaps", format!("{:016x},{:016x},{:016x}", treatments.0, types.0, lists.0));
+    assert_eq!(offered(&machine), [true; 7]);
+    // Lists without their numbers.
+    machine.set("dsa0/dsacaps", format!("{:016x},{:016x},{:016x}", 0, 0, lists.0));
+    assert_eq!(offered(&machine), [false, false, false, false, true, true, true]);
+    machine.remove("dsa0/dsacaps");
+    assert_eq!(offered(&machine), [false; 7]);
+}
+
 #[test]
 fn batches_are_used_where_the_kernel_takes_them() {
     let batch_max = |machine: &Machine, queue, options: &HardwareOptions| {

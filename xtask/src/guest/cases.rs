@@ -142,7 +142,7 @@ pub(crate) fn plans(effort: Effort) -> Vec<Plan> {
     all.extend(broken());
     if effort == Effort::Full {
         all.extend(halts());
-        all.extend([conformances(), tools()]);
+        all.extend([conformances(), third_version(), tools()]);
     }
     all
 }
@@ -195,6 +195,22 @@ fn conformances() -> Plan {
             conformance("iaa_conformance_movdir64b", "iaa::", IAA_DEDICATED, "by MOVDIR64B"),
             conformance("iaa_conformance_enqcmd", "iaa::", IAA_SHARED, "by ENQCMD"),
             conformance("iaa_conformance_write_by_a_user", "iaa::", IAA_DEDICATED, "by write(2)").by_user(),
+        ],
+    }
+}
+
+/// What only a DSA 3 does, by each way to a queue.
+fn third_version() -> Plan {
+    const DEVICES: &[&str] = &["idxd,kind=dsa,version=3", IAA];
+    Plan {
+        machine: Machine { name: "conformance-3", devices: DEVICES, ..WHOLE },
+        modules: IDXD,
+        cases: vec![
+            queues(),
+            script("permissions").required(),
+            conformance("dsa3_conformance_movdir64b", "dsa3::", DEDICATED, "by MOVDIR64B"),
+            conformance("dsa3_conformance_enqcmd", "dsa3::", SHARED, "by ENQCMD"),
+            conformance("dsa3_conformance_write_by_a_user", "dsa3::", SHARED, "by write(2)").by_user(),
         ],
     }
 }
