@@ -173,7 +173,7 @@ fn operation_flags(descriptor: &Descriptor, rules: &Rules) -> Result<(), Complet
                 | DecompressFlags::CHECK_FOR_EOB
                 | DecompressFlags::SELECT_BFINAL_EOB
                 | DecompressFlags::SUPPRESS_OUTPUT
-                | DecompressFlags::empty().with_ignore_end_bits(7);
+                | input_end(flags);
             let invalid = (flags - supported) | (DecompressFlags::ENABLE - flags);
             refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
         }
@@ -254,7 +254,23 @@ fn filter_decompress_flags(flags: DecompressFlags) -> DecompressFlags {
         | DecompressFlags::STOP_ON_EOB
         | DecompressFlags::CHECK_FOR_EOB
         | DecompressFlags::SELECT_BFINAL_EOB
-        | DecompressFlags::empty().with_ignore_end_bits(7)
+        | input_end(flags)
+}
+
+/// What says how the input's bits lie: more of them than a byte has are ignored only where words are read.
+fn input_end(flags: DecompressFlags) -> DecompressFlags {
+    let in_bytes = DecompressFlags::BIT_ORDER_BE | DecompressFlags::empty().with_ignore_end_bits(7);
+    match flags.contains(DecompressFlags::BIT_ORDER_BE) {
+        true => in_bytes | DecompressFlags::IGNORE_END_BITS_EXTENSION,
+        false => in_bytes,
+    }
+}
+
+/// Whether source 1 is read in words of 16 bits.
+fn reads_words(descriptor: &Descriptor) -> bool {
+    let opcode = descriptor.opcode();
+    (opcode == Opcode::DECOMPRESS || is_filter(opcode))
+        && descriptor.decompress_flags().contains(DecompressFlags::BIT_ORDER_BE)
 }
 
 /// Bytes 59:56 of a filter (IAA table 6-9).
@@ -362,6 +378,9 @@ fn fields(descriptor: &Descriptor, rules: &Rules) -> Status {
     let has_nothing = src1_size == 0 && dst_size == 0 && !counts_src2;
     if is_too_big || (needs_input && src1_size == 0) || has_nothing {
         return Status::TRANSFER_SIZE;
+    }
+    if reads_words(descriptor) && !src1_size.is_multiple_of(2) {
+        return Status::INPUT_SIZE;
     }
     if opcode == Opcode::MEMMOVE && ![0, src1_size].contains(&descriptor.dst_size_max()) {
         return Status::TRANSFER_SIZE;

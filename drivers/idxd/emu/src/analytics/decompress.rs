@@ -30,13 +30,13 @@ struct Decoded<'a> {
 
 impl<B: Bus> Analytics<'_, B> {
     pub(super) fn decompress(&self) -> Result<Completion, Completion> {
-        let source = self.read_src1()?;
+        let flags = self.descriptor.decompress_flags();
+        let source = in_order(self.read_src1()?, flags);
         let mut stream = self.read_stream()?;
         let taken = stream.input.len();
         let input = [std::mem::take(&mut stream.input), source].concat();
-        let flags = self.descriptor.decompress_flags();
         let bits = InputBits::new(&input).skip(stream.input_start);
-        let bits = bits.ignore_end(usize::from(flags.ignore_end_bits()));
+        let bits = bits.ignore_end(ignored_end_bits(flags));
         if flags.contains(DecompressFlags::SUPPRESS_OUTPUT) {
             let inflated = self.decode_unseen(&mut stream, bits)?;
             let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated };
@@ -90,7 +90,10 @@ impl<B: Bus> Analytics<'_, B> {
         let status = if overflows { Status::OUTPUT_OVERFLOW } else { Status::SUCCESS };
         let end = stream.input_start + inflated.consumed_bits;
         let takes_all = matches!(inflated.outcome, Outcome::InputEnd { .. });
-        let used = if takes_all { *input_len } else { end.div_ceil(8).max(*taken) };
+        let unit =
+            if self.descriptor.decompress_flags().contains(DecompressFlags::BIT_ORDER_BE) { 2 } else { 1 };
+        let begun = end.div_ceil(8).saturating_sub(*taken).next_multiple_of(unit);
+        let used = if takes_all { *input_len } else { taken + begun };
         let rest = bits.skip(inflated.consumed_bits);
         let rest = rest.take((used * 8).saturating_sub(end));
         let aecs = self.next_stream(stream, rest, inflated.outcome, overflows)?;
@@ -172,4 +175,20 @@ pub(super) fn stop_on(flags: DecompressFlags) -> StopOn {
     let stops = flags.contains(DecompressFlags::STOP_ON_EOB);
     let only_final = flags.contains(DecompressFlags::SELECT_BFINAL_EOB);
     if stops && !only_final { StopOn::AnyBlock } else { StopOn::FinalBlock }
+}
+
+/// Input as a stream of deflate has it, lowest bit first. In the other order bit 15 of each word of 16 is its first
+/// (IAA table 6-8); there are whole words, as has been checked.
+pub(super) fn in_order(mut input: Vec<u8>, flags: DecompressFlags) -> Vec<u8> {
+    if flags.contains(DecompressFlags::BIT_ORDER_BE) {
+        let (words, _) = input.as_chunks_mut::<2>();
+        words.iter_mut().for_each(|word| *word = u16::from_le_bytes(*word).reverse_bits().to_le_bytes());
+    }
+    input
+}
+
+/// Bits of the last byte, or word, that are not input.
+pub(super) fn ignored_end_bits(flags: DecompressFlags) -> usize {
+    let eight = if flags.contains(DecompressFlags::IGNORE_END_BITS_EXTENSION) { 8 } else { 0 };
+    usize::from(flags.ignore_end_bits()) + eight
 }

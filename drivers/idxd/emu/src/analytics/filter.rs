@@ -11,6 +11,7 @@ use svala_software::filter::{
 };
 use svala_software::{ZeroError, ZeroWord, zero_compress, zero_decompress};
 
+use super::decompress::{ignored_end_bits, in_order, stop_on};
 use super::stream::Stream;
 use super::{Analytics, analytics_error, len, read_whole};
 use crate::bus::Bus;
@@ -116,15 +117,15 @@ impl<B: Bus> Analytics<'_, B> {
                 Stream { crc: aecs.crc(), xor_csum: aecs.xor_csum(), ..Stream::start() }
             }
         };
-        let input = [std::mem::take(&mut stream.input), source.to_vec()].concat();
         let flags = self.descriptor.decompress_flags();
+        let input = [std::mem::take(&mut stream.input), in_order(source.to_vec(), flags)].concat();
         let mut bits = InputBits::new(&input).skip(stream.input_start);
-        bits = bits.ignore_end(usize::from(flags.ignore_end_bits()));
+        bits = bits.ignore_end(ignored_end_bits(flags));
         let wanted = self.wanted_bytes().saturating_add(dropped);
         let mut kept = std::mem::take(&mut stream.output);
         let mut window = vec![0; WINDOW];
         loop {
-            let inflated = stream.inflater.run(bits, super::decompress::stop_on(flags), &mut window);
+            let inflated = stream.inflater.run(bits, stop_on(flags), &mut window);
             let part = &window[..inflated.output_size];
             self.account(&mut stream, part, inflated.consumed_bits);
             kept.extend_from_slice(&part[..part.len().min(wanted.saturating_sub(kept.len()))]);

@@ -54,12 +54,15 @@ struct Job<'a> {
     read: usize,
     runs: usize,
     out: Vec<u8>,
+    /// How the input's bits lie.
+    order: DecompressFlags,
 }
 
 impl<'a> Job<'a> {
     fn new(rig: &'a Rig, stream: &[u8], room_max: usize) -> Self {
         let (src, dst, aecs) = (Memory::with(stream), Memory::warm(room_max), Memory::warm(2 * SIZE));
-        Self { rig, src, len: stream.len(), dst, aecs, read: 0, runs: 0, out: Vec::new() }
+        let order = DecompressFlags::empty();
+        Self { rig, src, len: stream.len(), dst, aecs, read: 0, runs: 0, out: Vec::new(), order }
     }
 
     /// The next descriptor, on `piece` bytes of input with `room` for output.
@@ -82,7 +85,7 @@ impl<'a> Job<'a> {
             src_size: piece as u32,
             dst: self.dst.dst(0),
             dst_size_max: room as u32,
-            flags: DecompressFlags::STOP_ON_EOB | DecompressFlags::SELECT_BFINAL_EOB | ends,
+            flags: DecompressFlags::STOP_ON_EOB | DecompressFlags::SELECT_BFINAL_EOB | self.order | ends,
         })
         .with_src2(self.aecs.addr(0), SIZE as u32)
         .with_flags(flags)
@@ -213,6 +216,80 @@ fn bytes_behind_the_stream_are_not_counted_and_change_nothing() {
         }
         assert!(job.out == data);
     }
+}
+
+/// A stream in words of 16 bits whose bit 15 comes first, and the bits of the last word that are not the stream's.
+fn in_words(stream: &[u8], bits: usize) -> (Vec<u8>, usize) {
+    let bit = |at: usize| at < bits && stream[at / 8] >> (at % 8) & 1 == 1;
+    let word = |first: usize| (0..16).fold(0_u16, |word, at| word << 1 | u16::from(bit(first + at)));
+    let words = (0..bits).step_by(16).flat_map(|first| word(first).to_le_bytes());
+    (words.collect(), bits.next_multiple_of(16) - bits)
+}
+
+fn ignoring(bits: usize) -> DecompressFlags {
+    let order = DecompressFlags::BIT_ORDER_BE.with_ignore_end_bits(bits as u16 % 8);
+    if bits < 8 { order } else { order | DecompressFlags::IGNORE_END_BITS_EXTENSION }
+}
+
+/// Bits of a stream that a run of it in bytes has used.
+fn bits_of(rig: &Rig, stream: &[u8]) -> usize {
+    let mut job = Job::new(rig, stream, 8192);
+    assert_eq!(job.step(stream.len(), 8192).status(), Status::SUCCESS);
+    job.state().bit_offset() as usize
+}
+
+/// The other order of bits: cut after every word, and with no room for the output at once.
+#[test]
+fn words_with_their_highest_bit_first_are_the_same_stream() {
+    let rig = iaa();
+    let mut ignored = std::collections::BTreeSet::new();
+    for len in (1..40).chain([3001, 6000]) {
+        let data = mixed(len, len as u64);
+        let stream = deflate(&data, 6, 900);
+        let (words, ignore) = in_words(&stream, bits_of(&rig, &stream));
+        ignored.insert(ignore);
+        for (piece, room) in [(usize::MAX, 8192), (2, 8192), (6, 1000), (usize::MAX, 8), (50, 24)] {
+            let mut job = Job::new(&rig, &words, 8192);
+            job.order = ignoring(0);
+            let completion = job.run(|| piece, || room);
+            assert_eq!(completion.status(), Status::SUCCESS, "{completion:?}");
+            assert!(
+                job.out == data && job.read.is_multiple_of(2),
+                "{len} bytes in pieces of {piece}, room {room}"
+            );
+            assert_eq!((completion.crc(), completion.xor_csum()), (crc32(&data), xor(&data)));
+        }
+        // All that is no input may be ignored, and nothing more.
+        let mut job = Job::new(&rig, &words, 8192);
+        job.order = ignoring(ignore);
+        assert_eq!(job.step(words.len(), 8192).status(), Status::SUCCESS);
+        if ignore < 15 {
+            let mut job = Job::new(&rig, &words, 8192);
+            job.order = ignoring(ignore + 1);
+            let cut = job.step(words.len(), 8192);
+            assert_eq!(
+                (cut.status(), cut.error_code()),
+                (Status::ANALYTICS_ERROR, ErrorCode::BAD_END_OF_FILE)
+            );
+        }
+    }
+    assert!(ignored.range(8..).next().is_some() && ignored.range(..8).next().is_some(), "{ignored:?}");
+}
+
+#[test]
+fn words_come_whole_and_only_words_ignore_more_than_a_byte() {
+    let rig = iaa();
+    let stream = deflate(&mixed(100, 6), 6, 4096);
+    let status = |order, size| {
+        let mut job = Job::new(&rig, &stream, PAGE);
+        job.order = order;
+        job.len = size;
+        job.step(size, PAGE).status()
+    };
+    let odd = stream.len() / 2 * 2 - 1;
+    assert_eq!(status(DecompressFlags::BIT_ORDER_BE, odd), Status::INPUT_SIZE);
+    let extension = DecompressFlags::IGNORE_END_BITS_EXTENSION;
+    assert_eq!(status(extension, stream.len()), Status::INVALID_COMPRESSION_FLAGS);
 }
 
 /// A header of 286 different codes does not fit the 2048 bits of the accumulator when it is cut off near its end.

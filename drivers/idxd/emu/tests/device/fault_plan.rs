@@ -168,7 +168,7 @@ fn a_descriptor_ends_with_the_status_that_is_planned() {
         let ends = [rig.run(&copy), rig.run(&copy), rig.run(&copy)].map(|end| end.status());
         assert_eq!(ends, [Status::SUCCESS, status, Status::SUCCESS]);
     }
-    let of_iaa = [Status::PAGE_REQUEST_TIMEOUT, Status::WATCHDOG, Status::INPUT_SIZE];
+    let of_iaa = [Status::PAGE_REQUEST_TIMEOUT, Status::WATCHDOG];
     for status in of_iaa {
         let plan = FaultPlan::default().fail(status, Which::Every);
         let rig = Rig::new(DeviceConfig { kind: DeviceKind::Iaa, plan, ..DeviceConfig::default() });

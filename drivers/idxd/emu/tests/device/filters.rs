@@ -91,6 +91,39 @@ fn the_record_has_aggregates_checksums_and_sizes() {
     assert_eq!((done.status(), done.error_code()), (Status::ANALYTICS_ERROR, ErrorCode::SRC1_TOO_SMALL));
 }
 
+/// A column in a stored block, whose bytes can be seen in the stream: read in either order of bits.
+#[test]
+fn a_column_expands_from_words_in_either_order() {
+    let rig = iaa();
+    let column = bytes(95, 6);
+    let stored = [&[1, 95, 0, !95, !0][..], &column].concat();
+    let reversed: Vec<u8> =
+        stored.chunks(2).flat_map(|pair| [pair[1].reverse_bits(), pair[0].reverse_bits()]).collect();
+    let is_in = |byte: &u8| (3..=200).contains(byte);
+    let ones = column.iter().filter(|byte| is_in(byte)).count() as u32;
+    let expands = DecompressFlags::ENABLE;
+    for (stream, flags) in [(&stored, expands), (&reversed, expands | DecompressFlags::BIT_ORDER_BE)] {
+        let parts = Parts::new(stream);
+        let done = rig.run_iaa(&parts.scan(95, FilterFlags::empty()).with_decompress_flags(flags));
+        assert_eq!((done.status(), done.sum()), (Status::SUCCESS, ones), "{flags:?}: {done:?}");
+    }
+    let parts = Parts::new(&reversed);
+    let odd = Filter {
+        src: parts.src.src(0),
+        src_size: 99,
+        dst: parts.dst.dst(0),
+        dst_size_max: PAGE as u32,
+        flags: FilterFlags::empty().with_src1_width(7),
+        input_count: 95,
+    };
+    let odd = Descriptor::filter(Opcode::SCAN, odd).with_filter_aecs(parts.aecs.src(0));
+    let words = odd.with_decompress_flags(expands | DecompressFlags::BIT_ORDER_BE);
+    assert_eq!(rig.run_iaa(&words).status(), Status::INPUT_SIZE);
+    // Without an expansion there is no order of its input.
+    let plain = parts.scan(95, FilterFlags::empty()).with_decompress_flags(DecompressFlags::BIT_ORDER_BE);
+    assert_eq!(rig.run_iaa(&plain).status(), Status::INVALID_COMPRESSION_FLAGS);
+}
+
 #[test]
 fn what_the_tables_reserve_is_refused() {
     let rig = iaa();
