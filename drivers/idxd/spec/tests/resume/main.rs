@@ -3,6 +3,7 @@
 //! The device here is a loop over bytes for each operation, written from the specification's words and from nothing else
 //! in this crate: see `device`. It stops after a number of bytes that the test chooses.
 
+mod batch;
 mod device;
 mod dif;
 mod inter_domain;
