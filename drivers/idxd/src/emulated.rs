@@ -95,7 +95,7 @@ impl Emulated {
             lanes_per_job: u16::try_from(config.engines.min(4)).unwrap_or(1),
             ..DsaQueueConfig::default()
         };
-        Ok(DsaQueue::new(start(config, DeviceKind::Dsa)?, &queue))
+        Ok(DsaQueue::new(EmulatedPortal::start(config, DeviceKind::Dsa)?, &queue))
     }
 
     /// An IAA with one work queue.
@@ -116,32 +116,13 @@ impl Emulated {
             ..IaaQueueConfig::default()
         };
         let missing = ANALYTICS.into_iter().filter(|(_, opcode)| !op_cap.contains(*opcode));
-        let queue = IaaQueue::new(start(config, DeviceKind::Iaa)?, &queue);
+        let queue = IaaQueue::new(EmulatedPortal::start(config, DeviceKind::Iaa)?, &queue);
         Ok(missing.fold(queue, |queue, (operation, _)| queue.without(operation)))
     }
 }
 
 fn dedicated_size(queue: &QueueConfig) -> Option<u32> {
     (queue.mode == idxd_emu::QueueMode::Dedicated).then_some(queue.size)
-}
-
-fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<EmulatedPortal, EmulatedError> {
-    let EmulatedConfig { name, version, engines, queue, fault_around_pages_max, plan, timing, .. } = config;
-    let device = DeviceConfig {
-        name: name.clone(),
-        kind,
-        version,
-        engines,
-        queues: vec![queue],
-        fault_around_pages_max,
-        plan,
-        timing,
-        ..DeviceConfig::default()
-    };
-    let device = Device::start(device).map_err(|source| EmulatedError::Start { name, source })?;
-    // A device that started has the queue it was configured with.
-    let Some(portal) = device.portal(0) else { unreachable!("wq0 of {device:?}") };
-    Ok(EmulatedPortal { portal, device: Mutex::new(Some(Arc::new(device))), engines })
 }
 
 /// The portal of an emulated device's only queue, and the device itself.
@@ -153,6 +134,31 @@ pub struct EmulatedPortal {
 }
 
 impl EmulatedPortal {
+    /// Starts a device: for a queue that is not set up as [`Emulated`] sets it up, or a portal in front of this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Emulated::dsa`].
+    pub fn start(config: EmulatedConfig, kind: DeviceKind) -> Result<Self, EmulatedError> {
+        let EmulatedConfig { name, version, engines, queue, fault_around_pages_max, plan, timing, .. } =
+            config;
+        let device = DeviceConfig {
+            name: name.clone(),
+            kind,
+            version,
+            engines,
+            queues: vec![queue],
+            fault_around_pages_max,
+            plan,
+            timing,
+            ..DeviceConfig::default()
+        };
+        let device = Device::start(device).map_err(|source| EmulatedError::Start { name, source })?;
+        // A device that started has the queue it was configured with.
+        let Some(portal) = device.portal(0) else { unreachable!("wq0 of {device:?}") };
+        Ok(Self { portal, device: Mutex::new(Some(Arc::new(device))), engines })
+    }
+
     /// The device, until the queue is closed.
     pub fn device(&self) -> Option<Arc<Device>> {
         self.device.lock().clone()

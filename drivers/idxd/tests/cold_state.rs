@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use conformance::vectors::vectors;
-use idxd_emu::{Capabilities, Device, DeviceConfig, DeviceKind, QueueConfig, Submission, Version};
+use idxd_emu::{Capabilities, DeviceKind, QueueConfig, Version};
 use idxd_spec::Descriptor;
 use parking_lot::Mutex;
 use pollster::block_on;
@@ -26,7 +26,7 @@ use svala::backend::{Completion, Kind, Notifier};
 use svala::{
     AesKey, Check, Cipher, Column, DeflateOptions, Dictionary, FaultPolicy, Predicate, Report, Runtime,
 };
-use svala_idxd::{Accepted, IaaQueue, IaaQueueConfig, Portal};
+use svala_idxd::{Accepted, EmulatedConfig, EmulatedPortal, IaaQueue, IaaQueueConfig, Portal};
 
 /// Bytes from which an allocation aligned as a cache line is a flight's state.
 const STATE_BYTES_MIN: usize = 8192;
@@ -98,8 +98,7 @@ fn evict() {
 
 /// The portal of an emulated IAA that evicts before each descriptor it has not seen just before.
 struct Evicting {
-    portal: idxd_emu::Portal,
-    device: Mutex<Option<Arc<Device>>>,
+    portal: EmulatedPortal,
     last: Mutex<Option<[u8; 64]>>,
     descriptors: Arc<AtomicU64>,
 }
@@ -114,28 +113,23 @@ impl Portal for Evicting {
             self.descriptors.fetch_add(1, Ordering::SeqCst);
             evict();
         }
-        match self.portal.submit(descriptor) {
-            Submission::Accepted => Accepted::Yes,
-            Submission::Retry => Accepted::Retry,
-        }
+        self.portal.submit(descriptor)
     }
 
     fn kind(&self) -> Kind {
-        Kind::Emulated
+        self.portal.kind()
     }
 
     fn completion(&self) -> Completion {
-        Completion::Notified
+        self.portal.completion()
     }
 
     fn attach(&self, notifier: Notifier) {
-        if let Some(device) = self.device.lock().clone() {
-            device.on_completion(move || notifier.notify());
-        }
+        self.portal.attach(notifier);
     }
 
     fn close(&self) {
-        drop(self.device.lock().take());
+        self.portal.close();
     }
 }
 
@@ -144,17 +138,10 @@ const TRANSFER_BYTES_MAX: u32 = 64 << 10;
 /// A runtime on such an IAA, and a count of its descriptors.
 fn runtime(version: Version) -> (Runtime, Arc<AtomicU64>) {
     let queue = QueueConfig { transfer_bytes_max: TRANSFER_BYTES_MAX, ..QueueConfig::shared(8) };
-    let config =
-        DeviceConfig { kind: DeviceKind::Iaa, version, queues: vec![queue], ..DeviceConfig::default() };
-    let device = Device::start(config).expect("starts");
-    let portal = device.portal(0).expect("one queue");
+    let config = EmulatedConfig { version, queue, ..EmulatedConfig::default() };
+    let portal = EmulatedPortal::start(config, DeviceKind::Iaa).expect("starts");
     let descriptors = Arc::new(AtomicU64::new(0));
-    let portal = Evicting {
-        portal,
-        device: Mutex::new(Some(Arc::new(device))),
-        last: Mutex::new(None),
-        descriptors: Arc::clone(&descriptors),
-    };
+    let portal = Evicting { portal, last: Mutex::new(None), descriptors: Arc::clone(&descriptors) };
     let config = IaaQueueConfig {
         name: "cold".into(),
         depth: 2,
