@@ -1,12 +1,14 @@
 //! Is every operation of the CPU engine at least as fast as the best public crate that does the same?
 //!
 //! Each operation has a rival, named in [`PAIRS`], that works on the same warm buffers in the same run. Where no crate
-//! does the job (delta records) the rival is a floor: what has to be read, read by `memcmp`. Before anything is timed,
-//! both sides are run and their answers and outputs compared.
+//! does the job the rival is a straight loop (`svala_benches::rivals`), or a floor: what has to be read, read by `memcmp`.
+//! Before anything is timed, both sides are run and their answers and outputs compared. [`NOISE`] are rivals against
+//! themselves.
 //!
 //! Run with `cargo bench -p svala-benches --bench operations`. With `-- --table` it measures in turns instead, one round
 //! of the one and one of the other, takes the fastest round of each, and prints the ratios: on a machine that others use
-//! as well that is the figure to look at.
+//! as well that is the figure to look at. It does so five times for each row, and prints the median of the ratios and
+//! their range. Words behind `--table` are parts of the names of the rows wanted.
 
 #[path = "operations/pairs.rs"]
 mod pairs;
@@ -16,19 +18,23 @@ use std::time::{Duration, Instant};
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use pairs::{PAIRS, Pair, Room, THROUGH_THE_QUEUE};
+use pairs::{NOISE, PAIRS, Pair, Room, THROUGH_THE_QUEUE};
 
 const SIZES: [usize; 3] = [4 << 10, 64 << 10, 16 << 20];
 
-/// How long a pair is measured at one size.
-const MEASURED: Duration = Duration::from_millis(600);
+/// How long a pair is measured at one size, each time.
+const MEASURED: Duration = Duration::from_millis(250);
+/// How often.
+const TIMES: usize = 5;
 /// How long a round should last: longer than the clock is coarse, shorter than others let it run.
 const ROUND: Duration = Duration::from_micros(100);
 
 fn main() {
     check();
     if std::env::args().any(|arg| arg == "--table") {
-        table();
+        let mut args = std::env::args().skip_while(|arg| arg != "--table");
+        args.next();
+        table(&args.collect::<Vec<_>>());
     } else {
         divan::main();
     }
@@ -70,7 +76,7 @@ impl fmt::Debug for Case {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    let pairs = PAIRS.iter().chain(&THROUGH_THE_QUEUE);
+    let pairs = NOISE.iter().chain(&PAIRS).chain(&THROUGH_THE_QUEUE);
     pairs.flat_map(|pair| SIZES.map(|len| Case { pair, len: len.min(pair.bytes_max) }))
 }
 
@@ -91,22 +97,29 @@ fn run(bencher: Bencher, case: Case, side: fn(&mut Room, usize) -> u64) {
         .bench_local(|| side(black_box(&mut room), black_box(case.len)));
 }
 
-/// One line a case: the fastest round of each side.
-fn table() {
+/// One line a case: the fastest round of each side, the median ratio and the range of ratios.
+fn table(wanted: &[String]) {
     let mut room = Room::new();
-    println!("| operation | rival | size | rival, GB/s | ours, GB/s | ratio |");
-    println!("|---|---|---|---|---|---|");
-    for case in cases() {
-        let (ours, rival) = fastest(&mut room, &case);
+    println!("| operation | rival | size | rival, GB/s | ours, GB/s | ratio | of {TIMES} times |");
+    println!("|---|---|---|---|---|---|---|");
+    let is_wanted =
+        |case: &Case| wanted.is_empty() || wanted.iter().any(|part| case.pair.name.contains(part));
+    for case in cases().filter(is_wanted) {
+        let mut measured: Vec<(f64, f64)> = (0..TIMES).map(|_| fastest(&mut room, &case)).collect();
+        measured.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
+        let ratio = |index: usize| measured[index].1 / measured[index].0;
+        let (ours, rival) = measured[TIMES / 2];
         let rate = |seconds: f64| case.len as f64 / seconds / 1e9;
         println!(
-            "| {} | {} | {} KiB | {:.1} | {:.1} | {:.2} |",
+            "| {} | {} | {} KiB | {:.1} | {:.1} | {:.2} | {:.2} to {:.2} |",
             case.pair.name,
             case.pair.rival_name,
             case.len >> 10,
             rate(rival),
             rate(ours),
-            rival / ours,
+            ratio(TIMES / 2),
+            ratio(0),
+            ratio(TIMES - 1),
         );
     }
 }

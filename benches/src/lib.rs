@@ -1,1 +1,4 @@
-//! Benchmarks of svala: see `benches/`, and `results/` for what they said, where and when.
+//! Benchmarks of svala: see `benches/`, and `results/` for what they said, where and when. Here is what they are measured
+//! against.
+
+pub mod rivals;

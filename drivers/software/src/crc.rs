@@ -9,6 +9,8 @@
 use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc32IsoHdlc, Crc64Nvme};
 use crc_fast::{CrcAlgorithm, Digest};
 
+use crate::copy::{STREAMED_BYTES_MIN, copy_block_past_caches};
+
 /// CRC-32C (Castagnoli; iSCSI) of what `seed` is the CRC-32C of, followed by `data`.
 ///
 /// Source: DSA appendix A.
@@ -46,6 +48,7 @@ pub fn adler32(seed: u32, data: &[u8]) -> u32 {
 /// # Panics
 ///
 /// If the lengths differ.
+#[inline]
 pub fn copy_crc32c(seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
     copied::<u32, BLOCK_BYTES_32>(seed, src, dst, crc32c)
 }
@@ -55,6 +58,7 @@ pub fn copy_crc32c(seed: u32, src: &[u8], dst: &mut [u8]) -> u32 {
 /// # Panics
 ///
 /// If the lengths differ.
+#[inline]
 pub fn copy_crc64(seed: u64, src: &[u8], dst: &mut [u8]) -> u64 {
     copied::<u64, BLOCK_BYTES_64>(seed, src, dst, crc64)
 }
@@ -77,8 +81,9 @@ pub(crate) fn copied<T, const BLOCK_BYTES: usize>(
         dst.copy_from_slice(src);
         return crc(seed, src);
     }
+    let copy = if src.len() < STREAMED_BYTES_MIN { crate::copy::copy } else { copy_block_past_caches };
     src.chunks(BLOCK_BYTES).zip(dst.chunks_mut(BLOCK_BYTES)).fold(seed, |value, (src, dst)| {
-        dst.copy_from_slice(src);
+        copy(src, dst);
         crc(value, src)
     })
 }

@@ -12,7 +12,7 @@ mod line;
 
 use std::fmt;
 
-use crate::compare::first_difference;
+use crate::compare::{first_difference, first_difference_by_blocks, put_aside};
 
 /// Bytes of an entry.
 pub const ENTRY_BYTES: usize = 10;
@@ -155,24 +155,44 @@ pub fn create_at(
     if start > RANGE_BYTES_MAX || bytes > RANGE_BYTES_MAX - start {
         return Err(RangeError::TooLong { start, bytes });
     }
+    let mut kept = Kept { start, first, second, record };
+    put_aside(&mut kept);
     // What most ranges are.
-    let Some(difference) = first_difference(first, second) else {
+    if bytes <= MEMCMP_BYTES && first == second {
         return Ok(Created { outcome: Outcome::Equal, record_bytes: 0, compared_bytes: bytes });
-    };
-    Ok(write(start, first, second, difference, record))
+    }
+    Ok(kept.create())
 }
 
-/// [`create_at`] for ranges whose first difference is known.
-fn write(start: usize, first: &[u8], second: &[u8], difference: usize, record: &mut [u8]) -> Created {
-    let bytes = first.len();
-    let mut writer = Writer { record, used: 0, start };
-    let compared_bytes = writer.blocks(first, second, difference).map_or_else(|full| full, |()| bytes);
-    let outcome = match writer.used {
-        _ if compared_bytes < bytes => Outcome::Overflow,
-        0 => Outcome::Equal,
-        _ => Outcome::Complete,
-    };
-    Created { outcome, record_bytes: writer.used, compared_bytes }
+/// Bytes of ranges that are compared at once, before their first difference is looked for: as many as that looks at.
+const MEMCMP_BYTES: usize = 64 << 10;
+
+/// What [`create_at`] was asked, in order.
+struct Kept<'a> {
+    start: usize,
+    first: &'a [u8],
+    second: &'a [u8],
+    record: &'a mut [u8],
+}
+
+impl Kept<'_> {
+    /// [`create_at`] for ranges that may differ.
+    #[cold]
+    fn create(&mut self) -> Created {
+        let Self { start, first, second, record } = self;
+        let bytes = first.len();
+        let Some(difference) = first_difference_by_blocks(first, second) else {
+            return Created { outcome: Outcome::Equal, record_bytes: 0, compared_bytes: bytes };
+        };
+        let mut writer = Writer { record, used: 0, start: *start };
+        let compared_bytes = writer.blocks(first, second, difference).map_or_else(|full| full, |()| bytes);
+        let outcome = match writer.used {
+            _ if compared_bytes < bytes => Outcome::Overflow,
+            0 => Outcome::Equal,
+            _ => Outcome::Complete,
+        };
+        Created { outcome, record_bytes: writer.used, compared_bytes }
+    }
 }
 
 /// A record being written. The error of each method is the offset of the word there was no room for.

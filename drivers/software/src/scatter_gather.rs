@@ -30,9 +30,13 @@ pub struct BlockOutside {
 /// If `dst` does not hold as many blocks.
 pub fn gather(src: &[u8], offsets: &[usize], dst: &mut [u8]) -> Result<(), BlockOutside> {
     let block = block_bytes(dst.len(), offsets.len());
-    for (index, (&offset, to)) in offsets.iter().zip(dst.chunks_exact_mut(block.max(1))).enumerate() {
+    // One division is enough: an iterator over chunks would make another.
+    let mut rest = dst;
+    for (index, &offset) in offsets.iter().enumerate() {
         let from = range(offset, block).and_then(|range| src.get(range));
-        to.copy_from_slice(from.ok_or(BlockOutside { index, offset, len: src.len() })?);
+        let (to, behind) = rest.split_at_mut(block);
+        to.copy_from_slice(from.ok_or_else(|| outside(index, offset, src.len()))?);
+        rest = behind;
     }
     Ok(())
 }
@@ -49,9 +53,12 @@ pub fn gather(src: &[u8], offsets: &[usize], dst: &mut [u8]) -> Result<(), Block
 pub fn scatter(src: &[u8], offsets: &[usize], dst: &mut [u8]) -> Result<(), BlockOutside> {
     let block = block_bytes(src.len(), offsets.len());
     let len = dst.len();
-    for (index, (&offset, from)) in offsets.iter().zip(src.chunks_exact(block.max(1))).enumerate() {
+    let mut rest = src;
+    for (index, &offset) in offsets.iter().enumerate() {
         let to = range(offset, block).and_then(|range| dst.get_mut(range));
-        to.ok_or(BlockOutside { index, offset, len })?.copy_from_slice(from);
+        let (from, behind) = rest.split_at(block);
+        to.ok_or_else(|| outside(index, offset, len))?.copy_from_slice(from);
+        rest = behind;
     }
     Ok(())
 }
@@ -70,7 +77,7 @@ pub fn scatter_fill(
     let len = dst.len();
     for (index, &offset) in offsets.iter().enumerate() {
         let to = range(offset, block).and_then(|range| dst.get_mut(range));
-        fill(to.ok_or(BlockOutside { index, offset, len })?, pattern);
+        fill(to.ok_or_else(|| outside(index, offset, len))?, pattern);
     }
     Ok(())
 }
@@ -81,6 +88,12 @@ fn block_bytes(len: usize, blocks: usize) -> usize {
     block
 }
 
+#[cold]
+fn outside(index: usize, offset: usize, len: usize) -> BlockOutside {
+    BlockOutside { index, offset, len }
+}
+
+#[inline]
 fn range(offset: usize, block: usize) -> Option<std::ops::Range<usize>> {
     offset.checked_add(block).map(|end| offset..end)
 }

@@ -2,6 +2,12 @@
 //!
 //! Integers of one type cannot surprise. With floating-point numbers a block is computed by the CPU's own instructions
 //! and looked at: if a NaN, a denormal or an overflow has any part in it, the block is computed again the exact way.
+//!
+//! On x86 with AVX2 the same loops are compiled for that: what tells the ordinary from the rest takes more instructions
+//! than the arithmetic, and SSE2 lacks some of them.
+//
+// UNSAFETY: calls functions compiled for AVX2 after asking the processor for it.
+#![expect(unsafe_code, reason = "AVX2 where the processor has it; see the UNSAFETY line")]
 
 use super::{Combine, Element, Exceptions, Format, Rounding, Rules, float};
 
@@ -10,6 +16,68 @@ const BLOCK: usize = 128;
 
 /// Combines elements of one type; `None` if this is no common case.
 pub(super) fn combine(
+    combine: Combine,
+    element: Element,
+    rules: Rules,
+    a: &[u8],
+    b: &[u8],
+    dst: &mut [u8],
+) -> Option<Exceptions> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, asked in the line above.
+        return unsafe { avx2::combine(combine, element, rules, a, b, dst) };
+    }
+    combine_by_loops(combine, element, rules, a, b, dst)
+}
+
+/// Converts; `None` if this is no common case.
+pub(super) fn convert(
+    input: Element,
+    output: Element,
+    rules: Rules,
+    src: &[u8],
+    dst: &mut [u8],
+) -> Option<Exceptions> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, asked in the line above.
+        return unsafe { avx2::convert(input, output, rules, src, dst) };
+    }
+    convert_by_loops(input, output, rules, src, dst)
+}
+
+/// The loops, compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{Combine, Element, Exceptions, Rules, combine_by_loops, convert_by_loops};
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn combine(
+        combine: Combine,
+        element: Element,
+        rules: Rules,
+        a: &[u8],
+        b: &[u8],
+        dst: &mut [u8],
+    ) -> Option<Exceptions> {
+        combine_by_loops(combine, element, rules, a, b, dst)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn convert(
+        input: Element,
+        output: Element,
+        rules: Rules,
+        src: &[u8],
+        dst: &mut [u8],
+    ) -> Option<Exceptions> {
+        convert_by_loops(input, output, rules, src, dst)
+    }
+}
+
+#[inline(always)]
+fn combine_by_loops(
     combine: Combine,
     element: Element,
     rules: Rules,
@@ -51,37 +119,37 @@ macro_rules! integers {
     ($($integer:ident, $overflows:expr;)*) => {
         impl Integers<'_> {
             $(
+                #[inline(always)]
                 fn $integer(&self, dst: &mut [u8]) -> Exceptions {
-                    let each = |dst: &mut [u8], f: fn($integer, $integer) -> $integer| {
-                        const BYTES: usize = size_of::<$integer>();
-                        let (a, _) = self.a.as_chunks::<BYTES>();
-                        let (b, _) = self.b.as_chunks::<BYTES>();
-                        let (dst, _) = dst.as_chunks_mut::<BYTES>();
-                        for ((a, b), dst) in a.iter().zip(b).zip(dst) {
-                            *dst = f($integer::from_le_bytes(*a), $integer::from_le_bytes(*b)).to_le_bytes();
-                        }
-                        Exceptions::NONE
-                    };
-                    match self.combine {
-                        Combine::And => each(dst, |a, b| a & b),
-                        Combine::Or => each(dst, |a, b| a | b),
-                        Combine::Xor => each(dst, |a, b| a ^ b),
-                        Combine::Min => each(dst, Ord::min),
-                        Combine::Max => each(dst, Ord::max),
-                        Combine::Add => {
-                            if self.saturate {
-                                each(dst, $integer::saturating_add);
-                            } else {
-                                each(dst, $integer::wrapping_add);
+                    const BYTES: usize = size_of::<$integer>();
+                    let (a, _) = self.a.as_chunks::<BYTES>();
+                    let (b, _) = self.b.as_chunks::<BYTES>();
+                    let (dst, _) = dst.as_chunks_mut::<BYTES>();
+                    // Whatever is not zero in what the second function says of any pair.
+                    macro_rules! each {
+                        ($f:expr, $odd:expr) => {
+{
+                            let mut odd = 0;
+                            for ((a, b), dst) in a.iter().zip(b).zip(dst) {
+                                let (a, b) = ($integer::from_le_bytes(*a), $integer::from_le_bytes(*b));
+                                *dst = $f(a, b).to_le_bytes();
+                                odd |= $odd(a, b);
                             }
-                            let (a, _) = self.a.as_chunks::<{ size_of::<$integer>() }>();
-                            let (b, _) = self.b.as_chunks::<{ size_of::<$integer>() }>();
-                            let overflows = a.iter().zip(b).fold(0, |all, (a, b)| {
-                                all | $overflows($integer::from_le_bytes(*a), $integer::from_le_bytes(*b))
-                            });
-                            Exceptions::OVERFLOW.when(overflows != 0)
+                            odd
                         }
+                        };
                     }
+                    let never = |_, _| 0;
+                    let overflows = match self.combine {
+                        Combine::And => each!(|a, b| a & b, never),
+                        Combine::Or => each!(|a, b| a | b, never),
+                        Combine::Xor => each!(|a, b| a ^ b, never),
+                        Combine::Min => each!(Ord::min, never),
+                        Combine::Max => each!(Ord::max, never),
+                        Combine::Add if self.saturate => each!($integer::saturating_add, $overflows),
+                        Combine::Add => each!($integer::wrapping_add, $overflows),
+                    };
+                    Exceptions::OVERFLOW.when(overflows != 0)
                 }
             )*
         }
@@ -111,50 +179,59 @@ integers! {
 
 macro_rules! floats {
     ($name:ident, $float:ident, $bits:ident, $signed:ident, $format:expr) => {
+        #[inline(always)]
         fn $name(combine: Combine, rules: Rules, a: &[u8], b: &[u8], dst: &mut [u8]) -> Exceptions {
             const BYTES: usize = size_of::<$bits>();
             const SIGN: $bits = 1 << ($bits::BITS - 1);
             const INFINITY: $bits = $float::INFINITY.to_bits();
             const LEAST: $bits = $float::MIN_POSITIVE.to_bits();
-            // Zero is fine, and so is what lies between the least normal number and infinity.
-            let is_odd = |bits: $bits, end: $bits| {
-                let magnitude = bits & !SIGN;
-                (magnitude != 0) & (magnitude.wrapping_sub(LEAST) >= end - LEAST)
-            };
             // As integers these order as the numbers do.
             let ordered =
                 |bits: $bits| bits.cast_signed() ^ ((bits.cast_signed() >> ($bits::BITS - 1)) & $signed::MAX);
-            let add = |a: $bits, b: $bits| {
-                let sum = ($float::from_bits(a) + $float::from_bits(b)).to_bits();
-                (sum, is_odd(a, INFINITY) | is_odd(b, INFINITY) | is_odd(sum, INFINITY))
-            };
-            let pick = |a: $bits, b: $bits, first: bool| {
-                (if first { a } else { b }, is_odd(a, INFINITY + 1) | is_odd(b, INFINITY + 1))
-            };
+            let add = |a: $bits, b: $bits| ($float::from_bits(a) + $float::from_bits(b)).to_bits();
+            let mut exceptions = Exceptions::NONE;
             let blocks =
                 a.chunks(BLOCK * BYTES).zip(b.chunks(BLOCK * BYTES)).zip(dst.chunks_mut(BLOCK * BYTES));
-            blocks.fold(Exceptions::NONE, |exceptions, ((a, b), dst)| {
+            // Loops and no closures over blocks: those are functions of their own to the compiler, and not of AVX2.
+            for ((a, b), dst) in blocks {
+                // Of the least magnitude one is taken off, so that zero is none.
+                let (mut least, mut greatest) = ($bits::MAX, 0);
                 macro_rules! block {
-                    ($f:expr) => {{
+                    ($f:expr, $greatest_of:expr) => {
                         let operands = a.as_chunks::<BYTES>().0.iter().zip(b.as_chunks::<BYTES>().0);
-                        let elements = operands.zip(dst.as_chunks_mut::<BYTES>().0);
-                        elements.fold(false, |odd, ((a, b), dst)| {
-                            let (bits, is_odd) = $f($bits::from_le_bytes(*a), $bits::from_le_bytes(*b));
+                        for ((a, b), dst) in operands.zip(dst.as_chunks_mut::<BYTES>().0) {
+                            let (a, b) = ($bits::from_le_bytes(*a), $bits::from_le_bytes(*b));
+                            let bits = $f(a, b);
                             *dst = bits.to_le_bytes();
-                            odd | is_odd
-                        })
-                    }};
+                            for bits in [a, b, bits] {
+                                least = least.min((bits & !SIGN).wrapping_sub(1));
+                            }
+                            for bits in $greatest_of(a, b, bits) {
+                                greatest = greatest.max(bits & !SIGN);
+                            }
+                        }
+                    };
                 }
-                let is_odd = match combine {
-                    Combine::Min => block!(|a, b| pick(a, b, ordered(a) <= ordered(b))),
-                    Combine::Max => block!(|a, b| pick(a, b, ordered(a) >= ordered(b))),
-                    _ => block!(add),
+                let end = match combine {
+                    Combine::Min => {
+                        block!(|a, b| if ordered(a) <= ordered(b) { a } else { b }, |a, b, _| [a, b]);
+                        INFINITY + 1
+                    }
+                    Combine::Max => {
+                        block!(|a, b| if ordered(a) >= ordered(b) { a } else { b }, |a, b, _| [a, b]);
+                        INFINITY + 1
+                    }
+                    // A NaN or an infinity among the operands is one in the sum.
+                    _ => {
+                        block!(add, |_, _, sum| [sum]);
+                        INFINITY
+                    }
                 };
-                match is_odd {
-                    true => exceptions | float::combine_same(combine, $format, rules, a, b, dst),
-                    false => exceptions,
+                if least < LEAST - 1 || greatest >= end {
+                    exceptions |= float::combine_same(combine, $format, rules, a, b, dst);
                 }
-            })
+            }
+            exceptions
         }
     };
 }
@@ -179,6 +256,7 @@ const BF16: Half = Half { format: Format::BF16, shift: 16, rebias: 0, infinity: 
 
 impl Half {
     /// As single precision; wrong, and said to be, for denormal numbers, infinities and NaNs.
+    #[inline(always)]
     fn widened(&self, bits: u16) -> (u32, bool) {
         let magnitude = u32::from(bits & 0x7fff);
         let least = self.infinity & self.infinity.wrapping_neg();
@@ -192,6 +270,7 @@ impl Half {
         clippy::cast_possible_truncation,
         reason = "wrong results are not used, others have sixteen bits"
     )]
+    #[inline(always)]
     fn narrowed(&self, bits: u32) -> (u16, bool) {
         let magnitude = bits & 0x7fff_ffff;
         let least = (self.infinity & self.infinity.wrapping_neg()) << self.shift;
@@ -205,11 +284,14 @@ impl Half {
     }
 }
 
+#[inline(always)]
 fn halves(combine: Combine, half: &Half, rules: Rules, a: &[u8], b: &[u8], dst: &mut [u8]) -> Exceptions {
+    let mut exceptions = Exceptions::NONE;
     let blocks = a.chunks(BLOCK * 2).zip(b.chunks(BLOCK * 2)).zip(dst.chunks_mut(BLOCK * 2));
-    blocks.fold(Exceptions::NONE, |exceptions, ((a, b), dst)| {
+    for ((a, b), dst) in blocks {
         let elements = a.as_chunks::<2>().0.iter().zip(b.as_chunks::<2>().0).zip(dst.as_chunks_mut::<2>().0);
-        let is_odd = elements.fold(false, |odd, ((a, b), dst)| {
+        let mut odd = 0;
+        for ((a, b), dst) in elements {
             let (a, a_odd) = half.widened(u16::from_le_bytes(*a));
             let (b, b_odd) = half.widened(u16::from_le_bytes(*b));
             let (x, y) = (f32::from_bits(a), f32::from_bits(b));
@@ -233,17 +315,17 @@ fn halves(combine: Combine, half: &Half, rules: Rules, a: &[u8], b: &[u8], dst: 
             };
             let (bits, is_odd) = half.narrowed(wide);
             *dst = bits.to_le_bytes();
-            odd | a_odd | b_odd | is_odd
-        });
-        match is_odd {
-            true => exceptions | float::combine_same(combine, half.format, rules, a, b, dst),
-            false => exceptions,
+            odd |= u32::from(a_odd | b_odd | is_odd);
         }
-    })
+        if odd != 0 {
+            exceptions |= float::combine_same(combine, half.format, rules, a, b, dst);
+        }
+    }
+    exceptions
 }
 
-/// Converts; `None` if this is no common case.
-pub(super) fn convert(
+#[inline(always)]
+fn convert_by_loops(
     input: Element,
     output: Element,
     rules: Rules,
@@ -262,6 +344,7 @@ pub(super) fn convert(
     }
 }
 
+#[inline(always)]
 fn narrow(half: &Half, rules: Rules, src: &[u8], dst: &mut [u8]) -> Exceptions {
     let formats = (Format::F32, half.format);
     by_blocks(formats, rules, src, dst, |bits| {
@@ -270,6 +353,7 @@ fn narrow(half: &Half, rules: Rules, src: &[u8], dst: &mut [u8]) -> Exceptions {
     })
 }
 
+#[inline(always)]
 fn widen(half: &Half, rules: Rules, src: &[u8], dst: &mut [u8]) -> Exceptions {
     let formats = (half.format, Format::F32);
     by_blocks(formats, rules, src, dst, |bits| {
@@ -287,14 +371,17 @@ fn by_blocks<const FROM: usize, const TO: usize>(
     dst: &mut [u8],
     each: impl Fn([u8; FROM]) -> ([u8; TO], bool),
 ) -> Exceptions {
-    let blocks = src.chunks(BLOCK * FROM).zip(dst.chunks_mut(BLOCK * TO));
-    blocks.fold(Exceptions::NONE, |exceptions, (src, dst)| {
-        let elements = src.as_chunks().0.iter().zip(dst.as_chunks_mut().0);
-        let is_odd = elements.fold(false, |odd, (src, dst)| {
+    let mut exceptions = Exceptions::NONE;
+    for (src, dst) in src.chunks(BLOCK * FROM).zip(dst.chunks_mut(BLOCK * TO)) {
+        let mut odd = 0;
+        for (src, dst) in src.as_chunks().0.iter().zip(dst.as_chunks_mut().0) {
             let (bits, is_odd) = each(*src);
             *dst = bits;
-            odd | is_odd
-        });
-        if is_odd { exceptions | float::convert(from, to, rules, src, dst) } else { exceptions }
-    })
+            odd |= u32::from(is_odd);
+        }
+        if odd != 0 {
+            exceptions |= float::convert(from, to, rules, src, dst);
+        }
+    }
+    exceptions
 }
