@@ -2,13 +2,15 @@
 //! refused as zlib-rs and miniz_oxide do, with the same output. The device alone may refuse a distance beyond its 4 KiB,
 //! and nothing else that they accept; cut into any two descriptors, it answers the same.
 //!
+//! The CPU engine is asked for the stream whole, whole and summed up as gzip has it, and in pieces of any size each way.
+//!
 //! Input: two bytes for the cut, two for the room, then the stream.
 #![no_main]
 
 use flate2::{Decompress, FlushDecompress, Status};
 use idxd_emu::iaa::{ErrorCode, Inflater, InputBits, Outcome, StopOn};
 use libfuzzer_sys::fuzz_target;
-use svala_software::{InflateError, inflate};
+use svala_software::{CheckKind, InflateError, Inflater as CpuInflater, inflate};
 
 const ROOM: usize = 1 << 16;
 const GUARD: usize = 64;
@@ -20,6 +22,8 @@ fuzz_target!(|input: &[u8]| {
     let ours = by_cpu(stream, ROOM);
     let theirs = by_zlib(stream);
     assert_eq!(ours, theirs, "the CPU engine and zlib");
+    assert_eq!(by_cpu_with_checksum(stream), theirs, "the CPU engine, with a checksum, and zlib");
+    assert_eq!(by_cpu_in_pieces(stream, cut.max(1), room), theirs, "{cut} bytes in and {room} out");
     let whole = by_device(stream, stream.len(), ROOM);
     match (&whole, &theirs) {
         (Answer::Done(read, bytes), Answer::Done(there, expected)) => {
@@ -76,6 +80,53 @@ fn by_cpu(stream: &[u8], room: usize) -> Answer {
         Err(error) => {
             out.done(0);
             if matches!(error, InflateError::OutputFull { .. }) { Answer::Full } else { Answer::Refused }
+        }
+    }
+}
+
+/// To a destination that is large enough for more than a step of summing up.
+fn by_cpu_with_checksum(stream: &[u8]) -> Answer {
+    let mut out = Guarded::new(ROOM);
+    match CpuInflater::new().inflate_checked(stream, out.room(), CheckKind::Adler32) {
+        Ok((done, check)) => {
+            let bytes = out.done(done.written);
+            assert_eq!(check, svala_software::adler32(1, &bytes));
+            Answer::Done(done.read, bytes)
+        }
+        Err(error) => {
+            out.done(0);
+            if matches!(error, InflateError::OutputFull { .. }) { Answer::Full } else { Answer::Refused }
+        }
+    }
+}
+
+/// From pieces of `input` bytes to pieces of `room` bytes, each of which is gone when the next one comes.
+fn by_cpu_in_pieces(stream: &[u8], input: usize, room: usize) -> Answer {
+    let mut inflater = CpuInflater::new();
+    let (mut read, mut bytes) = (0, Vec::new());
+    let mut end = input.min(stream.len());
+    loop {
+        let mut out = Guarded::new(room);
+        let done = match inflater.inflate_some(&stream[read..end], out.room()) {
+            Ok(done) => done,
+            // What is broken behind its room nobody has to see.
+            Err(InflateError::Corrupt { written, .. }) if written > ROOM as u64 => return Answer::Full,
+            Err(_) => return Answer::Refused,
+        };
+        read += done.read;
+        bytes.extend(out.done(done.written));
+        if bytes.len() > ROOM {
+            return Answer::Full;
+        }
+        if done.ended {
+            return Answer::Done(read, bytes);
+        }
+        if done.written < room {
+            assert_eq!(read, end, "input is left, and room");
+            if end == stream.len() {
+                return Answer::Refused;
+            }
+            end = stream.len().min(end + input);
         }
     }
 }

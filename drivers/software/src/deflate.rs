@@ -4,8 +4,8 @@
 //! with the empty stored block of a sync flush. So segments made by different threads, or by a device and the CPU,
 //! are one valid stream when written one after the other. What a segment costs is the history it cannot refer to.
 //!
-//! libdeflate compresses, in segments of 1 MiB at most; zlib-rs does what libdeflate does not: windows that are smaller,
-//! and inputs so short that libdeflate would not compress them.
+//! libdeflate compresses; zlib-rs does what libdeflate does not: windows that are smaller, dictionaries, and inputs so short
+//! that libdeflate would not compress them.
 
 mod blocks;
 mod code;
@@ -127,6 +127,17 @@ pub fn deflate(src: &[u8], dst: &mut [u8], level: Level, segment: Segment) -> Re
     Deflater::new(level, Window::DEFLATE).deflate(src, dst, segment)
 }
 
+/// What is compressed together with a dictionary. No stream refers to one from beyond 32 KiB.
+const DICTIONARY_PART_BYTES: usize = 256 << 10;
+
+/// Whether the input stays what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Still,
+    /// It may become zeros at any time.
+    Unsteady,
+}
+
 /// A compressor for one segment after another. Allocates when made, when its level or window changes, and after an
 /// [`OutputFull`]; segments that fit allocate nothing.
 #[derive(Debug)]
@@ -138,7 +149,7 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// A compressor that works at `level` and refers back no further than `window`. Holds some 2 MiB, most of which is
+    /// A compressor that works at `level` and refers back no further than `window`. Holds some 1 MiB, most of which is
     /// memory only once it is used.
     pub fn new(level: Level, window: Window) -> Self {
         Self { whole: Whole::new(level), state: zlib(level, window), level, window }
@@ -172,28 +183,45 @@ impl Deflater {
     /// [`OutputFull`] if `dst` is too small, which [`deflate_bound`] bytes never are. A segment that is not the last may
     /// need some bytes more than it fills. The compressor is as good as new either way.
     pub fn deflate(&mut self, src: &[u8], dst: &mut [u8], segment: Segment) -> Result<Deflated, OutputFull> {
-        let (mut read, mut written) = (0, 0);
-        let room = dst.len();
-        loop {
-            let end = src.len().min(read + whole::BYTES_MAX);
-            let segment = if end < src.len() { Segment::NotLast } else { segment };
-            let made = self
-                .part(&src[read..end], &mut dst[written..], segment)
-                .map_err(|full| OutputFull { room, read: read + full.read, len: src.len() })?;
-            read = end;
-            written += made;
-            if read == src.len() {
-                return Ok(Deflated { read, written });
-            }
-        }
+        let written = self.part(src, dst, segment, Source::Still)?;
+        Ok(Deflated { read: src.len(), written })
     }
 
-    /// Compresses what is no longer than libdeflate is given at once, by whichever of the two can.
-    fn part(&mut self, src: &[u8], dst: &mut [u8], segment: Segment) -> Result<usize, OutputFull> {
+    /// Allocates what [`deflate_unsteady`](Self::deflate_unsteady) needs.
+    pub(crate) fn prepare_unsteady(&mut self) {
+        self.whole.prepare_copy();
+    }
+
+    /// [`deflate_with_dictionary`](Self::deflate_with_dictionary) of memory that may vanish meanwhile, and be replaced by zeros
+    /// ([`guarded`](crate::guarded)).
+    pub(crate) fn deflate_unsteady(
+        &mut self,
+        dictionary: &[u8],
+        src: &[u8],
+        dst: &mut [u8],
+        segment: Segment,
+    ) -> Result<Deflated, OutputFull> {
+        self.in_parts(dictionary, src, dst, segment, Source::Unsteady)
+    }
+
+    /// Compresses one segment by whichever of the two can.
+    fn part(
+        &mut self,
+        src: &[u8],
+        dst: &mut [u8],
+        segment: Segment,
+        source: Source,
+    ) -> Result<usize, OutputFull> {
         let is_for_whole =
             src.len() >= whole::BYTES_MIN && self.window == Window::DEFLATE && self.level > Level::STORE;
-        if is_for_whole && let Some(written) = self.whole.deflate(src, dst, self.level, segment) {
-            return Ok(written);
+        if is_for_whole {
+            let made = match source {
+                Source::Still => self.whole.deflate(src, dst, self.level, segment),
+                Source::Unsteady => self.whole.deflate_copy(src, dst, self.level, segment),
+            };
+            if let Some(written) = made {
+                return Ok(written);
+            }
         }
         // Also where there was no room: it may be enough for zlib-rs, which says how far it came.
         self.part_by_zlib(&[], src, dst, segment).map(|made| made.written)
@@ -211,16 +239,41 @@ impl Deflater {
         dst: &mut [u8],
         segment: Segment,
     ) -> Result<Deflated, OutputFull> {
-        let (len, room, end) = (src.len(), dst.len(), src.len().min(whole::BYTES_MAX));
-        let first = if end < len { Segment::NotLast } else { segment };
-        let full = |full: OutputFull, before| OutputFull { room, read: before + full.read, len };
-        let made = self.part_by_zlib(dictionary, &src[..end], dst, first).map_err(|error| full(error, 0))?;
-        if end == len {
-            return Ok(made);
+        self.in_parts(dictionary, src, dst, segment, Source::Still)
+    }
+
+    /// Compresses `src` in segments: the first refers to `dictionary`, and is zlib-rs's then; what is copied is in several if it
+    /// is long.
+    fn in_parts(
+        &mut self,
+        dictionary: &[u8],
+        src: &[u8],
+        dst: &mut [u8],
+        segment: Segment,
+        source: Source,
+    ) -> Result<Deflated, OutputFull> {
+        let (len, room) = (src.len(), dst.len());
+        let (mut read, mut written) = (0_usize, 0);
+        loop {
+            let is_first = read == 0 && !dictionary.is_empty();
+            let bytes_max = match source {
+                _ if is_first => DICTIONARY_PART_BYTES,
+                Source::Still => usize::MAX,
+                Source::Unsteady => whole::COPY_BYTES_MAX,
+            };
+            let end = len.min(read.saturating_add(bytes_max));
+            let segment = if end < len { Segment::NotLast } else { segment };
+            let (part, place) = (&src[read..end], &mut dst[written..]);
+            let made = match is_first {
+                true => self.part_by_zlib(dictionary, part, place, segment).map(|made| made.written),
+                false => self.part(part, place, segment, source),
+            };
+            written += made.map_err(|full| OutputFull { room, read: read + full.read, len })?;
+            read = end;
+            if read == len {
+                return Ok(Deflated { read, written });
+            }
         }
-        let rest = self.deflate(&src[end..], &mut dst[made.written..], segment);
-        let rest = rest.map_err(|error| full(error, end))?;
-        Ok(Deflated { read: len, written: made.written + rest.written })
     }
 
     /// As one stretch of zlib's, which may refer to `dictionary`.

@@ -1,13 +1,14 @@
 //! A segment by libdeflate, which is the fastest and makes the smallest, but only ever a whole stream.
 //!
-//! Three things that it does not do are done here:
+//! Two things that it does not do are done here:
 //!
 //! - *Go on.* It marks its last block as final. Where another segment follows, that block is looked for ([`Blocks`]), the mark
 //!   taken off, and the empty stored block of a flush put behind it.
-//! - *Stop.* It cannot be interrupted, so it is given [`BYTES_MAX`] at most.
 //! - *Bear changes of its input.* It counts what a block will take, looks whether that fits, and then reads the input again
 //!   to write it, without looking. Memory that vanishes becomes zeros in between ([`guarded`](crate::guarded)), and the block
-//!   might take more. So it reads a copy, which costs a per cent.
+//!   might take more. So of such memory it reads a copy, which costs a per cent.
+//!
+//! It cannot be interrupted either: whoever has other things to do gives it no more than a part at a time.
 
 use std::fmt;
 
@@ -16,8 +17,8 @@ use libdeflater::{CompressionLvl, Compressor};
 use super::blocks::Blocks;
 use super::{Level, Segment};
 
-/// Most input of a segment: some 30 ms at the slowest level.
-pub(super) const BYTES_MAX: usize = 1 << 20;
+/// Most input that is copied.
+pub(super) const COPY_BYTES_MAX: usize = 4 << 20;
 /// Least: up to here libdeflate stores, or describes codes where the fixed ones do.
 pub(super) const BYTES_MIN: usize = 64;
 
@@ -26,13 +27,38 @@ pub(super) struct Whole {
     compressor: Compressor,
     level: Level,
     blocks: Blocks,
-    input: Box<[u8]>,
+    /// Made when first needed.
+    copy: Box<[u8]>,
 }
 
 impl Whole {
     pub(super) fn new(level: Level) -> Self {
-        let input = vec![0; BYTES_MAX].into_boxed_slice();
-        Self { compressor: compressor(level), level, blocks: Blocks::new(), input }
+        Self { compressor: compressor(level), level, blocks: Blocks::new(), copy: Box::default() }
+    }
+
+    /// Allocates what [`deflate_copy`](Self::deflate_copy) needs, most of which is memory only once it is used.
+    pub(super) fn prepare_copy(&mut self) {
+        if self.copy.is_empty() {
+            self.copy = vec![0; COPY_BYTES_MAX].into_boxed_slice();
+        }
+    }
+
+    /// [`deflate`](Self::deflate) of memory that may change meanwhile. None also for more than [`COPY_BYTES_MAX`].
+    pub(super) fn deflate_copy(
+        &mut self,
+        src: &[u8],
+        dst: &mut [u8],
+        level: Level,
+        segment: Segment,
+    ) -> Option<usize> {
+        self.prepare_copy();
+        let mut copy = std::mem::take(&mut self.copy);
+        let made = copy.get_mut(..src.len()).and_then(|input| {
+            input.copy_from_slice(src);
+            self.deflate(input, dst, level, segment)
+        });
+        self.copy = copy;
+        made
     }
 
     /// Compresses `src` at `level` into `dst`, and says how many bytes that makes. None: it cannot, or there is no room.
@@ -43,12 +69,10 @@ impl Whole {
         level: Level,
         segment: Segment,
     ) -> Option<usize> {
-        let input = self.input.get_mut(..src.len())?;
-        input.copy_from_slice(src);
         if level != self.level {
             (self.compressor, self.level) = (compressor(level), level);
         }
-        let written = self.compressor.deflate_compress(input, dst).ok()?;
+        let written = self.compressor.deflate_compress(src, dst).ok()?;
         match segment {
             Segment::Last => Some(written),
             Segment::NotLast => self.reopen(dst, written),

@@ -6,7 +6,7 @@ use svala::{AnyCrc, ColumnFault, FilterKind, FilterOptions, Value};
 use super::memory::len_of;
 use super::stream::failure_of;
 use crate::filter::{self, Column, Filter, FilterError, Output, OutputWidth, Packing, Second};
-use crate::inflate::Inflater;
+use crate::inflate::{Inflater, Wanted};
 use crate::zero::{self, ZeroError, ZeroWord};
 
 /// Bytes a column grows by while it is expanded.
@@ -80,15 +80,13 @@ fn expand(asked: svala::Filter, src: &[u8], inflater: Option<&mut Inflater>) -> 
     while bytes.len() < bytes_max {
         let from = bytes.len();
         bytes.resize(from.saturating_add(STEP).min(bytes_max), 0);
-        let step =
-            inflater.inflate_some(&src[read..], &mut bytes[from..]).map_err(|error| failure_of(&error))?;
+        let step = inflater.inflate_on(&src[read..], &mut bytes, from).map_err(|error| failure_of(&error))?;
         read += step.read;
         bytes.truncate(from + step.written);
-        if step.ended {
-            break;
-        }
-        if step.read + step.written == 0 {
-            return Err(Failure::Truncated { len: len_of(src.len()) });
+        match step.wanted {
+            Wanted::Nothing => break,
+            Wanted::Input => return Err(Failure::Truncated { len: len_of(src.len()) }),
+            Wanted::Room => {}
         }
     }
     Ok(bytes)

@@ -42,7 +42,9 @@ pub(super) struct Contexts {
 
 impl Contexts {
     pub(super) fn new() -> Self {
-        Self { deflater: Deflater::new(Level::DEFAULT, Window::DEFLATE), inflater: Inflater::new() }
+        let mut deflater = Deflater::new(Level::DEFAULT, Window::DEFLATE);
+        deflater.prepare_unsteady();
+        Self { deflater, inflater: Inflater::new() }
     }
 }
 

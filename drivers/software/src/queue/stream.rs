@@ -1,18 +1,19 @@
 //! An inflate of any length, a stretch at a time.
 //!
 //! A stream can only be read from its start to its end, so it cannot be spread over workers. It can be put down after
-//! a stretch and taken up again, by another worker if need be: the decompressor goes with the job. What can be expanded at
-//! once, in bounded time and faster, is.
+//! a stretch and taken up again, by another worker if need be: the decompressor goes with the job.
 
 use svala::backend::Failure;
 use svala::{Check, Done, Value};
 
 use super::memory::len_of;
 use super::work::kind_of;
-use crate::inflate::{InflateError, Inflated, Inflater};
+use crate::inflate::{InflateError, Inflater, Wanted};
 
-/// Most input and output of one stretch, in bytes.
+/// Most input and output of one stretch, in bytes: a millisecond or so.
 const STRETCH_BYTES: usize = 1 << 20;
+/// Output that is summed up while it is near.
+const NEAR_BYTES: usize = 128 << 10;
 
 /// A stream under way.
 #[derive(Debug)]
@@ -22,15 +23,13 @@ pub(super) struct Stream {
     written: usize,
     /// Checksum of the output so far.
     check: u32,
-    /// It has not been tried at once.
-    fresh: bool,
 }
 
 impl Stream {
     /// A stream at its start. `check` is what its output is going to be summed up by.
     pub(super) fn new(mut inflater: Inflater, check: Check) -> Self {
         inflater.reset();
-        Self { inflater, read: 0, written: 0, check: kind_of(check).start(), fresh: true }
+        Self { inflater, read: 0, written: 0, check: kind_of(check).start() }
     }
 
     /// The decompressor, for the next stream.
@@ -46,36 +45,25 @@ impl Stream {
         check: Check,
     ) -> Result<Option<Done>, Failure> {
         let kind = kind_of(check);
-        if std::mem::take(&mut self.fresh)
-            && let Some((Inflated { read, written, .. }, sum)) = self.inflater.inflate_at_once(src, dst, kind)
-        {
-            (self.read, self.written, self.check) = (read, written, sum);
-            return Ok(Some(self.done()));
+        let input_end = src.len().min(self.read + STRETCH_BYTES);
+        let output_end = dst.len().min(self.written + STRETCH_BYTES);
+        loop {
+            let room = output_end.min(self.written + NEAR_BYTES);
+            let input = &src[self.read..input_end];
+            let step = self.inflater.inflate_on(input, &mut dst[..room], self.written);
+            let step = step.map_err(|error| failure_of(&error))?;
+            self.check = kind.chain(self.check, &dst[self.written..self.written + step.written]);
+            self.read += step.read;
+            self.written += step.written;
+            match step.wanted {
+                Wanted::Nothing => return Ok(Some(self.done())),
+                Wanted::Input if input_end < src.len() => return Ok(None),
+                Wanted::Input => return Err(Failure::Truncated { len: len_of(src.len()) }),
+                Wanted::Room if room < output_end => {}
+                Wanted::Room if output_end < dst.len() => return Ok(None),
+                Wanted::Room => return Err(Failure::OutputFull { bytes_max: len_of(dst.len()) }),
+            }
         }
-        let input = &src[self.read..src.len().min(self.read + STRETCH_BYTES)];
-        let room = dst.len().min(self.written + STRETCH_BYTES);
-        let output = &mut dst[self.written..room];
-        let step = self.inflater.inflate_some(input, output).map_err(|error| failure_of(&error))?;
-        self.check = kind.chain(self.check, &output[..step.written]);
-        self.read += step.read;
-        self.written += step.written;
-        if step.ended {
-            return Ok(Some(self.done()));
-        }
-        if step.read + step.written > 0 {
-            return Ok(None);
-        }
-        self.stopped(&src[self.read..], src.len(), dst.len()).map(Some)
-    }
-
-    /// Nothing was read and nothing written: one byte of room tells on which side it is.
-    fn stopped(&mut self, rest: &[u8], src_len: usize, dst_len: usize) -> Result<Done, Failure> {
-        let step = self.inflater.inflate_some(rest, &mut [0]).map_err(|error| failure_of(&error))?;
-        if step.written > 0 {
-            return Err(Failure::OutputFull { bytes_max: len_of(dst_len) });
-        }
-        self.read += step.read;
-        if step.ended { Ok(self.done()) } else { Err(Failure::Truncated { len: len_of(src_len) }) }
     }
 
     fn done(&self) -> Done {

@@ -452,7 +452,7 @@ fn deflate(
     let segment = if last { Segment::Last } else { Segment::NotLast };
     let made = contexts
         .deflater
-        .deflate_with_dictionary(dictionary, src, dst, segment)
+        .deflate_unsteady(dictionary, src, dst, segment)
         .map_err(|full| Failure::OutputFull { bytes_max: len_of(full.room) })?;
     let value = Value::Deflate { written: len_of(made.written), check: check_of(check, src) };
     Ok(Done { bytes: len_of(src.len()), value })

@@ -47,7 +47,7 @@ fn inflated(stream: &[u8], len: usize) -> (Vec<u8>, Status) {
 #[test]
 fn segments_that_go_on_join_those_that_end() {
     let mut whole = Whole::new(Level::DEFAULT);
-    for len in [0, 1, 64, 1000, 9_999, 10_000, 65_535, 65_536, 300_001, 305_000, BYTES_MAX] {
+    for len in [0, 1, 64, 1000, 9_999, 10_000, 65_535, 65_536, 300_001, 305_000, 1 << 20] {
         for (kind, data) in samples(len) {
             for level in [1, 2, 6, 9] {
                 let level = Level::new(level).unwrap();
@@ -119,7 +119,11 @@ fn without_room_nothing_is_made() {
             assert_eq!(whole.deflate(&data, &mut exact, Level::DEFAULT, segment), Some(written));
             assert!(exact == dst[..written]);
             assert_eq!(whole.deflate(&data, &mut dst[..written - 1], Level::DEFAULT, segment), None);
+            assert_eq!(whole.deflate_copy(&data, &mut exact, Level::DEFAULT, segment), Some(written));
         }
     }
-    assert_eq!(whole.deflate(&vec![0; BYTES_MAX + 1], &mut [0; 99], Level::DEFAULT, Segment::Last), None);
+    let long = vec![0; COPY_BYTES_MAX + 1];
+    let mut dst = vec![0; deflate_bound(long.len())];
+    assert_eq!(whole.deflate_copy(&long, &mut dst, Level::DEFAULT, Segment::Last), None);
+    assert!(whole.deflate(&long, &mut dst, Level::DEFAULT, Segment::Last).is_some());
 }
