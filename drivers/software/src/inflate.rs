@@ -86,7 +86,7 @@ pub(crate) struct Stretch {
 /// A decompressor for one stream after another. Allocates when made, and not again.
 #[derive(Clone)]
 pub struct Inflater {
-    decoder: Decoder,
+    decoder: Box<Decoder>,
     /// Bytes of the stream so far.
     read: u64,
     written: u64,
@@ -95,7 +95,7 @@ pub struct Inflater {
 impl Inflater {
     /// A decompressor at the start of a stream. Holds some 40 KiB.
     pub fn new() -> Self {
-        Self { decoder: Decoder::new(), read: 0, written: 0 }
+        Self { decoder: Box::new(Decoder::new()), read: 0, written: 0 }
     }
 
     /// Forgets the stream under way; the next byte is the first of a new one.

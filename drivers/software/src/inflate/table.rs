@@ -170,8 +170,8 @@ const fn distances() -> [Entry; DISTANCES] {
 const fn lens() -> [Entry; LENS] {
     let mut entries = [Entry::UNDEFINED; LENS];
     let mut symbol = 0;
-    while symbol < LENS {
-        entries[symbol] = Entry::range(symbol as u32, 0);
+    while (symbol as usize) < LENS {
+        entries[symbol as usize] = Entry::range(symbol, 0);
         symbol += 1;
     }
     entries
@@ -302,18 +302,21 @@ fn fill(table: &mut [Entry], main_bits: u32, lens: &[u8], symbols: &[Entry], may
         return Some(());
     }
     let sorted = counts.sorted(lens);
-    let mut symbols = sorted[..counts.all as usize].iter().map(|symbol| symbols[usize::from(*symbol)]);
+    let mut sorted = &sorted[..counts.all as usize];
     // The next codeword, its first bit lowest, and the entries there are: each holds whatever its next bit is.
     let (mut codeword, mut filled) = (0, 1);
     for (len, count) in (1..=main_bits).zip(&counts.of_len[1..]) {
         table.copy_within(..filled, filled);
         filled *= 2;
-        for symbol in symbols.by_ref().take(*count as usize) {
-            table[codeword] = symbol.with_codeword(len);
+        let (of_len, longer) = sorted.split_at(*count as usize);
+        sorted = longer;
+        for symbol in of_len {
+            table[codeword] = symbols[usize::from(*symbol)].with_codeword(len);
             codeword = after(codeword, len);
         }
     }
-    fill_behind(table, main_bits, &counts, codeword, symbols)
+    let longer = sorted.iter().map(|symbol| symbols[usize::from(*symbol)]);
+    fill_behind(table, main_bits, &counts, codeword, longer)
 }
 
 /// A code without codewords, or with one of a single bit.
