@@ -144,7 +144,7 @@ impl Engine {
 }
 
 /// Whether a failure is about memory or the runtime, not about what is in the stream.
-const fn is_of_memory(error: &Error) -> bool {
+pub(crate) const fn is_of_memory(error: &Error) -> bool {
     matches!(error, Error::Fault { .. } | Error::Vanished { .. } | Error::Closed { .. })
 }
 

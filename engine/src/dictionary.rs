@@ -22,14 +22,15 @@ pub enum DictionaryFormat {
 }
 
 impl DictionaryFormat {
-    const fn format(self) -> Format {
+    pub(crate) const fn format(self) -> Format {
         match self {
             Self::Zlib => Format::Zlib,
             Self::Raw => Format::Raw,
         }
     }
 
-    const fn check(self) -> Check {
+    /// The checksum that its segments are made with.
+    pub const fn check(self) -> Check {
         match self.format().check_kind() {
             CheckKind::Adler32 => Check::Adler32,
             CheckKind::Crc32 => Check::Crc32,
@@ -37,7 +38,7 @@ impl DictionaryFormat {
         }
     }
 
-    fn header(self, level: u8, dictionary: &Dictionary) -> FrameBytes {
+    pub(crate) fn header(self, level: u8, dictionary: &Dictionary) -> FrameBytes {
         let level = Level::new(level).unwrap_or(Level::DEFAULT);
         match self {
             Self::Zlib => Format::zlib_header_with_dictionary(level, Window::DEFLATE, identity(dictionary)),
@@ -47,7 +48,7 @@ impl DictionaryFormat {
 }
 
 /// What zlib names a dictionary by.
-fn identity(dictionary: &Dictionary) -> u32 {
+pub(crate) fn identity(dictionary: &Dictionary) -> u32 {
     svala_software::adler32(1, dictionary.as_bytes())
 }
 

@@ -104,6 +104,14 @@ pub enum DecompressError {
         /// What is wrong.
         error: FrameError,
     },
+    /// A block of an [`Index`](crate::Index) is another than that says, or not all there.
+    #[error("block at byte {at}, of the data at byte {data_at}: not what the index says")]
+    Block {
+        /// Where the block begins in the stream.
+        at: u64,
+        /// Where its data begins.
+        data_at: u64,
+    },
     /// What is in the frame cannot be expanded.
     #[error(transparent)]
     Operation(#[from] svala::Error),

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 
+use svala::Dictionary;
 use svala_software::{Format, HEADER_BYTES_MAX};
 
 use crate::decompress::Decompressed;
@@ -49,6 +50,7 @@ pub enum ExpandError {
 /// Expands streams piece by piece; about half a mebibyte of memory, whatever their length.
 pub struct Expander {
     decompression: Decompression,
+    dictionary: Option<Dictionary>,
     input: Vec<u8>,
     output: Vec<u8>,
 }
@@ -61,7 +63,14 @@ impl Expander {
 
     /// For streams that are to be expanded like this.
     pub fn with(decompression: Decompression) -> Self {
-        Self { decompression, input: vec![0; BUFFER_BYTES], output: vec![0; BUFFER_BYTES] }
+        Self { decompression, dictionary: None, input: vec![0; BUFFER_BYTES], output: vec![0; BUFFER_BYTES] }
+    }
+
+    /// For zlib streams that may have been made with `dictionary`, as their headers say, and raw ones that have. The other
+    /// formats have no place for one, and are expanded without.
+    #[must_use]
+    pub fn and_dictionary(self, dictionary: Dictionary) -> Self {
+        Self { dictionary: Some(dictionary), ..self }
     }
 
     /// Expands all of `input` into `output`. `progress` is told the bytes read and written so far now and then, and
@@ -77,6 +86,9 @@ impl Expander {
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Decompressed, ExpandError> {
         let mut decode = Decode::new(self.decompression);
+        if let Some(dictionary) = &self.dictionary {
+            decode.set_dictionary(dictionary.clone());
+        }
         // Bytes `start..end` of the input are read and not taken yet.
         let (mut start, mut end, mut at_end) = (0, 0, false);
         loop {

@@ -25,6 +25,7 @@ mod error;
 mod expand;
 mod guard;
 mod hardware;
+mod index;
 mod qat;
 mod segments;
 mod stream;
@@ -36,6 +37,7 @@ pub use dictionary::DictionaryFormat;
 pub use engine::{Builder, Engine};
 pub use error::{DecompressError, OpenError};
 pub use expand::{ExpandError, Expander};
+pub use index::{BlockOutcome, Index, IndexBlock, IndexError};
 pub use segments::Segments;
 pub use stream::{
     CompressReader, CompressWriter, DecodeError, DecompressReader, DecompressWriter, Decompression, Streamed,

@@ -1,10 +1,12 @@
 //! A framed stream made of segments, for input that is compressed piece by piece.
 
-use svala::{Deflated, Error, IoBuf, Operation};
+use svala::{Deflated, Dictionary, Error, IoBuf, Operation};
 use svala_software::{Format, FrameBytes, Xxh32};
 
 use crate::compress::Compression;
+use crate::dictionary::DictionaryFormat;
 use crate::guard;
+use crate::index::{Index, has_blocks};
 
 /// Keeps the frame of a stream whose segments are made one by one, or several at once.
 ///
@@ -31,22 +33,42 @@ use crate::guard;
 #[derive(Clone, Debug)]
 pub struct Segments {
     compression: Compression,
+    header: FrameBytes,
     check: u32,
     /// Of all input, where sums of parts cannot be combined.
     sum: Xxh32,
     len: u64,
+    index: Option<Index>,
 }
 
 impl Segments {
     /// A stream without segments yet.
     pub fn new(compression: Compression) -> Self {
         let check = compression.format.check_kind().start();
-        Self { compression, check, sum: Xxh32::new(), len: 0 }
+        Self { compression, header: compression.header(), check, sum: Xxh32::new(), len: 0, index: None }
+    }
+
+    /// A stream of `format` whose first segment is made with `dictionary`, by
+    /// [`deflate_with_dictionary`](svala::Runtime::deflate_with_dictionary); those behind it are as ever.
+    pub fn with_dictionary(format: DictionaryFormat, level: u8, dictionary: &Dictionary) -> Self {
+        let header = format.header(level, dictionary);
+        Self { header, ..Self::new(Compression { format: format.format(), level }) }
+    }
+
+    /// The same, with an [`Index`] of where they are. Of LZ4 there is none.
+    pub fn indexed(compression: Compression) -> Self {
+        let index = has_blocks(compression).then(|| Index::behind(compression.header().len() as u64));
+        Self { index, ..Self::new(compression) }
+    }
+
+    /// Where the segments so far are, if that was asked for.
+    pub const fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
     }
 
     /// What the stream begins with.
-    pub fn header(&self) -> FrameBytes {
-        self.compression.header()
+    pub const fn header(&self) -> FrameBytes {
+        self.header
     }
 
     /// How the stream is made.
@@ -70,6 +92,9 @@ impl Segments {
         let kind = self.compression.format.check_kind();
         self.check = kind.combine(self.check, segment.check, input_bytes);
         self.len += input_bytes;
+        if let Some(index) = &mut self.index {
+            index.add(segment, input_bytes);
+        }
         Ok(())
     }
 

@@ -2,10 +2,13 @@
 
 use std::io;
 
+use svala::Dictionary;
 use svala_software::{
     CheckKind, Format, FrameError, InflateError, Inflater, Lz4Error, Lz4Expander, Lz4Header, Lz4Start, Part,
     Xxh32,
 };
+
+use crate::dictionary::identity;
 
 /// How to expand a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +130,7 @@ impl Lz4 {
 pub(crate) struct Decode {
     decompression: Decompression,
     inflater: Inflater,
+    dictionary: Option<Dictionary>,
     stage: Stage,
     /// A header or trailer of which not all is there yet; at the end, what may have been another member and is not.
     held: Vec<u8>,
@@ -150,6 +154,7 @@ impl Decode {
         Self {
             decompression,
             inflater: Inflater::new(),
+            dictionary: None,
             stage: Stage::Header,
             held: Vec::new(),
             lz4: None,
@@ -162,6 +167,11 @@ impl Decode {
             members: 0,
             failed: None,
         }
+    }
+
+    /// What the stream may refer to. Before its start.
+    pub(crate) fn set_dictionary(&mut self, dictionary: Dictionary) {
+        self.dictionary = Some(dictionary);
     }
 
     /// Bytes of the stream so far, those that are held not counted.
@@ -269,11 +279,22 @@ impl Decode {
         if input.is_empty() && !is_first {
             return Ok(0);
         }
-        match self.frame(input, |bytes| format.parse_header(bytes).map(|header| (header.bytes, ()))) {
+        let dictionary = self.dictionary.clone();
+        let parse = |bytes: &[u8]| match (&dictionary, format) {
+            (Some(dictionary), Format::Zlib) => {
+                let parsed = Format::parse_zlib_header_with_dictionary(bytes, identity(dictionary));
+                parsed.map(|(header, is_needed)| (header.bytes, is_needed))
+            }
+            _ => format.parse_header(bytes).map(|header| (header.bytes, format == Format::Raw)),
+        };
+        match self.frame(input, parse) {
             Ok(None) => Ok(self.taken(input.len())),
-            Ok(Some((bytes, ()))) => {
+            Ok(Some((bytes, is_needed))) => {
                 self.stage = Stage::Body;
                 self.inflater.reset();
+                if is_needed && let Some(dictionary) = &dictionary {
+                    self.inflater.set_dictionary(dictionary.as_bytes());
+                }
                 (self.check, self.len) = (format.check_kind().start(), 0);
                 let bytes = self.taken(bytes);
                 self.body_at = self.read;

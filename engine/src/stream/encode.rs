@@ -10,6 +10,7 @@ use svala::{Deflated, Error, Outcome, Path, Report};
 
 use crate::compress::{Compression, compressed_bytes_max};
 use crate::engine::Engine;
+use crate::index::Index;
 use crate::segments::Segments;
 
 /// Bytes of input in a segment. One that a flush cuts off is shorter.
@@ -96,6 +97,15 @@ impl Encode {
         }
     }
 
+    /// With an index of the segments. Before the first one.
+    pub(crate) fn index_segments(&mut self) {
+        self.segments = Segments::indexed(self.segments.compression());
+    }
+
+    pub(crate) const fn index(&self) -> Option<&Index> {
+        self.segments.index()
+    }
+
     pub(crate) const fn streamed(&self) -> &Streamed {
         &self.streamed
     }
@@ -130,6 +140,14 @@ impl Encode {
     /// Whether the oldest segment is under way, and who [pumped](Self::pump) last will be woken for it.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.fresh && matches!(self.flights.front(), Some(Place::Flying(..)))
+    }
+
+    /// Whether nothing has been put in yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.stage == Stage::Open
+            && self.filling.is_empty()
+            && self.flights.is_empty()
+            && self.streamed == Streamed::default()
     }
 
     /// Whether it takes no more input.

@@ -9,6 +9,7 @@ use tokio::io::AsyncWrite;
 
 use super::decode::Decode;
 use super::encode::{Encode, Streamed};
+use crate::index::Index;
 
 /// Bytes of expanded data that are kept until they are written.
 const OUTPUT_BYTES: usize = 64 << 10;
@@ -50,6 +51,24 @@ pub struct CompressWriter<W> {
 impl<W> CompressWriter<W> {
     pub(super) const fn new(inner: W, encode: Encode) -> Self {
         Self { inner, encode }
+    }
+
+    /// The same, with an [`Index`] of its segments, which can then be expanded one by one. Before anything is written.
+    ///
+    /// # Panics
+    ///
+    /// If something has been written.
+    #[must_use]
+    pub fn indexed(mut self) -> Self {
+        assert!(self.encode.is_new(), "an index has to begin with the stream");
+        self.encode.index_segments();
+        self
+    }
+
+    /// Where the segments are that have been made, if that was asked for: all of them after a flush or the end. Of LZ4 there is
+    /// no index.
+    pub const fn index(&self) -> Option<&Index> {
+        self.encode.index()
     }
 
     /// What has been written on so far, and by what it was made.
@@ -169,11 +188,20 @@ impl<W: Write> CompressWriter<W> {
     /// # Errors
     ///
     /// What the engine or the writer answers; the stream then lacks its end.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub fn finish(self) -> io::Result<W> {
+        self.finish_indexed().map(|(inner, _)| inner)
+    }
+
+    /// [`finish`](Self::finish), with the [`Index`] of all segments, if that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn finish_indexed(mut self) -> io::Result<(W, Option<Index>)> {
         let Self { inner, encode } = &mut self;
         block_on(std::future::poll_fn(|cx| close(encode, cx, &mut |_, bytes| blocking(inner, bytes))))?;
         self.inner.flush()?;
-        Ok(self.inner)
+        Ok((self.inner, self.encode.index().cloned()))
     }
 }
 
