@@ -1,7 +1,8 @@
 //! Which library deflates and inflates best, direction by direction and level by level? And does compression by blocks
 //! scale over the CPUs?
 //!
-//! Libraries: zlib-rs (through flate2), libdeflate, miniz_oxide; and the CPU engine, as one job and as a stream in segments.
+//! Libraries: zlib-rs (through flate2), libdeflate, miniz_oxide; and the CPU engine, of whole buffers, of segments that another
+//! one follows, of streams in pieces of 64 KiB each way, and of a stream in segments over several threads.
 //! Each works on the same warm buffers; what it makes is expanded by another library and compared before anything is timed.
 //! Rounds are taken in turns, and the fastest of each counts, in time on a CPU: others use the machine as well.
 //!
@@ -12,7 +13,7 @@ use std::fmt;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use nix::time::{ClockId, clock_gettime};
 use svala_engine::{Device, Engine};
@@ -22,6 +23,10 @@ const BYTES: usize = 4 << 20;
 /// How long the libraries are measured on one question.
 const MEASURED: Duration = Duration::from_secs(4);
 const ROUNDS_MIN: u32 = 3;
+/// Bytes of a piece, of a stream that comes in pieces.
+const PIECE_BYTES: usize = 64 << 10;
+/// A last block with nothing in it.
+const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 
 fn main() {
     // Without `--bench` (as in tests) nothing is timed: each question is asked once.
@@ -143,10 +148,17 @@ fn zlib_rs(level: u32) -> impl FnMut(&[u8], &mut [u8]) -> usize {
 
 fn deflate(name: &str, data: &[u8], level: u8, measured: Duration) {
     let mut libdeflate = Compressor::new(CompressionLvl::new(level.into()).expect("a level"));
-    let mut ours = Deflater::new(Level::new(level).expect("a level"), Window::DEFLATE);
+    let deflater = || Deflater::new(Level::new(level).expect("a level"), Window::DEFLATE);
+    let (mut ours, mut joined) = (deflater(), deflater());
     let mut candidates = [
         Candidate::new("ours", move |input, room| {
             ours.deflate(input, room, Segment::Last).expect("room").written
+        }),
+        Candidate::new("ours, to go on", move |input, room| {
+            let made = joined.deflate(input, room, Segment::NotLast).expect("room").written;
+            // An end, so that it is a stream.
+            room[made..made + END.len()].copy_from_slice(&END);
+            made + END.len()
         }),
         Candidate::new("zlib-rs", zlib_rs(level.into())),
         Candidate::new("libdeflate", move |input, room| {
@@ -176,8 +188,27 @@ fn inflate(name: &str, data: &[u8], measured: Duration) {
     let mut ours = Inflater::new();
     let mut zlib_rs = Decompress::new(false);
     let mut libdeflate = Decompressor::new();
+    let mut ours_in_pieces = Inflater::new();
+    let mut zlib_rs_in_pieces = Decompress::new(false);
     let mut candidates = [
         Candidate::new("ours", move |input, room| ours.inflate(input, room).expect("valid").written),
+        Candidate::new("ours, in pieces", move |input, room| {
+            ours_in_pieces.reset();
+            in_pieces(input, room, |input, room| {
+                let done = ours_in_pieces.inflate_some(input, room).expect("valid");
+                (done.read, done.written, done.ended)
+            })
+        }),
+        Candidate::new("zlib-rs, in pieces", move |input, room| {
+            zlib_rs_in_pieces.reset(false);
+            in_pieces(input, room, |input, room| {
+                let (read, written) = (zlib_rs_in_pieces.total_in(), zlib_rs_in_pieces.total_out());
+                let status = zlib_rs_in_pieces.decompress(input, room, FlushDecompress::None).expect("valid");
+                let progress = |now, before| usize::try_from(now - before).expect("small");
+                let (now, there) = (zlib_rs_in_pieces.total_in(), zlib_rs_in_pieces.total_out());
+                (progress(now, read), progress(there, written), status == Status::StreamEnd)
+            })
+        }),
         Candidate::new("zlib-rs", move |input, room| {
             zlib_rs.reset(false);
             zlib_rs.decompress(input, room, FlushDecompress::Finish).expect("valid");
@@ -199,6 +230,26 @@ fn inflate(name: &str, data: &[u8], measured: Duration) {
     }
     measure(&mut candidates, &stream, &mut room, measured, cpu_time);
     println!("inflate {name}{}", Row(&candidates, data.len()));
+}
+
+/// Expands a piece at a time, by what says how far it came and whether that was the end.
+fn in_pieces(
+    input: &[u8],
+    room: &mut [u8],
+    mut expand: impl FnMut(&[u8], &mut [u8]) -> (usize, usize, bool),
+) -> usize {
+    let (mut read, mut written) = (0, 0);
+    loop {
+        let input = &input[read..input.len().min(read + PIECE_BYTES)];
+        let end = room.len().min(written + PIECE_BYTES);
+        let (took, gave, ended) = expand(input, &mut room[written..end]);
+        read += took;
+        written += gave;
+        if ended {
+            return written;
+        }
+        assert!(took + gave > 0, "no progress at {read}");
+    }
 }
 
 /// One thread and all of them, as a stream in segments.
