@@ -14,6 +14,7 @@
 mod pairs;
 
 use std::fmt;
+use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use divan::counter::BytesCount;
@@ -42,18 +43,28 @@ fn main() {
 
 /// Both sides give the same answer and write the same bytes.
 fn check() {
-    let mut room = Room::new();
+    let mut room = room();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
     for case in cases() {
-        let (ours, rival) =
-            (outcome(&mut room, &case, case.pair.ours), outcome(&mut room, &case, case.pair.rival));
-        assert!(ours == rival, "{case}: the two do not agree");
+        let answer = run_once(&mut room, &case, case.pair.ours);
+        first.clone_from(&room.first);
+        second.clone_from(&room.second);
+        let is_same = answer == run_once(&mut room, &case, case.pair.rival)
+            && first == room.first
+            && second == room.second;
+        assert!(is_same, "{case}: the two do not agree");
     }
 }
 
-fn outcome(room: &mut Room, case: &Case, side: fn(&mut Room, usize) -> u64) -> (u64, Vec<u8>, Vec<u8>) {
+fn run_once(room: &mut Room, case: &Case, side: fn(&mut Room, usize) -> u64) -> u64 {
     room.wipe();
-    let answer = side(room, case.len);
-    (answer, room.first.clone(), room.second.clone())
+    side(room, case.len)
+}
+
+/// The buffers of all cases: to make them takes longer than most.
+fn room() -> MutexGuard<'static, Room> {
+    static ROOM: LazyLock<Mutex<Room>> = LazyLock::new(|| Mutex::new(Room::new()));
+    ROOM.lock().expect("who panics with it ends the bench")
 }
 
 /// A pair at a size.
@@ -91,7 +102,7 @@ fn rival(bencher: Bencher, case: Case) {
 }
 
 fn run(bencher: Bencher, case: Case, side: fn(&mut Room, usize) -> u64) {
-    let mut room = Room::new();
+    let mut room = room();
     bencher
         .counter(BytesCount::new(case.len))
         .bench_local(|| side(black_box(&mut room), black_box(case.len)));
@@ -99,7 +110,7 @@ fn run(bencher: Bencher, case: Case, side: fn(&mut Room, usize) -> u64) {
 
 /// One line a case: the fastest round of each side, the median ratio and the range of ratios.
 fn table(wanted: &[String]) {
-    let mut room = Room::new();
+    let mut room = room();
     println!("| operation | rival | size | rival, GB/s | ours, GB/s | ratio | of {TIMES} times |");
     println!("|---|---|---|---|---|---|---|");
     let is_wanted =

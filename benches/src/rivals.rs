@@ -6,6 +6,7 @@
 //! 4 KiB.
 
 use crc_fast::CrcAlgorithm::Crc16T10Dif;
+use crc_fast::CrcParams;
 
 /// Bytes of a block without its field.
 pub const BLOCK_BYTES: usize = 512;
@@ -44,6 +45,13 @@ pub fn crc64(data: &[u8]) -> u64 {
     let mut digest = crc64fast_nvme::Digest::new();
     digest.write(data);
     digest.sum64()
+}
+
+/// A CRC of 32 bits that is known by its polynomial only, by the crate that does those.
+#[inline(never)]
+pub fn crc_any(polynomial: u64, data: &[u8]) -> u64 {
+    let ones = u32::MAX.into();
+    crc_fast::checksum_with_params(CrcParams::new("any", 32, polynomial, ones, true, ones, 0), data)
 }
 
 fn guard(block: &[u8]) -> [u8; 2] {

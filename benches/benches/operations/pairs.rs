@@ -15,7 +15,7 @@ use svala_benches::rivals::{
 };
 use svala_software::dif::{self, DestinationFields, Format, SourceChecks, Tags};
 use svala_software::numeric::{Combine, Conversion, Element, Reduction, Rules};
-use svala_software::{Pattern, SoftwareConfig, SoftwareQueue, delta, scatter_gather};
+use svala_software::{AnyCrc, Pattern, SoftwareConfig, SoftwareQueue, delta, scatter_gather};
 
 /// Most bytes of a source.
 const BYTES_MAX: usize = 16 << 20;
@@ -125,7 +125,7 @@ pub(crate) const NOISE: [Pair; 3] = [
 ];
 
 /// The arithmetic itself.
-pub(crate) const PAIRS: [Pair; 25] = [
+pub(crate) const PAIRS: [Pair; 26] = [
     Pair::new("copy", "copy_from_slice", copy, copy_by_slice),
     Pair::new(
         "fill, one byte",
@@ -171,6 +171,15 @@ pub(crate) const PAIRS: [Pair; 25] = [
         "crc64fast-nvme",
         |room, len| svala_software::crc64(0, &room.src[..len]),
         |room, len| rivals::crc64(&room.src[..len]),
+    ),
+    Pair::new(
+        "CRC of any polynomial",
+        "crc-fast, with the polynomial",
+        |room, len| {
+            let crc = AnyCrc { polynomial: black_box(0xf4ac_fb13) << 32, reflect: true, invert: true };
+            crc.checksum(&room.src[..len])
+        },
+        |room, len| rivals::crc_any(black_box(0xf4ac_fb13), &room.src[..len]),
     ),
     Pair::new(
         "copy with CRC-32C",
