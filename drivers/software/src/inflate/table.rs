@@ -4,7 +4,7 @@
 //! bit, or none. What such a code leaves over, and the symbols that nobody defined, have entries that say so.
 
 /// Bits of a literal or length that are looked up at once.
-pub(super) const LITLEN_BITS: u32 = 10;
+pub(super) const LITLEN_BITS: u32 = 11;
 /// Bits of a distance that are.
 pub(super) const DISTANCE_BITS: u32 = 8;
 /// Bits of the code of lengths: its longest codeword.
@@ -17,7 +17,7 @@ const DISTANCES: usize = 32;
 /// Symbols of the code of lengths.
 pub(super) const LENS: usize = 19;
 /// With the tables behind the first: the most that so many codewords of 15 bits can need.
-const LITLEN_ENTRIES: usize = 1334;
+const LITLEN_ENTRIES: usize = 2342;
 const DISTANCE_ENTRIES: usize = 402;
 
 /// What the next bits are.
