@@ -8,10 +8,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use serde_json::json;
-use svala::Deflated;
-use svala_engine::{Compression, Error, FileMap, IoBuf, Report, Segments, compressed_bytes_max};
+use svala::{DeflateOptions, Deflated};
+use svala_engine::{
+    Compression, Dictionary, DictionaryFormat, Error, FileMap, IoBuf, Report, Segments, compressed_bytes_max,
+};
 
 use crate::args::Compress;
+use crate::dictionary;
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::pipeline::Pipeline;
@@ -38,25 +41,31 @@ pub(crate) async fn run(session: &Session<'_>, args: &Compress) -> Result<Findin
         return Err(Trouble::TwoOutputs);
     }
     let input = Input::open(&args.input, &session.stop)?;
+    let dictionary = args.dictionary.as_deref().map(|path| dictionary::read(path, args.format.into()));
+    let dictionary = dictionary.transpose()?;
     let sink = Sink::create(&args.output, session.manner(0), &input, false, &session.stop)?;
     session.progress.begin(input.len());
     let compression = Compression { format: args.format.into(), level: args.level };
     let mut writer = Writer {
         session,
-        segments: Segments::new(compression),
+        segments: match &dictionary {
+            Some((dictionary, format)) => Segments::with_dictionary(*format, args.level, dictionary),
+            None => Segments::new(compression),
+        },
         sink,
         tally: Tally::default(),
         read: 0,
         written: 0,
     };
     let rooms = Rooms::default();
+    let how = How { compression, dictionary };
     writer.put_header()?;
     match input {
         Input::File(source) => {
-            compress_file(session, &source, &mut writer, &rooms, compression).await?;
+            compress_file(session, &source, &mut writer, &rooms, &how).await?;
             source.watched().check()?;
         }
-        Input::Stream(stream) => compress_stream(session, stream, &mut writer, &rooms, compression).await?,
+        Input::Stream(stream) => compress_stream(session, stream, &mut writer, &rooms, &how).await?,
     }
     writer.put_trailer()?;
     let Writer { sink, tally, read, written, .. } = writer;
@@ -70,6 +79,13 @@ pub(crate) async fn run(session: &Session<'_>, args: &Compress) -> Result<Findin
     Ok(Finding { exit: Exit::Success, tally, sync, fields })
 }
 
+/// How segments are made.
+struct How {
+    compression: Compression,
+    /// What the first one refers to.
+    dictionary: Option<(Dictionary, DictionaryFormat)>,
+}
+
 /// Enough to keep all CPUs, or an engine, busy while the oldest is written.
 fn depth() -> usize {
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get());
@@ -81,7 +97,7 @@ async fn compress_file(
     source: &Source,
     writer: &mut Writer<'_>,
     rooms: &Rooms,
-    how: Compression,
+    how: &How,
 ) -> Result<(), Trouble> {
     let mut parts = windows(source.len(), SEGMENT_BYTES as u64);
     // Nothing is one segment, of nothing.
@@ -91,8 +107,7 @@ async fn compress_file(
         while !pipeline.is_full()
             && let Some(part) = parts.next().or_else(|| empty.take())
         {
-            let last = part.end == source.len();
-            pipeline.push(compress_part(session, source, part, (how, last), rooms));
+            pipeline.push(compress_part(session, source, part, how, rooms));
         }
         let Some(segment) = pipeline.next().await? else { return Ok(()) };
         let (start, segment) = segment?;
@@ -109,11 +124,12 @@ async fn compress_part(
     session: &Session<'_>,
     source: &Source,
     part: Range<u64>,
-    how: (Compression, bool),
+    how: &How,
     rooms: &Rooms,
 ) -> Result<(u64, Segment<FileMap>), Trouble> {
     let map = source.map(&part)?;
-    let segment = compress(session, map, rooms.take(), how).await;
+    let place = (part.start == 0, part.end == source.len());
+    let segment = compress(session, map, rooms.take(), how, place).await;
     let segment = segment.map_err(|error| explain(error, part.start, &[source.watched()]))?;
     Ok((part.start, segment))
 }
@@ -123,7 +139,7 @@ async fn compress_stream(
     mut stream: Stream,
     writer: &mut Writer<'_>,
     rooms: &Rooms,
-    how: Compression,
+    how: &How,
 ) -> Result<(), Trouble> {
     let mut pipeline = Pipeline::new(depth(), &session.stop);
     let mut buffers = VecDeque::new();
@@ -136,9 +152,9 @@ async fn compress_stream(
             buffer.truncate(filled);
             // A stream that ends with a full buffer ends with an empty segment.
             ended = filled < SEGMENT_BYTES;
-            let (at, how) = (offset, (how, ended));
+            let (at, place) = (offset, (offset == 0, ended));
             pipeline.push(async move {
-                let done = compress(session, buffer, rooms.take(), how).await;
+                let done = compress(session, buffer, rooms.take(), how, place).await;
                 (at, done)
             });
             offset += filled as u64;
@@ -158,9 +174,16 @@ async fn compress<S: IoBuf>(
     session: &Session<'_>,
     src: S,
     room: Vec<u8>,
-    (how, last): (Compression, bool),
+    how: &How,
+    (first, last): (bool, bool),
 ) -> Result<Segment<S>, Error> {
-    let done = session.engine.segment(src, room, how, last).await?;
+    let done = match &how.dictionary {
+        Some((dictionary, format)) if first => {
+            let options = DeflateOptions { level: how.compression.level, last, check: format.check() };
+            session.engine.deflate_with_dictionary(src, room, dictionary, options).await?
+        }
+        _ => session.engine.segment(src, room, how.compression, last).await?,
+    };
     let (input, room) = done.buffers;
     Ok(Segment { deflated: done.value, input, room, report: done.report })
 }

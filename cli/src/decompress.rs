@@ -11,10 +11,12 @@ use std::time::Duration;
 use serde_json::json;
 use svala::backend::Kind;
 use svala_engine::{
-    DecompressError, Decompression, ExpandError, Expander, Format, Operation, Path, Reason, Report,
+    DecompressError, Decompression, Dictionary, ExpandError, Expander, Format, Operation, Path, Reason,
+    Report,
 };
 
 use crate::args::{Decompress, InputFormat, Size};
+use crate::dictionary;
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::pipeline::Pipeline;
@@ -40,17 +42,19 @@ pub(crate) async fn run(session: &Session<'_>, args: &Decompress) -> Result<Find
     }
     let mut input = Input::open(&args.input, &session.stop)?;
     let (prefix, format) = format_of(&mut input, args.format)?;
+    let dictionary = args.dictionary.as_deref().map(|path| dictionary::read(path, format));
+    let dictionary = dictionary.transpose()?.map(|(dictionary, _)| dictionary);
     let mut sink = Sink::create(&args.output, session.manner(0), &input, true, &session.stop)?;
     session.progress.begin(input.len());
     let output_bytes_max = args.max_size.map_or(u64::MAX, Size::bytes);
     let how = Decompression { format, output_bytes_max, ..Decompression::default() };
     let by_device = match &input {
-        Input::File(source) => on_device(session, source, how, &mut sink).await?,
-        Input::Stream(_) => Err(software_reason(session, Reason::Stream, format)),
+        Input::File(source) if dictionary.is_none() => on_device(session, source, how, &mut sink).await?,
+        _ => Err(software_reason(session, Reason::Stream, format)),
     };
     let expanded = match by_device {
         Ok(expanded) => expanded,
-        Err(reason) => as_stream(session, &mut input, prefix, how, &mut sink, reason)?,
+        Err(reason) => as_stream(session, &mut input, prefix, (how, dictionary), &mut sink, reason)?,
     };
     if let Input::File(source) = &input {
         source.watched().check()?;
@@ -195,7 +199,7 @@ fn as_stream(
     session: &Session<'_>,
     input: &mut Input,
     prefix: Vec<u8>,
-    how: Decompression,
+    (how, dictionary): (Decompression, Option<Dictionary>),
     sink: &mut Sink,
     reason: Reason,
 ) -> Result<Expanded, Trouble> {
@@ -208,7 +212,12 @@ fn as_stream(
         session.progress.reach(read);
         session.stop.check().is_ok()
     };
-    let expanded = Expander::with(how).expand(&mut *source, sink, &mut progress);
+    let expander = Expander::with(how);
+    let mut expander = match dictionary {
+        Some(dictionary) => expander.and_dictionary(dictionary),
+        None => expander,
+    };
+    let expanded = expander.expand(&mut *source, sink, &mut progress);
     drop(source);
     session.stop.check()?;
     let done = expanded.map_err(|error| match error {

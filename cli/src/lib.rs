@@ -62,6 +62,7 @@ mod copy;
 mod crc;
 mod decompress;
 mod delta;
+mod dictionary;
 mod dif;
 mod doctor;
 mod error;

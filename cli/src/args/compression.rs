@@ -30,6 +30,9 @@ pub struct Compress {
     /// 1 (fast) to 9 (small)
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub level: u8,
+    /// A file that the data has much in common with, of 32 KiB at most; expanding takes the same. With zlib and raw
+    #[arg(long, value_name = "FILE")]
+    pub dictionary: Option<PathBuf>,
 }
 
 /// Expand a file.
@@ -53,6 +56,9 @@ pub struct Decompress {
     /// Most bytes of data to take out of the stream; more is an error, and nothing is left behind
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<Size>,
+    /// The file that the stream was made with. With zlib and raw; done by the CPU
+    #[arg(long, value_name = "FILE")]
+    pub dictionary: Option<PathBuf>,
 }
 
 /// The frame to put around a stream.

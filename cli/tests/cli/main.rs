@@ -7,6 +7,7 @@ mod bench;
 mod compression;
 mod configure;
 mod delta;
+mod dictionary;
 mod dif;
 mod doctor;
 mod endings;
