@@ -136,8 +136,8 @@ pub enum Error {
         /// Places tried.
         tries: u32,
     },
-    /// More memory would be pinned than this process may. What other processes of the same user have pinned counts as well; root
-    /// is no exception.
+    /// More memory would be pinned than this process may. What other processes of the same user have pinned counts as well. A
+    /// process with CAP_IPC_LOCK, as root's, is exempt.
     #[error(
         "pinning {need} bytes: RLIMIT_MEMLOCK is {limit} and {locked} are locked or pinned already here, others' \
          of this user counted as well; raise it (ulimit -l, LimitMEMLOCK=) to {} or more",

@@ -1,17 +1,18 @@
-//! Pinned memory and its limit, for a user without privileges.
+//! Pinned memory and its limit, for a user without privileges and for root.
 //!
-//! iommufd counts pinned pages by user, against the limit of the process that pins; root is no exception. A container counts
-//! them as locked by the process.
+//! iommufd counts pinned pages by user, against the limit of the process that pins. A container counts them as locked by the
+//! process. Both exempt a process that has CAP_IPC_LOCK.
 
 use anyhow::{Result, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use svala_qat::{Error, Registered};
+use svala_qat::{Error, QatQueueConfig, Registered};
 
 use super::edu::Edu;
 use super::reach::pages;
 use crate::Test;
 
-pub(crate) const TESTS: &[Test] = &[("vfio_memory_lock_limit", |_| limit())];
+pub(crate) const TESTS: &[Test] =
+    &[("vfio_memory_lock_limit", |_| limit()), ("vfio_memory_lock_limit_of_root", |_| limit_of_root())];
 
 const LIMIT: u64 = 2 << 20;
 
@@ -27,15 +28,17 @@ fn pinned() -> Result<u64> {
 fn limit() -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
     setrlimit(Resource::RLIMIT_MEMLOCK, LIMIT, hard)?;
-    match Edu::with_arena(4 << 20) {
-        Err(error) => match error.downcast_ref::<Error>() {
-            Some(Error::MemoryLock { need, limit, .. }) => {
-                ensure!((*need, *limit) == (4 << 20, LIMIT), "{need} and {limit}");
-                println!("{error}");
-            }
-            _ => return Err(error.context("not for want of memory to lock")),
-        },
-        Ok(_) => bail!("4 MiB were pinned with a limit of {LIMIT}"),
+    for bytes in [4 << 20, QatQueueConfig::default().arena_bytes] {
+        match Edu::with_arena(bytes) {
+            Err(error) => match error.downcast_ref::<Error>() {
+                Some(Error::MemoryLock { need, limit, .. }) => {
+                    ensure!((*need, *limit) == (bytes, LIMIT), "{need} and {limit}");
+                    println!("{error}");
+                }
+                _ => return Err(error.context("not for want of memory to lock")),
+            },
+            Ok(_) => bail!("{bytes} bytes were pinned with a limit of {LIMIT}"),
+        }
     }
     ensure!(pinned()? == 0, "{} bytes stay pinned", pinned()?);
     // What fits is pinned, and counted.
@@ -58,5 +61,18 @@ fn limit() -> Result<()> {
     ensure!(pinned()? == 1 << 20, "{} bytes pinned after a refusal", pinned()?);
     drop(arena);
     println!("refused beyond the limit, given back as a whole");
+    Ok(())
+}
+
+/// Who may lock memory, as root may, is exempt, by iommufd as by a container: the arena of a queue with its usual settings.
+fn limit_of_root() -> Result<()> {
+    let bytes = QatQueueConfig::default().arena_bytes;
+    let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    setrlimit(Resource::RLIMIT_MEMLOCK, LIMIT, hard)?;
+    let (edu, arena) = Edu::with_arena(bytes)?;
+    edu.check()?;
+    drop((edu, arena));
+    ensure!(pinned()? == 0, "{} bytes stay pinned", pinned()?);
+    println!("{bytes} bytes by root, with a limit of {LIMIT}");
     Ok(())
 }

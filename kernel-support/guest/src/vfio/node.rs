@@ -43,6 +43,11 @@ fn device(id: Id) -> Result<PathBuf> {
     found.with_context(|| format!("no PCI device {:04x}:{:04x}", id.0, id.1))
 }
 
+/// Whether devices are opened by iommufd, and not by groups and containers.
+pub(super) fn has_iommufd() -> bool {
+    Path::new(IOMMU).exists()
+}
+
 /// Its device node of vfio.
 pub(super) fn node(id: Id) -> Result<PathBuf> {
     let at = device(id)?.join("vfio-dev");
@@ -53,7 +58,7 @@ pub(super) fn node(id: Id) -> Result<PathBuf> {
 
 /// Opens it as the driver opens a function: by its node, or where the kernel has none by its group.
 pub(super) fn open(id: Id) -> Result<VfioDevice> {
-    if Path::new(IOMMU).exists() {
+    if has_iommufd() {
         return Ok(VfioDevice::open(&node(id)?, Path::new(IOMMU))?);
     }
     Ok(VfioDevice::open_in_group(&group(id)?, Path::new(CONTAINER), &address(id)?)?)
@@ -67,7 +72,7 @@ fn group(id: Id) -> Result<PathBuf> {
 
 /// The nodes that a user needs.
 fn nodes() -> Result<Vec<PathBuf>> {
-    Ok(match Path::new(IOMMU).exists() {
+    Ok(match has_iommufd() {
         true => {
             vec![node(EDU)?, node(TESTDEV)?, IOMMU.into(), "/dev/vfio".into(), "/dev/vfio/devices".into()]
         }
@@ -93,7 +98,7 @@ fn bind() -> Result<()> {
     for node in &nodes {
         ensure!(node.exists(), "{} is not there", node.display());
     }
-    println!("by {}", if Path::new(IOMMU).exists() { "iommufd" } else { "groups and containers" });
+    println!("by {}", if has_iommufd() { "iommufd" } else { "groups and containers" });
     Ok(())
 }
 

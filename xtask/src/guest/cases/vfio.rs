@@ -26,7 +26,13 @@ const BASE: Machine = Machine {
 pub(crate) fn plans() -> Vec<Plan> {
     let narrow = Machine { name: "vfio_39_bit", iommu: "intremap=on,aw-bits=39", ..BASE };
     let wide = Machine { name: "vfio_48_bit", ..BASE };
-    vec![plan(wide, "48"), plan(narrow, "39")]
+    let scalable = Machine {
+        name: "vfio_scalable",
+        iommu: "intremap=on,aw-bits=48,scalable-mode=on",
+        kernel: "intel_iommu=on,sm_on",
+        ..BASE
+    };
+    vec![plan(wide, "48"), plan(narrow, "39"), plan(scalable, "48")]
 }
 
 fn plan(machine: Machine, width: &str) -> Plan {
@@ -45,6 +51,7 @@ fn plan(machine: Machine, width: &str) -> Plan {
         provoking("vfio_memory_that_was_taken_back_is_not_reached"),
         provoking("vfio_same_page_behind_both_addresses"),
         test("vfio_memory_lock_limit").by_user(),
+        test("vfio_memory_lock_limit_of_root"),
         // A child touches what it does not have.
         Case { provokes: &["segfault"], ..test("vfio_fork") },
         test("vfio_node_is_one_process"),
