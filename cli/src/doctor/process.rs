@@ -46,6 +46,7 @@ pub(crate) const CHECKS: &[Check] = &[
 
 pub(crate) const STATUS: &str = "/proc/self/status";
 /// Bits of a set of capabilities; `linux/capability.h`.
+const CAP_IPC_LOCK: u32 = 14;
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_SYS_RAWIO: u32 = 17;
 
@@ -198,9 +199,12 @@ fn memlock(machine: &Machine) -> Finding {
         fact.text().and_then(|text| text.lines().find_map(|line| line.strip_prefix("Max locked memory")));
     let soft = line.and_then(|line| line.split_ascii_whitespace().next());
     let evidence = fact.showing(format!("Max locked memory {}", soft.unwrap_or("missing")));
+    // Who may lock memory is exempt, by iommufd as by vfio's containers.
+    let is_exempt = machine.identity().has(CAP_IPC_LOCK) == Some(true);
     let is_pinned = machine.functions().iter().any(|function| function.kind == Kind::QatVf);
     let finding = match (is_pinned, soft, soft.and_then(|soft| soft.parse::<u64>().ok())) {
         (false, ..) => Finding::not_needed("DSA and IAA pin nothing"),
+        (true, ..) if is_exempt => Finding::ok("no limit for a process with CAP_IPC_LOCK"),
         (true, Some("unlimited"), _) => Finding::ok("a QAT may pin what it needs"),
         (true, _, Some(bytes)) if bytes >= MEMLOCK_BYTES => Finding::ok("a QAT may pin what it needs"),
         (true, _, Some(_)) => Finding::wrong(

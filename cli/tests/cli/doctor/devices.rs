@@ -272,7 +272,7 @@ fn a_qat_needs_virtual_functions_vfio_iommufd_and_memlock() {
     machine.write("proc/self/limits", &limits);
     machine.link(&format!("{part}/physfn"), "../0000:6b:00.0");
     machine.write(&format!("{whole}/qat/state"), "down\n");
-    machine.write(&format!("{whole}/qat/cfg_services"), "sym;asym\n");
+    machine.write(&format!("{whole}/qat/cfg_services"), "asym\n");
     for (file, now) in [("qat/state", "up\n"), ("qat/cfg_services", "dc\n")] {
         let (report, _) = machine.json(&["doctor"]);
         assert_eq!(complaints(&report), ["qat_services: wrong".to_owned()].into());
@@ -280,7 +280,10 @@ fn a_qat_needs_virtual_functions_vfio_iommufd_and_memlock() {
         assert!(remedy.contains(&format!("0000:6b:00.1/physfn/{file}")), "{remedy}");
         machine.write(&format!("{whole}/{file}"), now);
     }
+    // What only encrypts is of use, and says that it does not compress.
+    machine.write(&format!("{whole}/qat/cfg_services"), "sym;asym\n");
     let (report, _) = machine.json(&["doctor"]);
+    assert!(finding(&report, "qat_services")["text"].as_str().unwrap().contains("no compression (dc)"));
     assert!(complaints(&report).is_empty(), "{:?}", complaints(&report));
     assert!(finding(&report, "qat_vfs")["text"].as_str().unwrap().contains("never run on hardware"));
 }
