@@ -93,8 +93,8 @@ fn drain_does_not_wait_for_what_comes_after_it() {
         assert_eq!(runtime.shutdown().unanswered, 0);
         overtaken
     };
-    // Not every time: this thread may be kept away until the copy is done.
-    assert!((0..10).any(overtaken));
+    // Not every time: this thread may be kept away until the copy is done, on a busy machine again and again.
+    assert!((0..100).any(overtaken));
 }
 
 #[test]

@@ -48,7 +48,9 @@ fn runtime() -> Runtime {
 
 fn runtime_with(config: SoftwareConfig) -> Runtime {
     let queue = SoftwareQueue::new(config).expect("a machine has threads");
-    Runtime::builder().queue(queue).build().expect("a machine has threads")
+    // A dropped job goes on to its end, however long that takes where others have the processors.
+    let patient = |config: &mut svala::Config| config.drain_within = std::time::Duration::from_secs(120);
+    Runtime::builder().queue(queue).config(patient).build().expect("a machine has threads")
 }
 
 /// Two workers, whatever the machine, and nothing on the caller's thread.
