@@ -188,12 +188,20 @@ impl Deflater {
     }
 
     /// Allocates what [`deflate_unsteady`](Self::deflate_unsteady) needs.
+    #[cfg_attr(
+        not(feature = "queue"),
+        expect(dead_code, reason = "only the queue works on memory that may vanish")
+    )]
     pub(crate) fn prepare_unsteady(&mut self) {
         self.whole.prepare_copy();
     }
 
     /// [`deflate_with_dictionary`](Self::deflate_with_dictionary) of memory that may vanish meanwhile, and be replaced by zeros
     /// ([`guarded`](crate::guarded)).
+    #[cfg_attr(
+        not(feature = "queue"),
+        expect(dead_code, reason = "only the queue works on memory that may vanish")
+    )]
     pub(crate) fn deflate_unsteady(
         &mut self,
         dictionary: &[u8],
