@@ -57,14 +57,23 @@ pub trait Env: Sized + 'static {
     fn slots<T>(len: usize, fill: impl FnMut(usize) -> T) -> Result<Self::Slots<T>, OutOfMemory>;
 }
 
+/// Where a lock stands in the order in which they are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// Taken first; a leaf may be taken while it is held.
+    Outer,
+    /// Nothing is taken while it is held.
+    Leaf,
+}
+
 /// Mutual exclusion around a `T`. The kernel's mutex must not move, hence [`try_new`](Self::try_new) may allocate.
 pub trait Lock<T>: Sized {
-    /// Makes the lock.
+    /// Makes the lock. Whoever can check the order of locks (the kernel's lockdep) is told its rank.
     ///
     /// # Errors
     ///
     /// [`OutOfMemory`] where a lock needs memory of its own.
-    fn try_new(value: T) -> Result<Self, OutOfMemory>;
+    fn try_new(value: T, rank: Rank) -> Result<Self, OutOfMemory>;
 
     /// Runs `body` with the lock held. Not reentrant.
     fn with<R>(&self, body: impl FnOnce(&mut T) -> R) -> R;

@@ -23,7 +23,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::bond::Bonds;
-use super::env::{Counter, Env, Event, Lock, OutOfMemory};
+use super::env::{Counter, Env, Event, Lock, OutOfMemory, Rank};
 use super::group::{FaultGroup, Owed, Queue};
 use super::pasid::{Busy, PasidNumber, PasidTable};
 use super::platform::{EventOf, LockOf, Platform, Responder, SharedOf};
@@ -288,8 +288,8 @@ impl<P: Platform> Iopf<P, Enabled> {
         let iopf = P::Env::share(Shared {
             device,
             table,
-            state: Lock::try_new(State::try_new(&limits)?)?,
-            binding: Lock::try_new(Bonds::try_new(limits.bonds_max as usize)?)?,
+            state: Lock::try_new(State::try_new(&limits)?, Rank::Leaf)?,
+            binding: Lock::try_new(Bonds::try_new(limits.bonds_max as usize)?, Rank::Outer)?,
             counters: IopfCounters::new(),
             ready: Event::try_new()?,
             idle: Event::try_new()?,

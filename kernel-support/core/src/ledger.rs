@@ -9,7 +9,7 @@
 
 use core::fmt;
 
-use super::env::{Env, Lock, OutOfMemory};
+use super::env::{Env, Lock, OutOfMemory, Rank};
 use super::group::FaultGroup;
 use super::platform::{LockOf, Platform, SlotsOf};
 
@@ -54,7 +54,7 @@ impl<P: Platform> Ledger<P> {
     pub fn try_new(groups_max: u32) -> Result<Self, OutOfMemory> {
         let places =
             P::Env::slots(groups_max as usize, |at| Place { group: None, generation: 0, next: at + 1 })?;
-        Ok(Self { places: Lock::try_new(Places { places, vacant: 0, held: 0, closed: false })? })
+        Ok(Self { places: Lock::try_new(Places { places, vacant: 0, held: 0, closed: false }, Rank::Leaf)? })
     }
 
     /// Keeps `group` for whoever shows the receipt first.

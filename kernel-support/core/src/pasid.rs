@@ -17,7 +17,7 @@
 
 use core::fmt;
 
-use super::env::{Env, Lock, OutOfMemory};
+use super::env::{Env, Lock, OutOfMemory, Rank};
 use super::error::Error;
 use super::gate::Left;
 use super::handle::{AnyInner, AnyRef, AttachHandle, HandleRef, HandleReport, Kind, NewHandle};
@@ -254,7 +254,7 @@ impl<P: Platform> PasidTable<P> {
     /// [`OutOfMemory`].
     pub fn try_new(first: PasidNumber, last: PasidNumber, entries_max: usize) -> Result<Self, OutOfMemory> {
         let slots = P::Env::slots(entries_max.min(ENTRIES_FIRST), |_| None)?;
-        let entries = Lock::try_new(Entries { slots, len: 0, cursor: first.0 })?;
+        let entries = Lock::try_new(Entries { slots, len: 0, cursor: first.0 }, Rank::Leaf)?;
         Ok(Self { table: P::Env::share(Table { first, last, entries_max, entries })? })
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use std::vec::Vec;
 
-use super::env::{Env, Event, Lock, OutOfMemory};
+use super::env::{Env, Event, Lock, OutOfMemory, Rank};
 
 /// The surroundings of a process: `std`'s `Arc`, `Mutex` and `Condvar`.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Env for Std {
 pub struct StdLock<T>(Mutex<T>);
 
 impl<T> Lock<T> for StdLock<T> {
-    fn try_new(value: T) -> Result<Self, OutOfMemory> {
+    fn try_new(value: T, _rank: Rank) -> Result<Self, OutOfMemory> {
         Ok(Self(Mutex::new(value)))
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc as StdArc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use sva_core::env::{Counter, Env, Event, Lock, OutOfMemory, Word};
+use sva_core::env::{Counter, Env, Event, Lock, OutOfMemory, Rank, Word};
 use sva_core::*;
 
 mod stage;
@@ -38,7 +38,7 @@ impl Env for Loom {
 struct LoomLock<T>(Mutex<T>);
 
 impl<T> Lock<T> for LoomLock<T> {
-    fn try_new(value: T) -> Result<Self, OutOfMemory> {
+    fn try_new(value: T, _rank: Rank) -> Result<Self, OutOfMemory> {
         Ok(Self(Mutex::new(value)))
     }
 

@@ -4,7 +4,7 @@
 //!
 //! C headers: `include/linux/mutex.h`, `include/linux/wait.h`, `include/linux/slab.h`.
 
-use super::sva_core::env::{self, OutOfMemory, Word};
+use super::sva_core::env::{self, OutOfMemory, Rank, Word};
 use core::num::NonZeroU64;
 use core::sync::atomic::AtomicU64;
 use kernel::bindings;
@@ -43,14 +43,18 @@ impl env::Env for KernelEnv {
     }
 }
 
-/// A mutex in memory of its own, since a mutex must not move. Never nested in another of these.
+/// A mutex in memory of its own, since a mutex must not move.
 pub(crate) struct Lock<T>(Pin<KBox<Mutex<T>>>);
 
 impl<T> env::Lock<T> for Lock<T> {
-    fn try_new(value: T) -> Result<Self, OutOfMemory> {
-        KBox::pin_init(new_mutex!(value, "sva_core"), GFP_KERNEL)
-            .map(Self)
-            .map_err(|_| OutOfMemory)
+    fn try_new(value: T, rank: Rank) -> Result<Self, OutOfMemory> {
+        // A class for each rank: lockdep checks that a leaf is the last.
+        match rank {
+            Rank::Outer => KBox::pin_init(new_mutex!(value, "sva_core_outer"), GFP_KERNEL),
+            Rank::Leaf => KBox::pin_init(new_mutex!(value, "sva_core_leaf"), GFP_KERNEL),
+        }
+        .map(Self)
+        .map_err(|_| OutOfMemory)
     }
 
     fn with<R>(&self, body: impl FnOnce(&mut T) -> R) -> R {
