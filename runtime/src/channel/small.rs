@@ -88,8 +88,12 @@ impl Channel {
             }
             let more = self.reap_list(None);
             *reaped = Reaped { finished: reaped.finished | more.finished, ..more };
+            // It is another's, who sees to all that is fresh when it lets go; so does the completion thread, which is told.
+            if more.elsewhere {
+                break;
+            }
         }
-        // The resolver had no room: somebody has to come back.
+        // Nobody could take them now: somebody has to come back.
         reaped.looking += self.smalls.fresh.load(Ordering::Relaxed);
     }
 
@@ -144,9 +148,10 @@ impl Channel {
         true
     }
 
-    /// The resolver gets the range that has waited longest. False: it has no room.
+    /// The resolver gets the range that has waited longest. False: it has no room, or somebody is at the list.
     fn pass_on(&self) -> bool {
-        let handed = self.handed.lock();
+        // Whoever has the list may wait for this thread, or for what it waits for.
+        let Some(handed) = self.handed.try_lock() else { return false };
         let Some(small) = self.smalls.waiting.pop() else { return true };
         let nothing = Operand { span: Span::default(), access: Access::Read };
         let mut requests =
