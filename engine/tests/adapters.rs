@@ -1,14 +1,18 @@
 //! Streams through readers and writers, asynchronous and blocking, judged by gzip, Python's zlib, flate2 and the LZ4 project's
 //! own library.
 
+#[path = "../../drivers/software/tests/oracle/mod.rs"]
+mod oracle;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::process::{Command, Stdio};
 use std::task::{Context, Poll, Waker};
 
 use svala_engine::{Compression, DecodeError, Decompression, Device, Engine, Format, FrameError, Trailing};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use oracle::filter;
 
 const FORMATS: [Format; 3] = [Format::Gzip, Format::Zlib, Format::Raw];
 
@@ -35,19 +39,6 @@ fn mixed(len: usize) -> Vec<u8> {
     bytes
 }
 
-fn filter(program: &[&str], stream: &[u8]) -> Vec<u8> {
-    let mut command = Command::new(program[0]);
-    let command = command.args(&program[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program[0]));
-    let mut input = child.stdin.take().expect("piped");
-    std::thread::scope(|scope| {
-        scope.spawn(move || io::Write::write_all(&mut input, stream).expect("takes its input"));
-        let output = child.wait_with_output().expect("runs");
-        assert!(output.status.success(), "{program:?}");
-        output.stdout
-    })
-}
-
 /// What other programs find in the stream.
 fn judged(format: Format, stream: &[u8]) -> Vec<u8> {
     let python = |bits: i32| {
@@ -56,10 +47,10 @@ fn judged(format: Format, stream: &[u8]) -> Vec<u8> {
              sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())+d.flush()); \
              sys.exit(not d.eof or len(d.unused_data))"
         );
-        filter(&["python3", "-c", &script], stream)
+        filter("python3", &["-c", &script], stream)
     };
     match format {
-        Format::Gzip => filter(&["gzip", "-dc"], stream),
+        Format::Gzip => filter("gzip", &["-dc"], stream),
         Format::Zlib => python(15),
         Format::Raw => python(-15),
         Format::Lz4 => {
@@ -81,10 +72,10 @@ fn made(format: Format, bytes: &[u8]) -> Vec<u8> {
             "import sys,zlib; c=zlib.compressobj(6,8,{bits}); \
              sys.stdout.buffer.write(c.compress(sys.stdin.buffer.read())+c.flush())"
         );
-        filter(&["python3", "-c", &script], bytes)
+        filter("python3", &["-c", &script], bytes)
     };
     match format {
-        Format::Gzip => filter(&["gzip", "-c"], bytes),
+        Format::Gzip => filter("gzip", &["-c"], bytes),
         Format::Zlib => python(15),
         Format::Raw => python(-15),
         Format::Lz4 => {

@@ -4,12 +4,16 @@
 //! Which files is decided when the test runs, and printed with `--nocapture`; so is each place where there are none. This
 //! program itself is always there.
 
+#[path = "../../drivers/software/tests/oracle/mod.rs"]
+mod oracle;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use svala_engine::{Compression, Device, Engine, Format, block_on, compressed_bytes_max};
+
+use oracle::filter;
 
 /// Where there may be files, what they are, and how they may end.
 const PLACES: [(&str, &str, &[&str]); 7] = [
@@ -77,20 +81,6 @@ fn corpora() -> Vec<(String, Vec<u8>)> {
     corpora
 }
 
-/// What another program makes of `bytes`.
-fn filter(program: &[&str], bytes: &[u8]) -> Vec<u8> {
-    let mut command = Command::new(program[0]);
-    let command = command.args(&program[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program[0]));
-    let mut input = child.stdin.take().expect("piped");
-    std::thread::scope(|scope| {
-        scope.spawn(move || input.write_all(bytes).expect("takes its input"));
-        let output = child.wait_with_output().expect("runs");
-        assert!(output.status.success(), "{program:?}");
-        output.stdout
-    })
-}
-
 const PYTHON_EXPANDS: &str = "import sys, zlib; d = zlib.decompressobj(15); \
     sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read()) + d.flush()); \
     sys.exit(not d.eof or len(d.unused_data))";
@@ -126,21 +116,21 @@ fn files_of_this_machine_go_there_and_back() {
         .map(|device| Engine::builder().device(device).open().expect("opens"));
     for (name, bytes) in corpora() {
         println!("{name}: {} bytes", bytes.len());
-        let of_gzip = filter(&["gzip", "-c"], &bytes);
-        let of_python = filter(&["python3", "-c", PYTHON_COMPRESSES], &bytes);
+        let of_gzip = filter("gzip", &["-c"], &bytes);
+        let of_python = filter("python3", &["-c", PYTHON_COMPRESSES], &bytes);
         for engine in &engines {
             for level in [1, 6] {
                 let whole = compressed(engine, &bytes, Format::Gzip, level);
                 let joined = streamed(engine, &bytes, Format::Gzip, level);
                 // Two members of one file.
-                let both = filter(&["gzip", "-dc"], &[whole, joined].concat());
+                let both = filter("gzip", &["-dc"], &[whole, joined].concat());
                 assert!(
                     both[..bytes.len()] == bytes && both[bytes.len()..] == bytes,
                     "{name}, level {level}"
                 );
             }
             let zlib = streamed(engine, &bytes, Format::Zlib, 6);
-            assert!(filter(&["python3", "-c", PYTHON_EXPANDS], &zlib) == bytes, "{name}");
+            assert!(filter("python3", &["-c", PYTHON_EXPANDS], &zlib) == bytes, "{name}");
             assert!(expanded(engine, of_gzip.clone(), bytes.len(), Format::Gzip) == bytes, "{name}");
             assert!(expanded(engine, of_python.clone(), bytes.len(), Format::Zlib) == bytes, "{name}");
         }
