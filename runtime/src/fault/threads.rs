@@ -100,12 +100,11 @@ impl Shared {
                 if !self.pool.call() && !self.is_watched.load(Ordering::SeqCst) {
                     let _ = self.wake.write(1);
                 }
-                std::thread::yield_now();
-                continue;
+            } else {
+                let pushed = self.answers.push((at, errno));
+                debug_assert!(pushed.is_ok(), "the table bounds the answers");
+                let _ = self.wake.write(1);
             }
-            let pushed = self.answers.push((at, errno));
-            debug_assert!(pushed.is_ok(), "the table bounds the answers");
-            let _ = self.wake.write(1);
             std::thread::yield_now();
         }
     }
