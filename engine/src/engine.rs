@@ -5,7 +5,7 @@ use std::ops::Deref;
 use idxd_emu::FaultPlan;
 use svala::backend::Kind;
 use svala::{Config, FaultPolicy, Path, Reason, Report, Runtime};
-use svala_idxd::{Emulated, EmulatedConfig, HardwareQueue, Sysfs};
+use svala_idxd::{Emulated, EmulatedConfig, HardwareOptions, HardwareQueue, Sysfs};
 use svala_qat::QatFunctions;
 use svala_software::{SoftwareConfig, SoftwareQueue};
 
@@ -23,6 +23,7 @@ pub struct Builder {
     qat_plan: qat_emu::FaultPlan,
     cpu_threads: Option<usize>,
     sysfs: Sysfs,
+    hardware: HardwareOptions,
     qat_functions: QatFunctions,
 }
 
@@ -75,6 +76,13 @@ impl Builder {
         self
     }
 
+    /// How work queues are used.
+    #[must_use]
+    pub fn hardware(mut self, options: HardwareOptions) -> Self {
+        self.hardware = options;
+        self
+    }
+
     /// Where virtual functions of QAT are looked for; by default where the kernel has them.
     #[must_use]
     pub fn qat_functions(mut self, functions: QatFunctions) -> Self {
@@ -105,8 +113,8 @@ impl Builder {
             builder = builder.queue(qat::emulated(self.qat_plan).map_err(OpenError::EmulatedQat)?);
         }
         let queues = match &self.device {
-            Device::Path(path) => vec![hardware::open(&self.sysfs, path)?],
-            Device::Auto | Device::Qat(_) => hardware::open_any(&self.sysfs),
+            Device::Path(path) => vec![hardware::open(&self.sysfs, path, &self.hardware)?],
+            Device::Auto | Device::Qat(_) => hardware::open_any(&self.sysfs, &self.hardware),
             Device::Software | Device::Emulated | Device::EmulatedQat | Device::EmulatedAll => Vec::new(),
         };
         for queue in queues {

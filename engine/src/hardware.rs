@@ -8,7 +8,11 @@ use svala_idxd::{Device, DeviceType, Discovery, HardwareOptions, HardwareQueue, 
 use crate::error::OpenError;
 
 /// Opens the queue that `path` names: its device node, or its bare name.
-pub(crate) fn open(sysfs: &Sysfs, path: &Path) -> Result<HardwareQueue, OpenError> {
+pub(crate) fn open(
+    sysfs: &Sysfs,
+    path: &Path,
+    options: &HardwareOptions,
+) -> Result<HardwareQueue, OpenError> {
     let discovery = match sysfs.discover() {
         Ok(discovery) => discovery,
         Err(error) => {
@@ -22,7 +26,7 @@ pub(crate) fn open(sysfs: &Sysfs, path: &Path) -> Result<HardwareQueue, OpenErro
         let known = known.map(|(_, queue)| queue.name.clone()).collect();
         return Err(OpenError::NotAQueue { path: path.to_owned(), known });
     };
-    HardwareQueue::open(device, queue, &HardwareOptions::default()).map_err(OpenError::Hardware)
+    HardwareQueue::open(device, queue, options).map_err(OpenError::Hardware)
 }
 
 /// Whether `path` is a bare name: `wq0.0`.
@@ -54,11 +58,11 @@ fn meant<'d>(discovery: &'d Discovery, path: &Path) -> Option<(&'d Device, &'d W
 
 /// Opens one queue of each kind of accelerator, as far as there are any that can be used: a shared one if possible,
 /// as a dedicated one would be taken from everybody else.
-pub(crate) fn open_any(sysfs: &Sysfs) -> Vec<HardwareQueue> {
+pub(crate) fn open_any(sysfs: &Sysfs, options: &HardwareOptions) -> Vec<HardwareQueue> {
     match sysfs.discover() {
         Ok(discovery) => {
             let kinds = [DeviceType::Dsa, DeviceType::Iax];
-            kinds.into_iter().filter_map(|kind| first_usable(&discovery, kind)).collect()
+            kinds.into_iter().filter_map(|kind| first_usable(&discovery, kind, options)).collect()
         }
         Err(error) => {
             tracing::debug!(%error, "no work queues");
@@ -67,14 +71,14 @@ pub(crate) fn open_any(sysfs: &Sysfs) -> Vec<HardwareQueue> {
     }
 }
 
-fn first_usable(discovery: &Discovery, kind: DeviceType) -> Option<HardwareQueue> {
+fn first_usable(discovery: &Discovery, kind: DeviceType, options: &HardwareOptions) -> Option<HardwareQueue> {
     let mut queues: Vec<_> = discovery
         .work_queues()
         .filter(|(_, queue)| queue.device_type == kind && queue.is_user() && queue.is_enabled())
         .collect();
     queues.sort_by_key(|(_, queue)| queue.is_dedicated());
     queues.into_iter().find_map(|(device, queue)| {
-        HardwareQueue::open(device, queue, &HardwareOptions::default())
+        HardwareQueue::open(device, queue, options)
             .inspect_err(|error| tracing::debug!(queue = queue.name, %error, "not usable"))
             .ok()
     })

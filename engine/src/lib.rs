@@ -49,6 +49,6 @@ pub use svala::{
     Path, Predicate, QueueName, QueueSnapshot, Reason, Report, ResolverChoice, Runtime, Slice, Snapshot,
     Span, Value, VirtAddr, block_on,
 };
-pub use svala_idxd::Sysfs;
+pub use svala_idxd::{HardwareOptions, Sysfs};
 pub use svala_qat::QatFunctions;
 pub use svala_software::{Format, FrameError};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use idxd_emu::timing::{Served, Timing};
 use idxd_emu::{Device as Emulation, DeviceStats};
 use svala::{Config, Runtime};
-use svala_engine::{Device, Engine, Sysfs};
+use svala_engine::{Device, Engine, HardwareOptions, Sysfs};
 use svala_idxd::{Emulated, EmulatedConfig};
 
 use crate::{Error, Policy};
@@ -54,7 +54,12 @@ impl Machine {
             return Self::emulated(policy, ENGINES, None);
         };
         let engine = Engine::builder().device(Device::Path(path.clone())).sysfs(target.sysfs.clone());
-        let engine = engine.faults(faults).config(|config: &mut Config| config.offload_bytes_min = 0);
+        let mut options = HardwareOptions::default();
+        options.parallel_part_bytes = policy.descriptor_bytes().unwrap_or(options.parallel_part_bytes);
+        let engine = engine
+            .hardware(options)
+            .faults(faults)
+            .config(|config: &mut Config| config.offload_bytes_min = 0);
         Ok(Self { runtime: Kept::Engine(engine.open()?), emulations: Vec::new() })
     }
 
@@ -64,12 +69,14 @@ impl Machine {
     }
 
     fn emulated(policy: Policy, engines: usize, timing: Option<Timing>) -> Result<Self, Error> {
+        let default = EmulatedConfig::default();
         let config = |name: &str, engines| EmulatedConfig {
             name: name.into(),
             engines,
             timing,
+            parallel_part_bytes: policy.descriptor_bytes().unwrap_or(default.parallel_part_bytes),
             // Of silicon's time, what a stock kernel does: it brings in the page that is asked for.
-            fault_around_pages_max: timing.map_or(EmulatedConfig::default().fault_around_pages_max, |_| 1),
+            fault_around_pages_max: timing.map_or(default.fault_around_pages_max, |_| 1),
             ..EmulatedConfig::default()
         };
         let dsa = Emulated::dsa(config("emu-dsa", engines))?;

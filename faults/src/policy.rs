@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use svala::FaultPolicy;
 
+/// A descriptor of most libraries: what a work queue takes in one.
+pub(crate) const PIECE_BYTES: u32 = 2 << 20;
+
 /// What is done about absent memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,6 +62,15 @@ impl Policy {
     /// Whether it is one of svala's, and not a rival or the floor.
     pub const fn is_ours(self) -> bool {
         matches!(self, Self::Block | Self::Resolve | Self::Prefetch | Self::Auto)
+    }
+
+    /// Bytes of a descriptor at most, where that is the policy's to say: rivals have one for each of their pieces, as the
+    /// libraries they stand for.
+    pub(crate) const fn descriptor_bytes(self) -> Option<u32> {
+        match self {
+            Self::InlineTouch | Self::OnePage | Self::LookAhead => Some(PIECE_BYTES),
+            Self::Floor | Self::Block | Self::Resolve | Self::Prefetch | Self::Auto => None,
+        }
     }
 
     /// What the runtime is to do about faults.

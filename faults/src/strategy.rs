@@ -7,10 +7,9 @@ use svala::{Access, Error as Failure, Job, Operand, Runtime, Span, Value, VirtAd
 
 use crate::counts::Counts;
 use crate::memory::{populate, touch};
+use crate::policy::PIECE_BYTES;
 use crate::{Error, Policy};
 
-/// A descriptor of most libraries: what a work queue takes in one.
-const PIECE_BYTES: u64 = 2 << 20;
 /// LightDSA's look-ahead.
 const LOOK_AHEAD_BYTES: u64 = 128 << 10;
 /// Ranges up to this size the floor touches page by page; that is less than a system call.
@@ -151,7 +150,8 @@ fn touched(pages: u64, counts: &mut Counts) {
 /// A job in pieces of one descriptor.
 fn pieces(job: &Job) -> impl Iterator<Item = Job> {
     let job = *job;
-    let bytes = if matches!(job, Job::Copy { .. } | Job::Compare { .. }) { PIECE_BYTES } else { u64::MAX };
+    let bytes =
+        if matches!(job, Job::Copy { .. } | Job::Compare { .. }) { PIECE_BYTES.into() } else { u64::MAX };
     (0..job.bytes().div_ceil(bytes)).map(move |at| part_of(&job, at * bytes, bytes))
 }
 

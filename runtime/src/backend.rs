@@ -162,6 +162,9 @@ pub struct LaneFault {
     pub addr: VirtAddr,
     /// Bytes of the whole job done so far, over all lanes.
     pub done_bytes: u64,
+    /// Bytes done of the job from where it begins without a gap (a member of a batch: of the member): another can go on
+    /// behind them. Parts that run in any order leave gaps.
+    pub unbroken_bytes: u64,
     /// The device's raw status byte.
     pub status: u8,
     /// What the interrupted descriptor still has to touch.

@@ -125,7 +125,7 @@ pub enum Error {
         access: Access,
         /// Where.
         addr: VirtAddr,
-        /// Bytes done before.
+        /// Bytes done before, from where the job begins without a gap: the rest may be done behind them.
         done: u64,
         /// Bytes asked for.
         len: u64,
@@ -146,7 +146,7 @@ pub enum Error {
         status: u8,
         /// The specification's name of the status.
         name: &'static str,
-        /// Bytes done before.
+        /// Bytes done before, from where the job begins without a gap: the rest may be done behind them.
         done: u64,
         /// Bytes asked for.
         len: u64,

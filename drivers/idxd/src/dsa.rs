@@ -18,6 +18,7 @@ mod numeric;
 mod outcome;
 mod part;
 
+pub(crate) use config::PARALLEL_PART_BYTES;
 pub use config::{DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
 pub use flight::DsaFlight;
 
@@ -32,7 +33,7 @@ use svala::{Done, Job, Operation, QueueName, Value};
 
 use crate::dsa::flight::LaneState;
 use crate::dsa::outcome::Completed;
-use crate::dsa::part::Order;
+use crate::dsa::part::{Order, PartBytes};
 use crate::portal::{Accepted, Credits, Portal};
 use crate::record::Trust;
 
@@ -41,8 +42,8 @@ use crate::record::Trust;
 pub struct DsaQueue<P> {
     portal: P,
     capabilities: Capabilities,
-    /// Bytes of a part: the queue's maximum, in whole words so that a fill's parts begin at its first byte.
-    part_bytes: u64,
+    /// Bytes of a part, and of one whose order does not matter.
+    part_bytes: PartBytes,
     lists: Lists,
     lanes_per_job: u16,
     submit_tries_max: u32,
@@ -73,7 +74,7 @@ impl<P: Portal> DsaQueue<P> {
         Self {
             portal,
             capabilities,
-            part_bytes: u64::from(config.transfer_bytes_max).max(8) & !7,
+            part_bytes: PartBytes::new(config.transfer_bytes_max, config.parallel_part_bytes),
             lists: config.lists,
             lanes_per_job: config.lanes_per_job.max(1),
             submit_tries_max: config.submit_tries_max,
@@ -128,11 +129,12 @@ impl<P: Portal> DsaQueue<P> {
         place: &flight::Lane,
         listed: &Cell<Descriptor>,
         job: &Job,
+        part_bytes: u64,
         block_on_fault: bool,
     ) -> bool {
         let Job::Copy { src, dst, len } = *job else { return false };
         let Ok(size) = u32::try_from(len) else { return false };
-        if len > self.part_bytes || !place.record.turn_if_free() {
+        if len > part_bytes || !place.record.turn_if_free() {
             return false;
         }
         let mut descriptor = Descriptor::memmove(SrcAddr(src.get()), DstAddr(dst.get()), size)
@@ -152,7 +154,9 @@ impl<P: Portal> DsaQueue<P> {
         let places = flight.lanes.iter().zip(&flight.list);
         let mut loaded = 0;
         for (member, (place, listed)) in members.iter().zip(places) {
-            if member.result.is_some() || !self.load_whole_copy(place, listed, &member.job, block_on_fault) {
+            if member.result.is_some()
+                || !self.load_whole_copy(place, listed, &member.job, self.part_bytes.max, block_on_fault)
+            {
                 break;
             }
             loaded += 1;
@@ -267,9 +271,11 @@ impl<P: Portal> DsaQueue<P> {
     /// In which order, and on how many lanes, a job of several parts runs.
     fn split(&self, job: &Job) -> (Order, u16) {
         let order = Order::of(job);
-        let parts = job.bytes().div_ceil(part::len_max(job, self.part_bytes).max(1));
-        let lanes = if order == Order::Parallel { parts.min(u64::from(self.lanes_per_job)) } else { 1 };
-        (order, u16::try_from(lanes).unwrap_or(1))
+        if order != Order::Parallel {
+            return (order, 1);
+        }
+        let parts = job.bytes().div_ceil(part::len_max(job, self.part_bytes.parallel).max(1));
+        (order, u16::try_from(parts).unwrap_or(u16::MAX).min(self.lanes_per_job))
     }
 
     /// Writes one descriptor for all loaded lanes. False: no room.
@@ -328,14 +334,20 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         if submission.block_on_fault && !self.capabilities.block_on_fault {
             return Err(Refused::Failed(Failure::Unsupported));
         }
-        let (order, lanes) = match job.bytes() > self.part_bytes || list::blocks(job).is_some() {
+        let (order, lanes) = match job.bytes() > self.part_bytes.parallel || list::blocks(job).is_some() {
             true => self.split(job),
             false => (Order::Forward, 1),
         };
         let first = &flight.lanes[0];
         flight.job.set(*job);
         flight.progress.begin(order, lanes, submission.block_on_fault);
-        if !self.load_whole_copy(first, &flight.list[0], job, submission.block_on_fault) {
+        if !self.load_whole_copy(
+            first,
+            &flight.list[0],
+            job,
+            self.part_bytes.parallel,
+            submission.block_on_fault,
+        ) {
             first.begin_job(job);
             if self.load(flight, 0, job, 0).is_none() {
                 return Err(Refused::Failed(flight.unloadable()));
@@ -378,7 +390,13 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
                 place.state.set(LaneState::Idle);
                 continue;
             }
-            if self.load_whole_copy(place, listed, &member.job, submission.block_on_fault) {
+            if self.load_whole_copy(
+                place,
+                listed,
+                &member.job,
+                self.part_bytes.max,
+                submission.block_on_fault,
+            ) {
                 loaded += 1;
                 continue;
             }

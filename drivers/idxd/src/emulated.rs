@@ -10,7 +10,7 @@ use idxd_spec::Descriptor;
 use parking_lot::Mutex;
 use svala::backend::{Completion, Kind, Notifier};
 
-use crate::dsa::{DsaQueue, DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
+use crate::dsa::{DsaQueue, DsaQueueConfig, Lists, PARALLEL_PART_BYTES, dsa_list_operations, dsa_operations};
 use crate::iaa::{ANALYTICS, IaaQueue, IaaQueueConfig};
 use crate::portal::{Accepted, Portal};
 
@@ -44,6 +44,8 @@ pub struct EmulatedConfig {
     pub depth: u32,
     /// Most members of a batch.
     pub batch_max: u32,
+    /// As in [`DsaQueueConfig`].
+    pub parallel_part_bytes: u32,
     /// Most pages brought in for one page request.
     pub fault_around_pages_max: u64,
     /// What is to go wrong.
@@ -61,6 +63,7 @@ impl Default for EmulatedConfig {
             queue: QueueConfig::shared(64),
             depth: 64,
             batch_max: 64,
+            parallel_part_bytes: PARALLEL_PART_BYTES,
             fault_around_pages_max: DeviceConfig::FAULT_AROUND_PAGES_MAX,
             plan: FaultPlan::default(),
             timing: None,
@@ -93,6 +96,7 @@ impl Emulated {
             block_on_fault: config.queue.block_on_fault,
             dedicated_size: dedicated_size(&config.queue),
             lanes_per_job: u16::try_from(config.engines.min(4)).unwrap_or(1),
+            parallel_part_bytes: config.parallel_part_bytes,
             ..DsaQueueConfig::default()
         };
         Ok(DsaQueue::new(EmulatedPortal::start(config, DeviceKind::Dsa)?, &queue))

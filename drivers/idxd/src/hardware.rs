@@ -14,7 +14,7 @@ use idxd_spec::{GenCap, Opcode};
 use svala::{Operation, Operations};
 
 use crate::device::{Device, DeviceState, DeviceType};
-use crate::dsa::{DsaQueue, DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
+use crate::dsa::{DsaQueue, DsaQueueConfig, Lists, PARALLEL_PART_BYTES, dsa_list_operations, dsa_operations};
 use crate::iaa::{IaaQueue, IaaQueueConfig};
 use crate::node::DeviceNode;
 use crate::portal::{HardwarePortal, Method, MethodChoice, NoWay};
@@ -151,11 +151,20 @@ pub struct HardwareOptions {
     pub batches: Option<bool>,
     /// Parts of a large job under way at once.
     pub lanes_per_job: u16,
+    /// Bytes of a part, where the parts of a job may run in any order: what another's small job waits for behind each.
+    pub parallel_part_bytes: u32,
 }
 
 impl Default for HardwareOptions {
     fn default() -> Self {
-        Self { method: MethodChoice::Auto, depth: None, batch_max: 64, batches: None, lanes_per_job: 4 }
+        Self {
+            method: MethodChoice::Auto,
+            depth: None,
+            batch_max: 64,
+            batches: None,
+            lanes_per_job: 4,
+            parallel_part_bytes: PARALLEL_PART_BYTES,
+        }
     }
 }
 
@@ -336,6 +345,7 @@ impl Facts {
             block_on_fault: self.block_on_fault,
             dedicated_size: self.dedicated_size(),
             lanes_per_job: options.lanes_per_job,
+            parallel_part_bytes: options.parallel_part_bytes,
             // The kernel gives every queue the device's own limit, and shows no other.
             lists: dsa_caps(device).map_or_else(Lists::default, |(lists, ..)| Lists::of(lists)),
             ..DsaQueueConfig::default()

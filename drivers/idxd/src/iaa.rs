@@ -535,6 +535,7 @@ impl IaaFlight {
             access: if status.is_write_fault() { Access::Write } else { Access::Read },
             addr: VirtAddr::new(done.fault_addr()),
             done_bytes: self.progress.get().read,
+            unbroken_bytes: self.progress.get().read,
             status: status.0,
             rest,
             restarts: true,

@@ -3,15 +3,16 @@
 //!
 //! Every test stops a copy in the middle, see [`real_memory`], under every policy and with both resolvers.
 //!
-//! UNSAFETY: forks, and truncates a file under its map.
-#![expect(unsafe_code, reason = "fork is an unsafe call")]
+//! UNSAFETY: forks, truncates a file under its map, and submits operations on memory by address.
+#![expect(unsafe_code, reason = "fork is an unsafe call, and so is raw submission")]
 
 mod real_memory;
 
 use real_memory::{
-    Area, GATE, PAGE, PAGES, RW, answer, copies, copy_interrupted, faulted, memfd, noise, not_run,
+    Area, GATE, PAGE, PAGES, RW, answer, copies, copy, copy_interrupted, faulted, in_parts, memfd, noise,
+    not_run,
 };
-use svala::Access;
+use svala::{Access, Error, FaultPolicy, Job};
 
 #[test]
 fn mprotect_ends_the_copy_where_writing_is_forbidden() {
@@ -207,5 +208,39 @@ fn guard_pages_end_the_copy() {
         faulted(&ended, &case.dst, 28, Access::Write, &case.name);
         case.is_right_up_to(28);
         case.goes_on();
+    }
+}
+
+/// A copy in parts that run in any order, and each fault is an error: what the error says is done is done, and the rest can
+/// be copied behind it. Two engines have a part each; whichever is further when the page is met, the error says no more
+/// than what has no gap.
+#[test]
+fn an_error_in_one_of_many_parts_counts_no_bytes_behind_a_gap() {
+    const PARTS: usize = 6;
+    const PART_PAGES: usize = 32;
+    let part_bytes = u32::try_from(PART_PAGES * PAGE).expect("fits");
+    let runtime = in_parts(part_bytes, |config| config.faults = FaultPolicy::Fail);
+    let pages = PARTS * PART_PAGES;
+    let bytes = noise(pages * PAGE, 11);
+    for page in (3..pages).step_by(13) {
+        let (src, dst) = (Area::warm(pages, 11), Area::warm(pages, 12));
+        dst.advise(page, 1, libc::MADV_DONTNEED).expect("drops a page");
+        let name = format!("page {page}");
+        let ended = copy(&runtime, &src, &dst, pages);
+        let Err(failed) = ended else { panic!("{name}: {ended:?}") };
+        let Error::Fault { addr, done, .. } = failed.error else { panic!("{name}: {}", failed.error) };
+        assert_eq!(addr.page(), dst.addr(page), "{name}");
+        let done = usize::try_from(done).expect("fits");
+        assert!(done <= page * PAGE, "{name}: {done}");
+        assert!(dst.read(0, pages)[..done] == bytes[..done], "{name}: {done} bytes are not done");
+        dst.write(page, &[0]);
+        let rest = Job::Copy {
+            src: src.addr(0).add(done as u64),
+            dst: dst.addr(0).add(done as u64),
+            len: (pages * PAGE - done) as u64,
+        };
+        // SAFETY: both areas outlive the operation, and no reference to them exists.
+        pollster::block_on(unsafe { runtime.submit_raw(rest) }).expect("the rest");
+        assert!(dst.read(0, pages) == bytes, "{name}");
     }
 }

@@ -508,7 +508,9 @@ fn random_small_operations_populate_what_they_touch() {
 fn translations_are_fetched_before_the_copy() {
     use svala_idxd::{Emulated, EmulatedConfig};
     for fetches in [false, true] {
-        let queue = Emulated::dsa(EmulatedConfig::default()).expect("starts");
+        // The copy is one descriptor.
+        let config = EmulatedConfig { parallel_part_bytes: 2 << 20, ..EmulatedConfig::default() };
+        let queue = Emulated::dsa(config).expect("starts");
         let device = queue.portal().device().expect("not closed");
         let builder = svala::Runtime::builder().queue(queue).config(|config| {
             config.faults = FaultPolicy::Prefetch;

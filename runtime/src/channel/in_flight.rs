@@ -299,12 +299,12 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             }
             Err(Failure::Cancelled) if contents.fault.is_some() => {
                 let (fault, source) = contents.fault.take().expect("checked in the guard");
-                report.bytes = fault.done_bytes;
+                report.bytes = fault.unbroken_bytes;
                 Err(Error::Fault {
                     queue,
                     access: fault.access,
                     addr: fault.addr,
-                    done: fault.done_bytes,
+                    done: fault.unbroken_bytes,
                     len,
                     status: fault.status,
                     source,

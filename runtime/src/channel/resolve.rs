@@ -70,8 +70,8 @@ impl Channel {
     fn give_up(&self, slot: u32, contents: &mut Contents, fault: LaneFault, why: Option<io::Error>) {
         match member_of(&contents.work, fault.lane) {
             Some(member) => {
-                let LaneFault { access, addr, done_bytes, .. } = fault;
-                let failure = Failure::Address { access, addr, done_bytes };
+                let LaneFault { access, addr, unbroken_bytes, .. } = fault;
+                let failure = Failure::Address { access, addr, done_bytes: unbroken_bytes };
                 // SAFETY: the member lives in what the slot holds, which the caller owns, and the driver is not
                 // being called.
                 unsafe { (*member).result = Some(Err(failure)) };

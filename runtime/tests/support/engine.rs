@@ -90,8 +90,9 @@ impl Lane {
             operand.map(|operand| Operand { span: operand.span.part(self.offset, u64::MAX), ..operand })
         });
         let done_bytes = others + self.offset;
-        let lane = self.index;
-        let fault = LaneFault { lane, access: operand.access, addr, done_bytes, status, rest, restarts };
+        let (lane, unbroken_bytes) = (self.index, self.offset);
+        let access = operand.access;
+        let fault = LaneFault { lane, access, addr, done_bytes, unbroken_bytes, status, rest, restarts };
         self.state = State::Faulted(fault, false);
     }
 

@@ -25,6 +25,10 @@ impl Lists {
     }
 }
 
+/// Bytes of a part whose order does not matter: some 4 us of a DSA's time, a hundred times what it costs to write another
+/// descriptor.
+pub(crate) const PARALLEL_PART_BYTES: u32 = 128 << 10;
+
 /// What the driver has to know of a work queue.
 #[derive(Clone, Debug)]
 pub struct DsaQueueConfig {
@@ -44,6 +48,8 @@ pub struct DsaQueueConfig {
     pub dedicated_size: Option<u32>,
     /// Parts of one job under way at once.
     pub lanes_per_job: u16,
+    /// Bytes of a part, where the parts of a job may run in any order: what another's small job waits for behind each.
+    pub parallel_part_bytes: u32,
     /// What lists of blocks may be.
     pub lists: Lists,
     /// Times a part may be refused.
@@ -64,6 +70,7 @@ impl Default for DsaQueueConfig {
             block_on_fault: false,
             dedicated_size: None,
             lanes_per_job: 1,
+            parallel_part_bytes: PARALLEL_PART_BYTES,
             lists: Lists::default(),
             submit_tries_max: 20_000,
         }

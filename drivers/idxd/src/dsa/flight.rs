@@ -7,7 +7,7 @@ use svala::backend::{Failure, Member};
 use svala::{Access, Done, Job, Value, VirtAddr};
 
 use super::delta::Scratch;
-use super::part::Order;
+use super::part::{Order, PartBytes};
 use super::{Lists, delta, dif, list, part};
 use crate::record::{Record, Records};
 
@@ -136,13 +136,13 @@ pub struct DsaFlight {
     /// Room for what of a delta record has no other place.
     pub(super) scratch: Scratch,
     /// Bytes of a part at most.
-    pub(super) part_bytes: u64,
+    pub(super) part_bytes: PartBytes,
     /// What lists may be.
     pub(super) lists: Lists,
 }
 
 impl DsaFlight {
-    pub(super) fn new(lanes: u16, part_bytes: u64, lists: Lists) -> Self {
+    pub(super) fn new(lanes: u16, part_bytes: PartBytes, lists: Lists) -> Self {
         let lane = |_| Lane {
             record: Records::default(),
             state: Cell::new(LaneState::Idle),
@@ -162,7 +162,7 @@ impl DsaFlight {
             refusal: Cell::new(None),
             job: Cell::new(nothing),
             progress: Progress::new(),
-            scratch: Scratch::new(part_bytes),
+            scratch: Scratch::new(part_bytes.max),
             part_bytes,
             lists,
         }
@@ -197,19 +197,21 @@ impl DsaFlight {
         match job {
             Job::CreateDelta { len, .. } => {
                 let from = delta::Progress { offset, written: so_far };
-                let (made, len) = delta::create(job, from, *len, self.part_bytes, &self.scratch)?;
+                let (made, len) = delta::create(job, from, *len, self.part_bytes.max, &self.scratch)?;
                 Ok((made, offset, len))
             }
             Job::ApplyDelta { .. } => {
-                let (made, len) = delta::apply(job, offset, self.part_bytes, &self.scratch)?;
+                let (made, len) = delta::apply(job, offset, self.part_bytes.max, &self.scratch)?;
                 Ok((made, offset, len))
             }
             _ => {
-                let len = match list::part_len(job, offset, self.part_bytes, self.lists) {
+                let order = self.progress.order.get();
+                let part_bytes = self.part_bytes.of(order);
+                let len = match list::part_len(job, offset, part_bytes, self.lists) {
                     Some(len) => len,
-                    None => job.bytes().saturating_sub(offset).min(part::len_max(job, self.part_bytes)),
+                    None => job.bytes().saturating_sub(offset).min(part::len_max(job, part_bytes)),
                 };
-                let at = match self.progress.order.get() {
+                let at = match order {
                     Order::Backward => job.bytes() - offset - len,
                     Order::Parallel | Order::Forward => offset,
                 };

@@ -7,8 +7,8 @@ use idxd_spec::{Completion, Descriptor, Reason, Resume, Status, resume};
 use svala::backend::{Failure, LaneFault, Member};
 use svala::{Access, CrcKind, DELTA_ENTRY_BYTES, Done, Job, NumberExceptions, Value, VirtAddr};
 
-use super::flight::{DsaFlight, Lane};
-use super::part::{low_half, rest_of, size_of};
+use super::flight::{DsaFlight, Lane, LaneState};
+use super::part::{Order, low_half, rest_of, size_of};
 use super::{delta, dif, list, numeric};
 
 /// What a written record means for its lane.
@@ -136,7 +136,7 @@ impl DsaFlight {
         place.so_far.set(written);
         let end = place.offset.get() + place.len.get();
         let from = delta::Progress { offset: at + u64::from(bytes), written };
-        let (rest, _) = delta::create(job, from, end, self.part_bytes, &self.scratch)?;
+        let (rest, _) = delta::create(job, from, end, self.part_bytes.max, &self.scratch)?;
         Ok(self.flagged(rest))
     }
 
@@ -150,7 +150,7 @@ impl DsaFlight {
             (Status::PAGE_REQUEST_INVALID, _) => {
                 let access = if status.is_write_fault() { Access::Write } else { Access::Read };
                 let addr = VirtAddr::new(done.fault_addr());
-                Failure::Address { access, addr, done_bytes: self.progress.done.get() + into.min(asked) }
+                Failure::Address { access, addr, done_bytes: self.unbroken(lane, into.min(asked)) }
             }
             (Status::DIF_ERROR, Some((block, _))) => match dif::mismatch(done.dif_status()) {
                 Some(mismatch) if into < asked && into.is_multiple_of(block) => {
@@ -165,11 +165,27 @@ impl DsaFlight {
                 }
             }
             _ => match status.name() {
-                Some(name) => {
-                    Failure::Status { status: status.0, name, done_bytes: self.progress.done.get() }
-                }
+                Some(name) => Failure::Status { status: status.0, name, done_bytes: self.unbroken(lane, 0) },
                 None => nonsense("status the specification does not have", done),
             },
+        }
+    }
+
+    /// Bytes done from where the job begins (or the member of a batch) without a gap, `more` of them not yet noted as kept
+    /// by this lane.
+    fn unbroken(&self, lane: u16, more: u64) -> u64 {
+        let reached = |place: &Lane| place.offset.get() + place.kept.get();
+        let progress = &self.progress;
+        let here = reached(&self.lanes[usize::from(lane)]) + more;
+        match progress.order.get() {
+            Order::Forward => here,
+            Order::Backward => progress.done.get() + more,
+            Order::Parallel => {
+                let others = self.lanes[..usize::from(progress.lanes.get())].iter().enumerate();
+                let busy = others
+                    .filter(|(at, place)| *at != usize::from(lane) && place.state.get() != LaneState::Idle);
+                busy.map(|(_, place)| reached(place)).fold(here, u64::min)
+            }
         }
     }
 
@@ -181,6 +197,7 @@ impl DsaFlight {
             access,
             addr: VirtAddr::new(done.fault_addr()),
             done_bytes: self.progress.done.get(),
+            unbroken_bytes: self.unbroken(lane, 0),
             status: status.0,
             rest: if list::blocks(job).is_some() {
                 list::needs(
@@ -269,14 +286,15 @@ mod tests {
     use svala::{DifFormat, DifSource, Span};
 
     use super::*;
-    use crate::dsa::part::Order;
+    use crate::dsa::part::PartBytes;
 
     const A: VirtAddr = VirtAddr::new(0x10_0000);
     const B: VirtAddr = VirtAddr::new(0x20_0000);
 
     /// A flight whose device has all of `job`.
     fn flight(job: Job) -> DsaFlight {
-        let flight = DsaFlight::new(1, 2 << 20, crate::dsa::Lists::default());
+        let part_bytes = PartBytes::new(2 << 20, 2 << 20);
+        let flight = DsaFlight::new(1, part_bytes, crate::dsa::Lists::default());
         flight.job.set(job);
         flight.progress.begin(Order::Forward, 1, false);
         flight.lanes[0].begin_job(&job);
@@ -302,6 +320,38 @@ mod tests {
             Completed::Fault(fault) => assert!(!fault.restarts && fault.done_bytes == 0, "{fault:?}"),
             _ => panic!("a fault at the first byte is a fault"),
         }
+    }
+
+    /// Three parts of 64 KiB on three lanes, of which the second meets a fault: what is done of the first decides.
+    #[test]
+    fn parts_in_any_order_are_done_as_far_as_there_is_no_gap() {
+        let part = 64_u32 << 10;
+        let job = Job::Copy { src: A, dst: B, len: 3 * u64::from(part) };
+        let flight = DsaFlight::new(3, PartBytes::new(2 << 20, part), crate::dsa::Lists::default());
+        flight.job.set(job);
+        flight.progress.begin(Order::Parallel, 3, false);
+        for (place, offset) in flight.lanes.iter().zip([0, 1, 2].map(|at| at * u64::from(part))) {
+            place.begin_job(&job);
+            let (descriptor, at, len) = flight.part(place, &job, offset).expect("a DSA does it");
+            assert_eq!((at, len), (offset, part.into()));
+            flight.list[usize::try_from(offset / u64::from(part)).unwrap()].set(descriptor);
+            place.begin(at, len, false);
+            place.state.set(LaneState::Submitted);
+        }
+        let fault = |lane: u16, bytes: u32| {
+            let addr = A.add(u64::from(part) * u64::from(lane) + u64::from(bytes)).get();
+            let done = Completion::new(Status::PAGE_FAULT).with_fault(addr, FaultInfo(0));
+            match flight.completed(&mut [], lane, &done.with_bytes_completed(bytes).to_bytes()) {
+                Completed::Fault(fault) => (fault.done_bytes, fault.unbroken_bytes),
+                _ => panic!("a fault is a fault"),
+            }
+        };
+        assert_eq!(fault(1, 4096), (4096, 0));
+        assert_eq!(fault(0, 8192), (4096 + 8192, 8192));
+        let success = Completion::new(Status::SUCCESS);
+        assert!(matches!(flight.completed(&mut [], 0, &success.to_bytes()), Completed::Part));
+        flight.lanes[0].state.set(LaneState::Idle);
+        assert_eq!(fault(1, 4096), (u64::from(part) + 8192, u64::from(part) + 8192));
     }
 
     /// Each record is of the right form, and claims what its job cannot have come to.

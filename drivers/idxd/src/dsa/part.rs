@@ -44,6 +44,31 @@ impl Order {
     }
 }
 
+/// Bytes of a part, in whole words so that a fill's parts begin at its first byte.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PartBytes {
+    /// What the queue takes.
+    pub(super) max: u64,
+    /// Of a job whose parts may run in any order. An engine takes descriptors in turn: another's small job waits for
+    /// those ahead of it, and its next part, after a fault, waits again. Parts that need each other's results are of the
+    /// queue's maximum: between two of them the engine would have nothing to do.
+    pub(super) parallel: u64,
+}
+
+impl PartBytes {
+    pub(super) fn new(transfer_bytes_max: u32, parallel: u32) -> Self {
+        let words = |bytes: u32| u64::from(bytes).max(8) & !7;
+        Self { max: words(transfer_bytes_max), parallel: words(parallel.min(transfer_bytes_max)) }
+    }
+
+    pub(super) const fn of(self, order: Order) -> u64 {
+        match order {
+            Order::Parallel => self.parallel,
+            Order::Forward | Order::Backward => self.max,
+        }
+    }
+}
+
 /// Bytes of which every part but the last is a multiple: whole repetitions of a pattern, so that a part begins at its
 /// first byte; whole blocks; whole entries; whole words.
 const fn unit(job: &Job) -> u64 {

@@ -27,9 +27,14 @@ pub fn not_run(what: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN: {what}");
 }
 
-/// A runtime over an emulated DSA with two engines.
+/// A runtime over an emulated DSA with two engines. What is to be stopped in the middle is one descriptor.
 pub fn runtime(change: impl FnOnce(&mut Config)) -> Runtime {
-    let config = EmulatedConfig { engines: 2, ..EmulatedConfig::default() };
+    in_parts(2 << 20, change)
+}
+
+/// The same with parts of so many bytes.
+pub fn in_parts(parallel_part_bytes: u32, change: impl FnOnce(&mut Config)) -> Runtime {
+    let config = EmulatedConfig { engines: 2, parallel_part_bytes, ..EmulatedConfig::default() };
     let queue = Emulated::dsa(config).expect("starts");
     Runtime::builder().queue(queue).config(change).build().expect("a thread and an eventfd")
 }
