@@ -177,7 +177,7 @@ impl Resolver {
             },
             ResolverChoice::Threads => Err(None),
         };
-        let threads = Threads::new(&table, wake, overflow.is_err());
+        let threads = Threads::new(&table, wake, overflow.is_ok());
         Self { table, threads, overflow }
     }
 
@@ -206,8 +206,8 @@ impl Resolver {
     /// Threads that populate at most: ours, and the kernel's.
     pub(crate) const fn threads_max(&self) -> u32 {
         match &self.overflow {
-            Ok(_) => super::threads::THREADS + super::uring::WORKERS_MAX,
-            Err(_) => super::threads::THREADS,
+            Ok(_) => self.threads.count() + super::uring::WORKERS_MAX,
+            Err(_) => self.threads.count(),
         }
     }
 

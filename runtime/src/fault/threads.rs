@@ -20,8 +20,16 @@ use super::pool::Pool;
 use super::resolver::{IN_FLIGHT_MAX, SLICE_BYTES, Table, advice};
 use crate::address::Span;
 
-/// Threads that populate.
-pub(super) const THREADS: u32 = 4;
+/// Threads that populate at most.
+const THREADS_MAX: u32 = 4;
+
+/// Threads that populate. One more than there are CPUs, for one that is held up, if io_uring takes over when all are: more
+/// would only take turns at the locks of the page tables.
+fn count(has_overflow: bool) -> u32 {
+    let cpus = std::thread::available_parallelism()
+        .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(THREADS_MAX));
+    if has_overflow { cpus.saturating_add(1).min(THREADS_MAX) } else { THREADS_MAX }
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -39,19 +47,25 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Threads {
     shared: Arc<Shared>,
+    count: u32,
 }
 
 impl Threads {
-    pub(super) fn new(table: &Arc<Mutex<Table>>, wake: &Arc<EventFd>, is_watched: bool) -> Self {
+    pub(super) fn new(table: &Arc<Mutex<Table>>, wake: &Arc<EventFd>, has_overflow: bool) -> Self {
         let shared = Arc::new(Shared {
             table: Arc::clone(table),
             answers: ArrayQueue::new(IN_FLIGHT_MAX),
             wake: Arc::clone(wake),
             slices: AtomicU64::new(0),
-            is_watched: AtomicBool::new(is_watched),
+            is_watched: AtomicBool::new(!has_overflow),
             pool: Pool::default(),
         });
-        Self { shared }
+        Self { shared, count: count(has_overflow) }
+    }
+
+    /// How many there are.
+    pub(super) const fn count(&self) -> u32 {
+        self.count
     }
 
     /// Starts them.
@@ -62,7 +76,7 @@ impl Threads {
     pub(super) fn start(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let serve: Arc<dyn Fn() + Send + Sync> = Arc::new(move || shared.serve());
-        self.shared.pool.start("svala-fault", THREADS, &serve)
+        self.shared.pool.start("svala-fault", self.count, &serve)
     }
 
     /// There is something in the table. False: all threads are at work, and nobody watches what waits.
