@@ -267,6 +267,9 @@ pub enum Failure {
     /// Not this job: the queue itself takes no more. As a [`Refused::Failed`] it says that the job has touched nothing,
     /// and the runtime may run it elsewhere.
     Queue(QueueFault),
+    /// The part of the device that does this operation takes no more; other operations it does as before. As a
+    /// [`Refused::Failed`], the CPU may do the job.
+    Operation(QueueFault),
 }
 
 /// One member of a batch: a job, and room for its answer.
@@ -347,7 +350,8 @@ pub unsafe trait Queue: Send + Sync + 'static {
     fn resume(&self, flight: &Self::Flight, members: &mut [Member], lane: u16, verdict: Verdict);
 
     /// What is wrong with the queue as a whole, if the driver can tell. Asked when a queue refuses or does not answer, and
-    /// before it is probed; not on the way of a job.
+    /// before it is probed; not on the way of a job. What was said once is asked about again at each notification: a driver
+    /// that has nothing more to say, as after a restart, calls its [`Notifier`], and is used again at once.
     fn fault(&self) -> Option<QueueFault> {
         None
     }
@@ -364,7 +368,7 @@ pub unsafe trait Queue: Send + Sync + 'static {
     fn close(&self) {}
 }
 
-/// Tells the runtime that a queue has completions.
+/// Tells the runtime that a queue has completions, or is back.
 ///
 /// Cheap to clone. Calling it costs a look at the flights that are waited for and wakes their tasks on the
 /// calling thread, and as far as [`Queue::held_max`] allows populates what they miss; calling it once too often does no

@@ -16,7 +16,7 @@ mod resolve;
 mod small;
 mod turn;
 
-pub(crate) use in_flight::{Ended, InFlight, Offer};
+pub(crate) use in_flight::{Again, Ended, InFlight, Offer};
 pub(crate) use small::By;
 
 use std::future::Future;

@@ -283,7 +283,7 @@ impl Error {
             Failure::Cipher { fault } => Self::Cipher { operation, fault },
             Failure::Vanished { addr } => Self::Vanished { operation, addr },
             Failure::Refused { tries } => Self::Refused { queue, tries },
-            Failure::Queue(why) => Self::QueueOut { queue, operation, why },
+            Failure::Queue(why) | Failure::Operation(why) => Self::QueueOut { queue, operation, why },
             Failure::Cancelled => Self::Closed { operation },
         }
     }

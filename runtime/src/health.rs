@@ -1,7 +1,8 @@
 //! Whether a queue is up, why it is not, and when to ask it again.
 //!
 //! A queue that fails is taken out: nothing is sent to it but a probe, at intervals that grow to a bound. A probe that is
-//! answered brings it back. Time comes in as an argument, so that all of this can be tested without waiting.
+//! answered brings it back. An outage that the queue's driver has announced, as a restart, ends when the driver says so, and
+//! is not held against the queue. Time comes in as an argument, so that all of this can be tested without waiting.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -96,9 +97,21 @@ struct Record {
     back: Option<Instant>,
 }
 
+/// Whose word it is that a queue is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// The runtime's.
+    Own,
+    /// The driver's, who takes it back in time.
+    Drivers,
+    /// The driver's, who has taken it back.
+    TakenBack,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Out {
     why: QueueFault,
+    word: Word,
     since: Instant,
     probe_at: Instant,
     probes: u32,
@@ -117,17 +130,26 @@ impl Health {
 
     /// Takes the queue out. Whether it was up until now; a worse reason replaces a lesser one.
     pub(crate) fn fail(&self, why: QueueFault, now: Instant) -> bool {
+        self.fail_by(Word::Own, why, now)
+    }
+
+    /// The same, by the driver's word: [`Health::take_back`] ends it.
+    pub(crate) fn fail_as_said(&self, why: QueueFault, now: Instant) -> bool {
+        self.fail_by(Word::Drivers, why, now)
+    }
+
+    fn fail_by(&self, word: Word, why: QueueFault, now: Instant) -> bool {
         let mut record = self.record.lock();
         if let Some(out) = &mut record.out {
             if out.why.is_soft() && !why.is_soft() {
-                out.why = why;
+                (out.why, out.word) = (why, word);
             }
             return false;
         }
         // One that fails again as soon as it is back is not asked more often for it.
         let soon = record.back.is_some_and(|back| now.saturating_duration_since(back) < record.wait * 2);
         record.wait = if soon { (record.wait * 2).min(self.bounds.max) } else { self.bounds.min };
-        record.out = Some(Out { why, since: now, probe_at: now + record.wait, probes: 0 });
+        record.out = Some(Out { why, word, since: now, probe_at: now + record.wait, probes: 0 });
         record.outs += 1;
         self.is_up.store(false, Ordering::Relaxed);
         true
@@ -136,6 +158,18 @@ impl Health {
     /// Why the queue is out.
     pub(crate) fn why(&self) -> Option<QueueFault> {
         if self.is_up() { None } else { self.record.lock().out.map(|out| out.why) }
+    }
+
+    /// Whether the queue is out by its driver's word, which the driver has not taken back as far as is known.
+    pub(crate) fn is_out_as_said(&self) -> bool {
+        self.record.lock().out.is_some_and(|out| out.word == Word::Drivers)
+    }
+
+    /// The driver has taken back what it said: the queue is asked at once.
+    pub(crate) fn take_back(&self, now: Instant) {
+        if let Some(out) = self.record.lock().out.as_mut().filter(|out| out.word == Word::Drivers) {
+            (out.word, out.probe_at) = (Word::TakenBack, now);
+        }
     }
 
     /// Whether it is time to ask the queue whether it is back. The next time is then twice as far away, up to the bound.
@@ -160,11 +194,10 @@ impl Health {
     /// The queue has shown that it works. Whether it was out until now.
     pub(crate) fn recover(&self, now: Instant) -> bool {
         let mut record = self.record.lock();
-        if record.out.is_none_or(|out| out.why.is_final()) {
-            return false;
-        }
+        let Some(out) = record.out.filter(|out| !out.why.is_final()) else { return false };
         record.out = None;
-        record.back = Some(now);
+        // A device that has been restarted is as new.
+        record.back = (out.word == Word::Own).then_some(now);
         self.is_up.store(true, Ordering::Relaxed);
         true
     }
@@ -231,6 +264,28 @@ mod tests {
         let later = start + Duration::from_secs(10);
         health.fail(QueueFault::Silent, later);
         assert_eq!(health.next_probe(), Some(later + MIN));
+    }
+
+    #[test]
+    fn an_outage_that_the_driver_ends_is_not_held_against_the_queue() {
+        let (health, mut now) = health();
+        for _ in 0..10 {
+            health.fail_as_said(QueueFault::Disabled, now);
+            assert_eq!(health.next_probe(), Some(now + MIN), "as if it were the first");
+            // Long enough for the longest interval.
+            let asked = (0..200).filter(|ms| health.is_due(now + Duration::from_millis(*ms))).count();
+            assert_eq!(asked, 5);
+            now += Duration::from_millis(200);
+            assert!(health.is_out_as_said() && !health.is_due(now));
+            health.take_back(now);
+            assert!(!health.is_out_as_said() && health.is_due(now), "at once");
+            assert!(!health.is_due(now), "and once");
+            assert!(health.recover(now));
+        }
+        // What the runtime has found out is nobody's to take back.
+        health.fail(QueueFault::Halted, now);
+        health.take_back(now);
+        assert!(!health.is_due(now));
     }
 
     #[test]

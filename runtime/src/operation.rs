@@ -28,7 +28,7 @@ use std::future::Future;
 use crate::ask;
 use crate::backend::Submission;
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::channel::{Channel, Ended, InFlight};
+use crate::channel::{Again, Channel, Ended, InFlight};
 use crate::dif::DifTags;
 use crate::error::{Error, Failed};
 use crate::job::{Check, Done, Job, Value};
@@ -446,7 +446,8 @@ impl Runtime {
         let ended = loop {
             // SAFETY: the caller's contract.
             let ended = unsafe { self.submit_raw_on(chosen, job) }.await;
-            match self.choose_again(&job).filter(|_| ended.again && detours < self.config().detours_max) {
+            let other = self.choose_again(&job, ended.again);
+            match other.filter(|_| detours < self.config().detours_max) {
                 Some(other) => (chosen, detours) = (other, detours + 1),
                 None => break ended,
             }
@@ -469,7 +470,7 @@ impl Runtime {
         };
         let Some(slot) = acquired else {
             let error = channel.unserved(job.operation());
-            let again = matches!(error, Error::QueueOut { .. });
+            let again = Again::after(&error);
             return Ended { outcome: Err(error), buffers: Some(()), report: Report::new(path), again };
         };
         let how = Submission { unchecked: true, ..self.submission() };

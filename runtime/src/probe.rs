@@ -70,6 +70,9 @@ impl Probes {
 impl Probe {
     fn tend(&mut self, channel: &Channel, now: Instant) {
         self.look(channel);
+        if channel.health().is_out_as_said() && channel.driver().fault().is_none() {
+            channel.health().take_back(now);
+        }
         if self.flight.is_some() || channel.is_closed() || !channel.health().is_due(now) {
             return;
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::backend::{Capabilities, Kind, Notifier, Queue, Submission};
-use crate::channel::{By, CHOSEN_WITH_CARE, Channel, Shared};
+use crate::channel::{Again, By, CHOSEN_WITH_CARE, Channel, Shared};
 use crate::choice::{Choice, Peer, QUEUES_MAX, Turn};
 use crate::config::Config;
 use crate::driver::{Bound, Driver};
@@ -122,6 +122,10 @@ fn attach(channel: &Arc<Channel>, doorbell: &Arc<Doorbell>) {
     let (weak, doorbell) = (Arc::downgrade(channel), Arc::clone(doorbell));
     channel.driver().attach(Notifier::new(move || {
         if let Some(channel) = weak.upgrade() {
+            // Perhaps it is back: the completion thread asks.
+            if !channel.health().is_up() {
+                doorbell.ring(true);
+            }
             // Without anybody waiting there is nothing to do: futures look for themselves.
             if channel.is_waited_for() && channel.reap(None, By::Notifier).looking != 0 {
                 doorbell.ring(true);
@@ -285,8 +289,15 @@ impl Runtime {
 
     /// Another queue for a job that one has failed to do, if one is up.
     #[cold]
-    pub(crate) fn choose_again(&self, job: &Job) -> Option<(&Channel, Path)> {
-        self.choose(job).filter(|(channel, _)| channel.health().is_up())
+    pub(crate) fn choose_again(&self, job: &Job, again: Again) -> Option<(&Channel, Path)> {
+        match again {
+            Again::No => None,
+            Again::Elsewhere => self.choose(job).filter(|(channel, _)| channel.health().is_up()),
+            Again::OnCpu(fault) => {
+                let cpu = self.software().filter(|cpu| cpu.offers(job.operation()))?;
+                Some((cpu, cpu.capabilities().path(Reason::QueueOut { fault })))
+            }
+        }
     }
 
     fn choose_with_care(&self, job: &Job) -> Option<(&Channel, Path)> {

@@ -116,8 +116,8 @@ impl<'env> Scope<'_, 'env> {
     fn see_to_end(&self, flight: InFlight<'env, Lease>, job: &Job) -> Result<(Done, Report), Error> {
         let mut ended = pollster::block_on(flight);
         for _ in 0..self.runtime.config().detours_max {
-            let Ended { outcome: Err(_), buffers: Some(_), again: true, .. } = &ended else { break };
-            let Some((channel, path)) = self.runtime.choose_again(job) else { break };
+            let Ended { outcome: Err(_), buffers: Some(_), again, .. } = ended else { break };
+            let Some((channel, path)) = self.runtime.choose_again(job, again) else { break };
             let Some(slot) = channel.try_acquire().or_else(|| pollster::block_on(channel.acquire())) else {
                 break;
             };

@@ -305,6 +305,28 @@ fn a_halted_device_comes_back_by_a_probe_alone() {
     within(runtime.fill(vec![0; 8], 1)).expect("it works again");
 }
 
+/// A device that restarts again and again, each time for less than the time between two probes.
+#[test]
+fn a_queue_is_used_again_as_soon_as_its_driver_says_so_however_often() {
+    for completion in BOTH {
+        let (runtime, devices) = runtime(vec![well(completion), well(completion)], |config| {
+            // Longer than this waits for anything.
+            config.probe_after_min = Duration::from_secs(600);
+            config.probe_after_max = Duration::from_secs(600);
+        });
+        for outage in 1..=5 {
+            devices[0].say(Some(QueueFault::Disabled));
+            take_out_first(&runtime);
+            assert!(matches!(state(&runtime, 0), QueueState::Out { why: QueueFault::Disabled, .. }));
+            devices[0].say(None);
+            until("it is back", || state(&runtime, 0) == QueueState::Up);
+            let before = devices[0].stats().accepted;
+            spread(&runtime, 8);
+            assert!(devices[0].stats().accepted > before, "outage {outage}");
+        }
+    }
+}
+
 #[test]
 fn threads_share_the_queues_between_them() {
     let (runtime, devices) = runtime((0..4).map(|_| well(Completion::Notified)).collect(), |_| {});

@@ -6,9 +6,9 @@
 use super::{Batch, Body};
 use crate::backend::Kind;
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::channel::{Channel, Ended, InFlight, Offer};
+use crate::channel::{Again, Channel, Ended, InFlight, Offer};
 use crate::choice::JOB_WEIGHT;
-use crate::error::{Error, Failed};
+use crate::error::Failed;
 use crate::job::{Done, Value};
 use crate::operation::{Completed, Outcome};
 use crate::path::{Path, Reason};
@@ -44,17 +44,26 @@ impl Runtime {
         let mut detours = 0;
         loop {
             let ended = self.run_batch_on(chosen, batch).await;
-            let Ended { outcome: Err(error), buffers: Some(back), report, again: true } = ended else {
+            let Ended { outcome: Err(error), buffers: Some(back), report, again } = ended else {
                 return settled(ended);
             };
-            // The queue has failed and the members are as they were: another may do it.
-            match self.choose_for(&back).filter(|(channel, _)| channel.health().is_up()) {
+            // The members are as they were: another queue may do it.
+            let other = match again {
+                Again::No => None,
+                Again::Elsewhere => self.choose_for(&back).filter(|(channel, _)| channel.health().is_up()),
+                Again::OnCpu(fault) => self
+                    .software()
+                    .filter(|cpu| back.0.fits(cpu).is_ok())
+                    .map(|cpu| (cpu, cpu.capabilities().path(Reason::QueueOut { fault }))),
+            };
+            match other {
                 Some(other) if detours < self.config().detours_max => {
                     (chosen, batch) = (other, back);
                     detours += 1;
                 }
                 _ => {
-                    return settled(Ended { outcome: Err(error), buffers: Some(back), report, again: false });
+                    let outcome = Err(error);
+                    return settled(Ended { outcome, buffers: Some(back), report, again: Again::No });
                 }
             }
         }
@@ -72,14 +81,14 @@ impl Runtime {
         };
         let Some(slot) = acquired else {
             let error = channel.unserved(batch.first_operation());
-            let again = matches!(error, Error::QueueOut { .. });
+            let again = Again::after(&error);
             return Ended { outcome: Err(error), buffers: Some(batch), report: Report::new(path), again };
         };
         match self.begin_batch(channel, slot, batch, path) {
             Ok((bytes, batch)) => {
                 let report = Report { bytes, policy: channel.usual_policy(), ..Report::new(path) };
                 let done = Done { bytes, value: Value::None };
-                Ended { outcome: Ok(done), buffers: batch, report, again: false }
+                Ended { outcome: Ok(done), buffers: batch, report, again: Again::No }
             }
             Err(flight) => flight.await,
         }

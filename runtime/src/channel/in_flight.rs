@@ -13,6 +13,7 @@ use super::Channel;
 use crate::backend::{Failure, Polled, Refused, Submission, Submitted};
 use crate::error::Error;
 use crate::fault::{FaultPolicy, Window};
+use crate::health::QueueFault;
 use crate::job::{Done, Job, OPERANDS_MAX, Operation, Value};
 use crate::path::Path;
 use crate::report::{Faults, Report};
@@ -97,8 +98,26 @@ pub(crate) struct Ended<B> {
     pub(crate) buffers: Option<B>,
     /// What happened.
     pub(crate) report: Report,
-    /// The queue failed and has not touched the buffers: another may be tried.
-    pub(crate) again: bool,
+    /// Where else it may be tried: the queue failed and has not touched the buffers.
+    pub(crate) again: Again,
+}
+
+/// Where an operation that failed may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Nowhere.
+    No,
+    /// On another queue.
+    Elsewhere,
+    /// On the CPU, as the queue does this no more, and else works.
+    OnCpu(QueueFault),
+}
+
+impl Again {
+    /// After there was no slot to be had.
+    pub(crate) const fn after(unserved: &Error) -> Self {
+        if let Error::QueueOut { .. } = unserved { Self::Elsewhere } else { Self::No }
+    }
 }
 
 impl<'c, B: Send + 'static> InFlight<'c, B> {
@@ -291,7 +310,11 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         };
         let operation = self.operation;
         let queue = self.channel.capabilities().name;
-        let again = contents.untouched && !self.channel.health.is_up();
+        let again = match contents.outcome {
+            Some(Err(Failure::Operation(fault))) if contents.untouched => Again::OnCpu(fault),
+            _ if contents.untouched && !self.channel.health.is_up() => Again::Elsewhere,
+            _ => Again::No,
+        };
         let outcome = match contents.outcome.take().unwrap_or(Err(Failure::Cancelled)) {
             Ok(done) => {
                 report.bytes = done.bytes;
@@ -333,7 +356,7 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
         drop(list);
         self.stage = Stage::Gone;
         let outcome = Err(Error::Forked { operation: self.operation });
-        Ended { outcome, buffers, report: Report::new(self.channel.path()), again: false }
+        Ended { outcome, buffers, report: Report::new(self.channel.path()), again: Again::No }
     }
 
     /// The bound on waiting has passed: the buffers stay behind.
@@ -350,7 +373,7 @@ impl<'c, B: Send + 'static> InFlight<'c, B> {
             outcome: Err(Error::NoAnswer { queue, operation: self.operation, waited }),
             buffers: None,
             report: Report::new(self.channel.path()),
-            again: false,
+            again: Again::No,
         })
     }
 }

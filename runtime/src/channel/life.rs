@@ -27,8 +27,12 @@ impl Channel {
         if self.capabilities.kind == Kind::Software {
             return;
         }
-        let why = self.driver.fault().unwrap_or(why);
-        if self.health.fail(why, Instant::now()) {
+        let said = self.driver.fault();
+        let why = said.unwrap_or(why);
+        // A job may hear that the queue is disabled when its driver has just taken it back.
+        let is_said = said.is_some() || why == QueueFault::Disabled;
+        let fail = if is_said { Health::fail_as_said } else { Health::fail };
+        if fail(&self.health, why, Instant::now()) {
             tracing::warn!(queue = %self.capabilities.name, %why, "queue taken out");
             self.publish();
             self.doorbell.ring(true);

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use crate::batch::Batch;
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::channel::{Acquire, Channel, Ended, InFlight, Offer};
+use crate::channel::{Acquire, Again, Channel, Ended, InFlight, Offer};
 use crate::error::Error;
 use crate::job::{Done, Job};
 use crate::path::{Path, Reason};
@@ -105,7 +105,7 @@ impl<S: IoBuf, D: IoBufMut> List<S, D> {
         let Stage::Flying(flight) = &mut self.stage else { return };
         match Pin::new(flight).poll(cx) {
             Poll::Pending => {}
-            Poll::Ready(Ended { buffers: Some(batch), again: true, .. }) if self.detours != 0 => {
+            Poll::Ready(Ended { buffers: Some(batch), again: Again::Elsewhere, .. }) if self.detours != 0 => {
                 self.stage = Stage::New(batch);
             }
             Poll::Ready(Ended { outcome, mut buffers, report, .. }) => {

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::{Ask, Completed, Extract, Outcome, Room};
-use crate::channel::{Acquire, Channel, Ended, InFlight, Offer};
+use crate::channel::{Acquire, Again, Channel, Ended, InFlight, Offer};
 use crate::error::{Error, Failed};
 use crate::job::{Job, Operation, Value};
 use crate::path::{Path, Reason};
@@ -120,10 +120,7 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
             Poll::Ready(Some(slot)) => self.start(job, channel, path, slot, cx),
             Poll::Ready(None) => {
                 let error = channel.unserved(job.operation());
-                if matches!(error, Error::QueueOut { .. }) {
-                    return self.elsewhere(error, Report::new(path), cx);
-                }
-                self.fail(error, Report::new(path))
+                self.elsewhere(Again::after(&error), error, Report::new(path), cx)
             }
         }
     }
@@ -179,9 +176,8 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
             Poll::Ready(Ended { outcome, buffers, report, again }) => {
                 self.buffers = buffers;
                 match outcome {
-                    Err(error) if again => self.elsewhere(error, report, cx),
                     Ok(done) => self.end(channel, operation, done.value, report),
-                    Err(error) => self.fail(error, report),
+                    Err(error) => self.elsewhere(again, error, report, cx),
                 }
             }
             Poll::Pending => {
@@ -191,16 +187,27 @@ impl<'e, V: Extract, B: Send + 'static, A: Ask<B>> Running<'e, V, B, A> {
         }
     }
 
-    /// The queue has failed and the buffers are as they were: tries another, a bounded number of times.
+    /// Tries it again where that may be, a bounded number of times.
     #[cold]
-    fn elsewhere(&mut self, error: Error, report: Report, cx: &mut Context<'_>) -> Poll<Outcome<V, B>> {
+    fn elsewhere(
+        &mut self,
+        again: Again,
+        error: Error,
+        report: Report,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<V, B>> {
+        if again == Again::No {
+            return self.fail(error, report);
+        }
         let Some(Ok(job)) = self.buffers.as_mut().map(|buffers| (self.ask)(buffers)) else {
             return self.fail(error, report);
         };
         if self.detours >= self.runtime.config().detours_max {
             return self.fail(error, report);
         }
-        let Some((channel, path)) = self.runtime.choose_again(&job) else { return self.fail(error, report) };
+        let Some((channel, path)) = self.runtime.choose_again(&job, again) else {
+            return self.fail(error, report);
+        };
         self.detours += 1;
         match channel.try_acquire() {
             Some(slot) => self.start(&job, channel, path, slot, cx),

@@ -13,8 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::ThreadId;
 
 use svala::backend::{
-    Capabilities, Completion, Failure, Kind, Member, Notifier, Polled, Queue, Refused, Submission, Submitted,
-    Verdict,
+    Capabilities, Completion, Failure, Kind, Member, Notifier, Polled, Queue, QueueFault, Refused,
+    Submission, Submitted, Verdict,
 };
 use svala::{Done, Job, Operation, Operations, QueueName, Span, Value};
 
@@ -182,6 +182,7 @@ struct Shared {
     changed: Condvar,
     in_use: Mutex<Vec<(u64, Span)>>,
     notifier: Mutex<Option<Notifier>>,
+    fault: Mutex<Option<QueueFault>>,
     completion: Completion,
     script: Script,
 }
@@ -227,10 +228,14 @@ impl Shared {
 
     fn notify(&self) {
         if self.completion == Completion::Notified {
-            let notifier = lock(&self.notifier).clone();
-            if let Some(notifier) = notifier {
-                notifier.notify();
-            }
+            self.notify_always();
+        }
+    }
+
+    fn notify_always(&self) {
+        let notifier = lock(&self.notifier).clone();
+        if let Some(notifier) = notifier {
+            notifier.notify();
         }
     }
 
@@ -338,6 +343,12 @@ impl Device {
         self.0.notify();
     }
 
+    /// Has the driver say that the queue as a whole is out, or take that back; it then takes no job.
+    pub fn say(&self, fault: Option<QueueFault>) {
+        *lock(&self.0.fault) = fault;
+        self.0.notify_always();
+    }
+
     /// Fails the test if the runtime has broken a promise.
     pub fn check(&self) {
         let stats = lock(&self.0.stats);
@@ -390,6 +401,7 @@ impl Scripted {
             changed: Condvar::new(),
             in_use: Mutex::new(Vec::with_capacity(4096)),
             notifier: Mutex::new(None),
+            fault: Mutex::new(None),
             completion: options.completion,
             script: options.script,
         });
@@ -402,6 +414,9 @@ impl Scripted {
     fn decide(&self, run: &mut Run, job: &Job) -> Result<(u64, Plan), Refused> {
         if run.flying {
             self.shared.wrong("a flight was submitted twice");
+        }
+        if let Some(fault) = self.fault() {
+            return Err(Refused::Failed(Failure::Queue(fault)));
         }
         let known = run.offered.take().filter(|(offered, ..)| offered == job);
         let (_, number, plan, refused) = known.unwrap_or_else(|| {
@@ -520,6 +535,10 @@ unsafe impl Queue for Scripted {
 
     fn attach(&self, notifier: Notifier) {
         *lock(&self.shared.notifier) = Some(notifier);
+    }
+
+    fn fault(&self) -> Option<QueueFault> {
+        *lock(&self.shared.fault)
     }
 
     unsafe fn submit(&self, flight: &Flight, job: &Job, how: Submission) -> Result<Submitted, Refused> {
