@@ -20,8 +20,8 @@ fn engine(device: Device) -> Engine {
     Engine::builder().device(device).open().expect("opens")
 }
 
-fn engines() -> [Engine; 2] {
-    [engine(Device::Software), engine(Device::Emulated)]
+fn engines() -> [Engine; 3] {
+    [engine(Device::Software), engine(Device::Emulated), engine(Device::EmulatedQat)]
 }
 
 /// Text and noise in turn, so that there is something to find and something to leave.

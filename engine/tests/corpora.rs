@@ -1,5 +1,5 @@
-//! Files that are found on any Linux machine, there and back: compressed here and expanded by gzip and Python's zlib, and the
-//! other way round.
+//! Files that are found on any Linux machine, there and back: compressed here and expanded by gzip, Python's zlib and
+//! the LZ4 project's library, and the other way round.
 //!
 //! Which files is decided when the test runs, and printed with `--nocapture`; so is each place where there are none. This
 //! program itself is always there.
@@ -110,14 +110,24 @@ fn expanded(engine: &Engine, stream: Vec<u8>, len: usize, format: Format) -> Vec
     done.buffers.1
 }
 
+/// A frame by the LZ4 project's library.
+fn by_lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4::EncoderBuilder::new().build(Vec::new()).expect("an encoder");
+    encoder.write_all(bytes).expect("a vector takes all");
+    let (frame, ended) = encoder.finish();
+    ended.expect("a vector takes all");
+    frame
+}
+
 #[test]
 fn files_of_this_machine_go_there_and_back() {
-    let engines = [Device::Software, Device::Emulated]
+    let engines = [Device::Software, Device::Emulated, Device::EmulatedQat]
         .map(|device| Engine::builder().device(device).open().expect("opens"));
     for (name, bytes) in corpora() {
         println!("{name}: {} bytes", bytes.len());
         let of_gzip = filter("gzip", &["-c"], &bytes);
         let of_python = filter("python3", &["-c", PYTHON_COMPRESSES], &bytes);
+        let of_lz4 = by_lz4(&bytes);
         for engine in &engines {
             for level in [1, 6] {
                 let whole = compressed(engine, &bytes, Format::Gzip, level);
@@ -133,6 +143,11 @@ fn files_of_this_machine_go_there_and_back() {
             assert!(filter("python3", &["-c", PYTHON_EXPANDS], &zlib) == bytes, "{name}");
             assert!(expanded(engine, of_gzip.clone(), bytes.len(), Format::Gzip) == bytes, "{name}");
             assert!(expanded(engine, of_python.clone(), bytes.len(), Format::Zlib) == bytes, "{name}");
+            let lz4 = streamed(engine, &bytes, Format::Lz4, 6);
+            let mut theirs = Vec::new();
+            lz4::Decoder::new(&lz4[..]).expect("a decoder").read_to_end(&mut theirs).expect("a frame");
+            assert!(theirs == bytes, "{name}");
+            assert!(expanded(engine, of_lz4.clone(), bytes.len(), Format::Lz4) == bytes, "{name}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::Mutex;
 use qat_spec::ring::misc;
-use qat_spec::{Capabilities, Generation, Response, Service};
+use qat_spec::{Capabilities, Response, Service};
 use svala::backend::{Completion, Notifier, QueueFault};
 
 use crate::config::QatQueueConfig;
@@ -63,9 +63,8 @@ impl Core {
         let mut conversation = Conversation::new(Arc::clone(&function), &config);
         let greeting = conversation.greet().map_err(pf)?;
         let compresses = greeting.capabilities.contains(Capabilities::COMPRESSION);
-        // How the sixth generation is asked to encrypt is not known.
         let gcm = Capabilities::SYM.union(Capabilities::AESGCM_SPC);
-        let encrypts = greeting.capabilities.contains(gcm) && function.generation() != Generation::Gen6;
+        let encrypts = greeting.capabilities.contains(gcm);
         if !compresses && !encrypts {
             return Err(Error::NoService { function: name, capabilities: greeting.capabilities });
         }

@@ -2,8 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use qat_spec::Generation;
+use qat_spec::ring::RING_PAIRS_MAX;
+
+use crate::error::Error;
+use crate::pf::ring_pairs;
+use crate::sys::VfioFunction;
 
 /// Where to look. By default where the kernel has things; another root for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +110,16 @@ impl QatFunctions {
 }
 
 impl QatFunctions {
+    /// What each ring pair of a function does, as the driver of its physical function says. Opens the function for that, and
+    /// closes it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`VfioFunction::open`] and [`ring_pairs`].
+    pub fn ring_pairs(&self, function: &QatFunction) -> Result<[&'static str; RING_PAIRS_MAX], Error> {
+        ring_pairs(Arc::new(VfioFunction::open(function, &self.iommu())?))
+    }
+
     /// The node of a group, which is there once all of its devices are vfio's.
     fn group(&self, at: &Path) -> Option<PathBuf> {
         let node = self.root.join("dev/vfio").join(link_name(&at.join("iommu_group"))?);
@@ -117,10 +133,9 @@ impl QatFunction {
         Some(Self::does(self.services.as_deref()?, &["dc", "dcc"]))
     }
 
-    /// The same for encryption, of which the sixth generation does none here.
+    /// The same for encryption.
     pub fn encrypts(&self) -> Option<bool> {
-        let does = Self::does(self.services.as_deref()?, &["sym"]);
-        Some(does && self.generation != Generation::Gen6)
+        Some(Self::does(self.services.as_deref()?, &["sym"]))
     }
 
     fn does(services: &str, names: &[&str]) -> bool {

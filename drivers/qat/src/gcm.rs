@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use qat_spec::{GCM_AAD_BYTES_MAX, GCM_CONFIG_BYTES, GCM_TAG_BYTES, Gcm, GcmKey, Request, gcm_config};
+use qat_spec::{
+    GCM_AAD_BYTES_MAX, GCM_CONFIG_BYTES, GCM_TAG_BYTES, Gcm, GcmKey, Generation, Request, gcm_config,
+};
 use svala::backend::{Failure, Refused};
 use svala::{CipherFault, CipherParameters};
 use zeroize::Zeroize;
@@ -22,6 +24,7 @@ const BYTES: usize = AAD + GCM_AAD_BYTES_MAX.next_multiple_of(16);
 /// A job's page.
 pub(crate) struct GcmPage {
     piece: Piece,
+    generation: Generation,
     key: GcmKey,
     encrypts: bool,
     nonce: [u8; 12],
@@ -32,6 +35,7 @@ impl GcmPage {
     /// Fills a page. What a device does not take is refused, for others to do.
     pub(crate) fn new(
         arena: &Arena,
+        generation: Generation,
         parameters: CipherParameters<'_>,
         encrypts: bool,
     ) -> Result<Self, Refused> {
@@ -47,10 +51,11 @@ impl GcmPage {
             (false, None) => return Err(Refused::Failed(Failure::Cipher { fault: CipherFault::NoTag })),
         };
         let piece = arena.take(BYTES as u64, 1).ok_or(Refused::Busy)?;
-        let mut page = Self { piece, key: kind, encrypts, nonce: *nonce, aad_bytes };
+        let mut page = Self { piece, generation, key: kind, encrypts, nonce: *nonce, aad_bytes };
         let bytes = &mut page.piece.bytes_mut()[..BYTES];
         bytes.fill(0);
-        bytes[DESCRIPTOR..][..GCM_CONFIG_BYTES].copy_from_slice(&gcm_config(kind, encrypts, aad_bytes));
+        let config = gcm_config(generation, kind, encrypts, aad_bytes);
+        bytes[DESCRIPTOR..][..GCM_CONFIG_BYTES].copy_from_slice(&config);
         bytes[DESCRIPTOR + GCM_CONFIG_BYTES..][..key.len()].copy_from_slice(key);
         bytes[TAG..][..GCM_TAG_BYTES].copy_from_slice(&expected);
         bytes[AAD..][..aad.len()].copy_from_slice(aad);
@@ -61,6 +66,7 @@ impl GcmPage {
     pub(crate) fn request(&self, part: Part) -> Request {
         let at = self.piece.span().addr.get();
         Request::gcm(Gcm {
+            generation: self.generation,
             encrypts: self.encrypts,
             key: self.key,
             descriptor_addr: at + DESCRIPTOR as u64,

@@ -99,7 +99,7 @@ impl Lane {
     /// The service that does it.
     #[inline]
     pub(crate) fn service(&self) -> Service {
-        if let Job::Cipher { .. } = self.job.get() { Service::SYM } else { Service::COMPRESSION }
+        service_of(&self.job.get())
     }
 
     /// Ends it: bounce buffers go back, and keys are gone.
@@ -110,4 +110,10 @@ impl Lane {
         self.dst.replace(None);
         self.gcm.replace(None);
     }
+}
+
+/// The service that does a job.
+#[inline]
+pub(crate) const fn service_of(job: &Job) -> Service {
+    if let Job::Cipher { .. } = job { Service::SYM } else { Service::COMPRESSION }
 }

@@ -18,9 +18,9 @@
 //!
 //! **Verification.** Compression is verified by the device, always; an answer that does not say so is a failure.
 //!
-//! **Encryption.** Ring pairs that are set up for symmetric cryptography do AES-GCM in one pass, on the fourth and fifth
-//! generation: messages of at least a byte, with up to 240 bytes that are only authenticated; the rest is the CPU's. Keys
-//! lie in the arena while a job is under way, and are overwritten when it is over.
+//! **Encryption.** Ring pairs that are set up for symmetric cryptography do AES-GCM in one pass: messages of at least a byte,
+//! with up to 240 bytes that are only authenticated; the rest is the CPU's. Keys lie in the arena while a job is under way,
+//! and are overwritten when it is over.
 //!
 //! **A request that is not answered** ends after [`QatQueueConfig::answer_within`]: its ring pair is reset by the physical
 //! function, and only when that is confirmed the buffers come back, with an error that says so. Other requests of the ring
@@ -52,6 +52,7 @@ pub use emulated::{EmulatedFunction, InstantFunction, emulated};
 pub use error::{Error, PfError};
 pub use function::{Region, VirtualFunction};
 pub use memory::{Arena, ArenaBuf, RegisterFailed, Registered};
+pub use pf::ring_pairs;
 pub use qat_spec::Generation;
 pub use queue::{QatFlight, QatQueue};
 pub use stats::QatStats;

@@ -8,15 +8,32 @@ use std::time::{Duration, Instant};
 use qat_spec::pfvf::{
     self, Block, BlockAnswer, Fit, Message, ResetAnswer, VERSION, from_pf, to_pf, version_answer,
 };
-use qat_spec::ring::misc;
+use qat_spec::ring::{RING_PAIRS_MAX, misc};
 use qat_spec::{Capabilities, CapabilityBlock, RingMap};
 
 use crate::config::QatQueueConfig;
-use crate::error::PfError;
+use crate::error::{Error, PfError};
 use crate::function::{Region, VirtualFunction};
 
 /// How long to sleep between looks at a register.
 const LOOK: Duration = Duration::from_micros(20);
+
+/// What each ring pair of a function does, as the driver of its physical function says: `dc`, `sym` and others.
+///
+/// The function is in use for as long as it takes to ask. Nothing is pinned.
+///
+/// # Errors
+///
+/// [`Error::Pf`].
+pub fn ring_pairs(function: Arc<dyn VirtualFunction>) -> Result<[&'static str; RING_PAIRS_MAX], Error> {
+    let name = function.name().to_owned();
+    // Answers are looked for.
+    function.write32(Region::Misc, misc::PF2VM_MASK, 1);
+    let mut conversation = Conversation::new(function, &QatQueueConfig::default());
+    let said = conversation.greet().and_then(|greeting| conversation.shut_down().map(|()| greeting.map));
+    let map = said.map_err(|source| Error::Pf { function: name, source })?;
+    Ok(std::array::from_fn(|pair| map.service(pair).name()))
+}
 
 /// What was learnt when the conversation began.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +53,8 @@ pub(crate) struct Conversation {
     tries_max: u32,
     /// Said unasked.
     unasked: Vec<Message>,
+    /// The answer to a reset may still come, and does not say which ring pair it is about.
+    is_reset_late: bool,
 }
 
 impl Conversation {
@@ -47,13 +66,13 @@ impl Conversation {
             reset_within: config.reset_within,
             tries_max: config.pf_tries_max.max(1),
             unasked: Vec::new(),
+            is_reset_late: false,
         }
     }
 
     /// Versions, capabilities, what ring pairs do; then the function is in use.
     pub(crate) fn greet(&mut self) -> Result<Greeting, PfError> {
-        let question = Message::new(to_pf::COMPAT_VER_REQ, VERSION.into());
-        let (version, fit) = version_answer(self.ask(question, from_pf::VERSION_RESP)?);
+        let (version, fit) = self.version()?;
         // An older driver leaves the judgement to this side; version 2 is the first with capabilities.
         let fits = fit == Fit::Compatible || fit == Fit::Unknown && version >= 2;
         if !fits {
@@ -77,15 +96,29 @@ impl Conversation {
         Ok(Greeting { version, capabilities, map: map.corrected(capabilities) })
     }
 
+    /// The version of the other side. Questions are answered in their order: what was late until now does not come any more.
+    fn version(&mut self) -> Result<(u8, Fit), PfError> {
+        let question = Message::new(to_pf::COMPAT_VER_REQ, VERSION.into());
+        let answer = self.ask(question, from_pf::VERSION_RESP)?;
+        self.is_reset_late = false;
+        Ok(version_answer(answer))
+    }
+
     /// Resets a ring pair. Ok: nothing of it reads or writes memory any more.
     pub(crate) fn reset(&mut self, pair: u64) -> Result<(), PfError> {
+        if self.is_reset_late {
+            // Its answer would be taken for that of this one.
+            self.version()?;
+        }
         let question = Message::new(to_pf::RP_RESET, u32::try_from(pair).unwrap_or(u32::MAX));
-        self.send(question)?;
-        let until = Instant::now() + self.reset_within;
-        match self.wait(from_pf::RP_RESET_RESP, until).map(ResetAnswer::of) {
+        let answer = self.ask_once(question, from_pf::RP_RESET_RESP, self.reset_within)?;
+        match answer.map(ResetAnswer::of) {
             Some(ResetAnswer::DONE) => Ok(()),
             Some(answer) => Err(PfError::Reset { pair, answer }),
-            None => Err(PfError::NotAnswered { message: question, tries: 1 }),
+            None => {
+                self.is_reset_late = true;
+                Err(PfError::NotAnswered { message: question, tries: 1 })
+            }
         }
     }
 
@@ -156,8 +189,7 @@ impl Conversation {
     /// Sends a message until it is answered. The data of the answer.
     fn ask(&mut self, question: Message, kind: u8) -> Result<u32, PfError> {
         for tries in 1.. {
-            self.send(question)?;
-            if let Some(data) = self.wait(kind, Instant::now() + self.answer_within) {
+            if let Some(data) = self.ask_once(question, kind, self.answer_within)? {
                 return Ok(data);
             }
             if tries >= self.tries_max {
@@ -165,6 +197,14 @@ impl Conversation {
             }
         }
         unreachable!("the tries are counted")
+    }
+
+    /// Sends a message, and waits for an answer of this kind. None: there was none.
+    fn ask_once(&mut self, question: Message, kind: u8, within: Duration) -> Result<Option<u32>, PfError> {
+        // What is there by now is the answer to another.
+        self.unasked.retain(|message| message.kind() != kind);
+        self.send(question)?;
+        Ok(self.wait(kind, Instant::now() + within))
     }
 
     /// Sends a message that has no answer.
@@ -194,11 +234,13 @@ impl Conversation {
         Err(PfError::NotTaken { message, tries: self.tries_max })
     }
 
-    /// Waits for an answer.
+    /// Waits for an answer. It may have come before the question was seen to be taken.
     fn wait(&mut self, kind: u8, until: Instant) -> Option<u32> {
         loop {
+            if let Some(at) = self.unasked.iter().position(|message| message.kind() == kind) {
+                return Some(self.unasked.remove(at).data());
+            }
             match self.look() {
-                Some(message) if message.kind() == kind => return Some(message.data()),
                 Some(message) => self.unasked.push(message),
                 None if Instant::now() >= until => return None,
                 None => std::thread::sleep(LOOK),

@@ -20,7 +20,7 @@ use crate::config::QatQueueConfig;
 use crate::core::{Core, Life};
 use crate::error::Error;
 use crate::function::VirtualFunction;
-use crate::lane::{Lane, State};
+use crate::lane::{Lane, State, service_of};
 use crate::memory::Arena;
 use crate::reactor;
 use crate::slot::Found;
@@ -176,7 +176,13 @@ impl QatQueue {
         }
         lane.tries.set(lane.tries.get() + 1);
         // A restart takes the time it takes; the runtime has a bound of its own on waiting.
-        if self.core.life() == Life::Up && lane.tries.get() >= self.core.worker.config.submit_tries_max {
+        if self.core.life() == Life::Restarting {
+            return Ok(Progress::Stalled);
+        }
+        if self.core.is_lost(lane.service()) {
+            return Err(self.over(lane, Failure::Operation(QueueFault::Halted)));
+        }
+        if lane.tries.get() >= self.core.worker.config.submit_tries_max {
             return Err(self.over(lane, Failure::Refused { tries: lane.tries.get() }));
         }
         Ok(Progress::Stalled)
@@ -184,6 +190,14 @@ impl QatQueue {
 
     fn refuse_if_down(&self) -> Result<(), Refused> {
         self.core.fault().map_or(Ok(()), |fault| Err(Refused::Failed(Failure::Queue(fault))))
+    }
+
+    /// Makes a job's first request, if there is a ring pair for it.
+    fn begin(&self, lane: &Lane, job: &Job, unchecked: bool) -> Result<(), Refused> {
+        if self.core.is_lost(service_of(job)) {
+            return Err(Refused::Failed(Failure::Operation(QueueFault::Halted)));
+        }
+        self.core.worker.begin(lane, job, unchecked)
     }
 }
 
@@ -223,11 +237,7 @@ unsafe impl Queue for QatQueue {
     ) -> Result<Submitted, Refused> {
         self.refuse_if_down()?;
         let lane = &flight.lanes[0];
-        self.core.worker.begin(lane, job, submission.unchecked)?;
-        if self.core.is_lost(lane.service()) {
-            lane.end();
-            return Err(Refused::Failed(Failure::Queue(QueueFault::Halted)));
-        }
+        self.begin(lane, job, submission.unchecked)?;
         if self.core.send(std::iter::once(lane)) == 0 {
             lane.end();
             return Err(Refused::Busy);
@@ -242,13 +252,17 @@ unsafe impl Queue for QatQueue {
         submission: Submission,
     ) -> Result<Submitted, Refused> {
         self.refuse_if_down()?;
+        let mut open = members.iter().filter(|member| member.result.is_none());
+        if open.all(|member| self.core.is_lost(service_of(&member.job))) {
+            return Err(Refused::Failed(Failure::Operation(QueueFault::Halted)));
+        }
         let mut loaded = 0_u32;
         let mut busy = false;
         for (lane, member) in flight.lanes.iter().zip(members.iter_mut()) {
             if member.result.is_some() {
                 continue;
             }
-            match self.core.worker.begin(lane, &member.job, submission.unchecked) {
+            match self.begin(lane, &member.job, submission.unchecked) {
                 Ok(()) => loaded += 1,
                 Err(Refused::Failed(failure)) => member.result = Some(Err(failure)),
                 Err(Refused::Busy) => {

@@ -24,17 +24,44 @@ struct Reactor {
     core: Arc<Core>,
     tick: Duration,
     last: Instant,
-    /// Resets of each pair that were refused in a row.
-    refused: Vec<u32>,
+    /// Resets of each pair that were refused.
+    refused: Vec<Refused>,
     /// When the device is given up that restarts.
     back_by: Option<Instant>,
+    /// It has restarted, and its physical function has not been greeted yet.
+    is_to_greet: bool,
+}
+
+/// Refusals in a row, and the tick until which nobody asks again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    count: u32,
+    until: u32,
+}
+
+impl Refused {
+    /// After so many in a row the intervals grow no more: they are of a thousand ticks.
+    const DOUBLINGS_MAX: u32 = 10;
+
+    /// Another refusal.
+    const fn again(self, tick: u32) -> Self {
+        let count = self.count.saturating_add(1);
+        let shift = if count < Self::DOUBLINGS_MAX { count } else { Self::DOUBLINGS_MAX };
+        Self { count, until: tick.wrapping_add(1 << shift) }
+    }
+
+    /// Whether to ask.
+    const fn is_due(self, tick: u32) -> bool {
+        self.count == 0 || tick.wrapping_sub(self.until) < u32::MAX / 2
+    }
 }
 
 /// The thread's work, until it is told to stop.
 pub(crate) fn run(core: Arc<Core>) {
     let tick = (core.worker.config.answer_within / TICKS).max(Duration::from_millis(1));
-    let refused = vec![0; core.pairs.len()];
-    let mut reactor = Reactor { core, tick, last: Instant::now(), refused, back_by: None };
+    let refused = vec![Refused::default(); core.pairs.len()];
+    let mut reactor =
+        Reactor { core, tick, last: Instant::now(), refused, back_by: None, is_to_greet: false };
     reactor.core.worker.arena.function().write32(Region::Misc, misc::PF2VM_MASK, 0);
     reactor.core.worker.arena.function().write32(Region::Misc, misc::INTERRUPT_MASK, 0);
     // What was said while nobody could be woken.
@@ -100,6 +127,7 @@ impl Reactor {
             count += self.read();
             match self.core.life() {
                 Life::Up => count += self.sweep_overdue(),
+                Life::Restarting if self.is_to_greet => self.begin_again(),
                 Life::Restarting => self.give_up_waiting(),
                 Life::Dead => {}
             }
@@ -138,19 +166,19 @@ impl Reactor {
     fn reset(&mut self, index: usize) -> u32 {
         let core = Arc::clone(&self.core);
         let pair = &core.pairs[index];
-        if self.refused[index] >= core.worker.config.pf_tries_max {
+        if !self.refused[index].is_due(core.tick.load(Ordering::Relaxed)) {
             return 0;
         }
         pair.close();
         let answer = core.conversation.lock().reset(pair.bank());
         if let Err(error) = answer {
-            self.refused[index] += 1;
+            self.refused[index] = self.refused[index].again(core.tick.load(Ordering::Relaxed));
             core.worker.counters.resets_refused.add(1);
             tracing::error!(%error, "a ring pair does not answer, and is not reset: its requests keep their memory");
             core.lost.fetch_or(1 << index, Ordering::Relaxed);
             return 0;
         }
-        self.refused[index] = 0;
+        self.refused[index] = Refused::default();
         core.worker.counters.resets.add(1);
         let now = core.tick.load(Ordering::Relaxed);
         let ended = self.sweep(index, |since| now.wrapping_sub(since) > TICKS);
@@ -184,7 +212,7 @@ impl Reactor {
             let Some(message) = message else { return };
             match message.kind() {
                 from_pf::RESTARTING => self.prepare_for_restart(),
-                from_pf::RESTARTED => self.begin_again(),
+                from_pf::RESTARTED => self.forget(),
                 from_pf::FATAL_ERROR => self.die(),
                 // The late answer to a question that was given up.
                 kind => tracing::debug!(kind, "message nobody waits for"),
@@ -196,6 +224,7 @@ impl Reactor {
     fn prepare_for_restart(&mut self) {
         tracing::warn!(function = self.core.worker.arena.function().name(), "the device restarts");
         self.core.set_life(Life::Restarting);
+        self.is_to_greet = false;
         self.back_by = Some(Instant::now() + self.core.worker.config.restart_within);
         self.core.pairs.iter().for_each(crate::ring::RingPair::close);
         let until = Instant::now() + self.core.worker.config.quiesce_within;
@@ -215,27 +244,34 @@ impl Reactor {
     /// A device that is not back in time is taken for broken.
     fn give_up_waiting(&mut self) {
         if self.back_by.is_some_and(|by| by <= Instant::now()) {
-            self.back_by = None;
+            (self.back_by, self.is_to_greet) = (None, false);
             self.die();
         }
     }
 
     /// The device is as new: what it had under way is gone.
-    fn begin_again(&mut self) {
-        self.back_by = None;
-        let greeted = self.core.conversation.lock().greet();
-        match greeted {
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(%error, "after a restart");
-                return self.core.set_life(Life::Dead);
-            }
-        }
+    fn forget(&mut self) {
+        self.core.set_life(Life::Restarting);
         for index in 0..self.core.pairs.len() {
+            self.core.pairs[index].close();
             self.sweep(index, |_| false);
-            self.core.pairs[index].open();
-            self.refused[index] = 0;
+            self.refused[index] = Refused::default();
         }
+        self.back_by.get_or_insert_with(|| Instant::now() + self.core.worker.config.restart_within);
+        self.is_to_greet = true;
+        self.begin_again();
+        self.core.notify();
+    }
+
+    /// Greets the physical function of a device that is as new. One that does not answer is greeted again for a while.
+    fn begin_again(&mut self) {
+        let greeted = self.core.conversation.lock().greet();
+        if let Err(error) = greeted {
+            tracing::error!(%error, "after a restart");
+            return self.give_up_waiting();
+        }
+        (self.back_by, self.is_to_greet) = (None, false);
+        self.core.pairs.iter().for_each(crate::ring::RingPair::open);
         self.core.lost.store(0, Ordering::Relaxed);
         self.core.worker.counters.restarts.add(1);
         self.core.set_life(Life::Up);

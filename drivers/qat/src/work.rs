@@ -100,7 +100,7 @@ impl Worker {
                 let empty = part.src_bytes == 0;
                 let page = match empty {
                     true => return Err(Refused::Failed(Failure::Stream)),
-                    false => GcmPage::new(&self.arena, cipher.parameters(), encrypts)?,
+                    false => GcmPage::new(&self.arena, self.generation, cipher.parameters(), encrypts)?,
                 };
                 lane.gcm.replace(Some(page));
                 part

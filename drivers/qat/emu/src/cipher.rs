@@ -5,17 +5,33 @@
 
 use svala_software::cipher::{Cipher, decrypt, encrypt};
 
+use crate::config::Model;
 use crate::execute::Outcome;
 use crate::memory::Mappings;
 use crate::message::{Answer, STATUS_CRYPTO, STATUS_INVALID, VALID, bytes_of};
 use crate::plan::Action;
 
 const SERVICE: u8 = 4;
-/// From slice 1 to slice 4.
-const ROUTE: u8 = 0x41;
-/// Flags: vector of 12 bytes in the request, single pass, the slice of the fourth generation; tag returned or compared.
-const RETURNS: u16 = 0x6824;
-const COMPARES: u16 = 0x6844;
+/// What differs between generations.
+struct Form {
+    /// Flags: vector in the request, single pass, the slice of the fourth generation and of those after it; tag returned or
+    /// compared. Of the older ones bit 11, a vector of 12 bytes; of the sixth bits 7 to 9, the mode.
+    returns: u16,
+    compares: u16,
+    /// Bytes of a tag, at 0x6b.
+    tag: u8,
+    /// From slice 1 to slice 4, at 0x6f.
+    route: u8,
+    /// Byte 1 of the configuration: bits 10 to 14 of it are the bytes compared.
+    compared: u8,
+}
+
+const OLD: Form = Form { returns: 0x6824, compares: 0x6844, tag: 16, route: 0x41, compared: 0x40 };
+const SIXTH: Form = Form { returns: 0x6124, compares: 0x6144, tag: 0, route: 0, compared: 0 };
+
+const fn form(model: Model) -> &'static Form {
+    if model.is_old() { &OLD } else { &SIXTH }
+}
 const BLOCK: usize = 16;
 const AAD_MAX: u32 = 240;
 const SLICE_HANG: i8 = -16;
@@ -24,6 +40,7 @@ const ENDPOINT: i8 = -17;
 /// A request as it was found in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CipherMessage {
+    model: Model,
     pub(crate) opaque: u64,
     pub(crate) dst: u64,
     src: u64,
@@ -39,15 +56,23 @@ pub(crate) struct CipherMessage {
 
 impl CipherMessage {
     /// Reads a request. Err with the cookie and the offset of what is not as it has to be.
-    pub(crate) fn parse(words: &[u64; 16]) -> Result<Self, (u64, usize)> {
+    pub(crate) fn parse(words: &[u64; 16], model: Model) -> Result<Self, (u64, usize)> {
+        let form = form(model);
         let bytes = bytes_of(words);
         let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
         let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
         let opaque = u64_at(0x18);
         let wrong = |at| Err((opaque, at));
-        let fixed =
-            [(0x01, 0), (0x02, SERVICE), (0x03, VALID), (0x06, 0), (0x6b, 16), (0x6c, 2), (0x6f, ROUTE)];
+        let fixed = [
+            (0x01, 0),
+            (0x02, SERVICE),
+            (0x03, VALID),
+            (0x06, 0),
+            (0x6b, form.tag),
+            (0x6c, 2),
+            (0x6f, form.route),
+        ];
         if let Some((at, _)) = fixed.into_iter().find(|(at, value)| bytes[*at] != *value) {
             return wrong(at);
         }
@@ -57,8 +82,8 @@ impl CipherMessage {
             return wrong(at);
         }
         let encrypts = match u16_at(0x04) {
-            RETURNS => true,
-            COMPARES => false,
+            flags if flags == form.returns => true,
+            flags if flags == form.compares => false,
             _ => return wrong(0x04),
         };
         // Both count words of eight bytes; the descriptor has two more than the key.
@@ -80,7 +105,7 @@ impl CipherMessage {
         nonce.copy_from_slice(&bytes[0x40..0x4c]);
         let (src, dst, aad, tag) = (u64_at(0x20), u64_at(0x28), u64_at(0x58), u64_at(0x60));
         let key_bytes = 8 * usize::from(key_words);
-        Ok(Self { opaque, dst, src, len, encrypts, descriptor, key_bytes, nonce, aad, aad_len, tag })
+        Ok(Self { model, opaque, dst, src, len, encrypts, descriptor, key_bytes, nonce, aad, aad_len, tag })
     }
 
     fn blank(&self) -> Answer {
@@ -130,12 +155,14 @@ impl CipherMessage {
         }
     }
 
-    /// The configuration it has to find: algorithm, mode 4, direction, a tag of 16; and how much is only authenticated, swapped.
+    /// The configuration it has to find: algorithm, mode 4, direction, and of the older ones a tag of 16 and how much is only
+    /// authenticated, swapped.
     fn config(&self) -> [u8; BLOCK] {
         let algorithm = if self.key_bytes == 16 { 0x43 } else { 0x45 };
-        let aad = self.aad_len.to_le_bytes()[0];
+        let aad = if self.model.is_old() { self.aad_len.to_le_bytes()[0] } else { 0 };
+        let second = form(self.model).compared | u8::from(!self.encrypts);
         let mut config = [0; BLOCK];
-        config[..8].copy_from_slice(&[algorithm, 0x40 | u8::from(!self.encrypts), 0, 0, 0, 0, 0, aad]);
+        config[..8].copy_from_slice(&[algorithm, second, 0, 0, 0, 0, 0, aad]);
         config
     }
 }

@@ -19,6 +19,7 @@ use crate::config::DeviceConfig;
 use crate::firmware::{self, Held, Silent};
 use crate::memory::Mappings;
 use crate::pf::Pf;
+use crate::plan::PfFaults;
 use crate::stats::DeviceStats;
 
 /// Why a device cannot be started.
@@ -170,6 +171,11 @@ impl Device {
         self.inner.work.notify_all();
     }
 
+    /// What goes wrong in the messages from now on.
+    pub fn set_pf_faults(&self, faults: PfFaults) {
+        self.inner.state.lock().pf.faults = faults;
+    }
+
     /// Has the physical function say that the device is broken.
     pub fn fatal_error(&self) {
         let mut state = self.inner.state.lock();
@@ -255,7 +261,12 @@ impl Inner {
             0x100c => {
                 self.work.notify_all();
             }
-            0x1008 if value & 1 == 0 && state.pf.deliver() => self.interrupt_from_pf(state),
+            0x1008 if value & 1 == 0 => {
+                state.pf.taken();
+                if state.pf.deliver() {
+                    self.interrupt_from_pf(state);
+                }
+            }
             _ => {}
         }
     }

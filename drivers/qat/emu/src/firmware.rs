@@ -74,6 +74,11 @@ fn next(inner: &Inner) -> Next {
     for step in 0..state.banks.len() {
         let bank = (first + step) % state.banks.len();
         let Some(addr) = state.banks[bank].next_request() else { continue };
+        if state.pf.later == Some(bank) {
+            state.pf.later = None;
+            reset_and_say(inner, &mut state, bank);
+            continue;
+        }
         if state.banks[bank].next_response().is_none() {
             if !state.stalled[bank] {
                 state.stalled[bank] = true;
@@ -98,26 +103,30 @@ fn next(inner: &Inner) -> Next {
     Next::Again
 }
 
-/// Takes a message of the driver, and restarts if it is time.
+/// Takes messages of the driver, and restarts if it is time.
 fn converse(inner: &Inner, state: &mut State) {
-    let (answered, order) = state.pf.receive();
-    if answered {
-        inner.interrupt_from_pf(state);
-    }
-    match order {
-        Order::Nothing => {}
-        Order::Reset(bank) => {
-            reset(inner, state, bank.into());
-            state.stats.resets += 1;
-            if state.pf.send(0x10, 0) {
-                inner.interrupt_from_pf(state);
-            }
+    loop {
+        let (answered, order) = state.pf.receive();
+        if answered {
+            inner.interrupt_from_pf(state);
         }
-        Order::Restart => restart(inner, state),
+        match order {
+            Order::Nothing => break,
+            Order::Reset(bank) => reset_and_say(inner, state, bank.into()),
+            Order::Restart => restart(inner, state),
+        }
     }
     if state.pf.restart_by.is_some_and(|by| by <= Instant::now()) {
         state.stats.rude_restarts += 1;
         restart(inner, state);
+    }
+}
+
+fn reset_and_say(inner: &Inner, state: &mut State, bank: usize) {
+    reset(inner, state, bank);
+    state.stats.resets += 1;
+    if state.pf.send(0x10, 0) {
+        inner.interrupt_from_pf(state);
     }
 }
 
@@ -170,7 +179,7 @@ fn request(inner: &Inner, slices: &mut Slices, bank: usize, addr: u64) {
     };
     let action = inner.config.plan.action(number);
     let parsed = match inner.config.is_symmetric(bank) {
-        true => CipherMessage::parse(&words).map(Asked::Cipher),
+        true => CipherMessage::parse(&words, inner.config.model).map(Asked::Cipher),
         false => Message::parse(&words).map(Asked::Compression),
     };
     let outcome = match parsed {

@@ -32,6 +32,12 @@ pub(crate) struct Pf {
     pub(crate) faults: PfFaults,
     /// A restart is announced; when it happens at the latest.
     pub(crate) restart_by: Option<Instant>,
+    /// A message is answered, and is not seen to be taken before its answer is.
+    is_answered: bool,
+    /// Ring pair of a reset that is put off until the next message comes.
+    late: Option<u8>,
+    /// Ring pair of a reset that is put off until a request comes.
+    pub(crate) later: Option<usize>,
     blocks: [[u8; 10]; 2],
     version: u8,
 }
@@ -52,6 +58,9 @@ impl Pf {
             outbox: VecDeque::new(),
             faults: config.plan.pf,
             restart_by: None,
+            is_answered: false,
+            late: None,
+            later: None,
             blocks: [[2, 8, 0, 0, 0, 0, a, b, c, d], [1, 2, low, high, 0, 0, 0, 0, 0, 0]],
             version: config.pf_version,
         }
@@ -73,10 +82,24 @@ impl Pf {
         true
     }
 
+    /// The driver has taken a message.
+    pub(crate) fn taken(&mut self) {
+        if std::mem::take(&mut self.is_answered) {
+            self.to_pf &= !INTERRUPT;
+        }
+    }
+
     /// Takes a message of the driver. Whether an answer is there, and what the device has to do.
     pub(crate) fn receive(&mut self) -> (bool, Order) {
-        if self.to_pf & INTERRUPT == 0 {
+        if self.to_pf & INTERRUPT == 0 || self.is_answered {
             return (false, Order::Nothing);
+        }
+        if let Some(bank) = self.late.take() {
+            if self.to_pf >> 2 & 0x3f == 0x10 {
+                self.to_pf &= !INTERRUPT;
+                self.later = Some((self.to_pf >> 8 & 0xff) as usize);
+            }
+            return (false, Order::Reset(bank));
         }
         if take(&mut self.faults.lost_messages) {
             // Left where it is: the driver waits in vain. The bit is cleared with the next message.
@@ -84,8 +107,12 @@ impl Pf {
         }
         let kind = self.to_pf >> 2 & 0x3f;
         let data = self.to_pf >> 8;
-        self.to_pf &= !INTERRUPT;
-        if kind != 0x03 && kind != 0x04 && kind != 0x0a && take(&mut self.faults.lost_answers) {
+        let is_question = kind != 0x03 && kind != 0x04 && kind != 0x0a;
+        self.is_answered = is_question && take(&mut self.faults.early_answers);
+        if !self.is_answered {
+            self.to_pf &= !INTERRUPT;
+        }
+        if is_question && take(&mut self.faults.lost_answers) {
             return (false, Order::Nothing);
         }
         match kind {
@@ -115,7 +142,11 @@ impl Pf {
             let answered = match self.faults.refusal {
                 Some(ResetRefusal::NotSupported) => self.send(0x10, 1),
                 Some(ResetRefusal::Timeout) => self.send(0x10, 3),
-                _ => false,
+                Some(ResetRefusal::Late) => {
+                    self.late = Some(bank.to_le_bytes()[0]);
+                    false
+                }
+                Some(ResetRefusal::Silent) | None => false,
             };
             return (answered, Order::Nothing);
         }

@@ -40,6 +40,9 @@ pub enum ResetRefusal {
     Timeout,
     /// There is no answer at all.
     Silent,
+    /// It is done, and answered, not before the next message comes. If that asks for a reset as well, this is done at the worst
+    /// moment: when the ring pair has been opened and has a request again.
+    Late,
 }
 
 /// What goes wrong in the messages between the functions. Counts go down to 0.
@@ -51,6 +54,8 @@ pub struct PfFaults {
     pub lost_messages: u32,
     /// Messages that are taken and not answered.
     pub lost_answers: u32,
+    /// Messages whose answer is there before they are seen to be taken.
+    pub early_answers: u32,
     /// Ring pair resets that are refused.
     pub refused_resets: u32,
     /// In which way.

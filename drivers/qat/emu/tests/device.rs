@@ -134,6 +134,30 @@ fn a_request_by_the_table_is_answered_by_the_table() {
     assert_eq!(answer[24..28], crc.to_le_bytes());
 }
 
+/// With room for one answer, the second request waits until the first answer has been read; and the ring goes round.
+#[test]
+fn a_full_response_ring_stalls_its_pair_until_the_head_moves() {
+    let bench = Bench::new(DeviceConfig::default());
+    // 64 bytes: two answers, of which one place stays free.
+    bench.ring(0x1004, 0);
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < end, "{what}: {:?}", bench.device.stats());
+            std::thread::yield_now();
+        }
+    };
+    (0..8).for_each(|at| bench.send(at, &bench.deflate()));
+    for read in 1..=6_u32 {
+        let at = (read as usize - 1) % 2;
+        assert_eq!(bench.wait(at)[3] & 0x80, 0x80);
+        until("it stands still", &|| bench.device.stats().stalls >= read.into());
+        assert_eq!(bench.device.stats().responses, read.into());
+        bench.memory.responses[4 * at].store(EMPTY, Ordering::Relaxed);
+        bench.ring(0x0c4, read % 2 * 32);
+    }
+}
+
 #[test]
 fn what_no_driver_writes_is_refused() {
     let bench = Bench::new(DeviceConfig::default());

@@ -43,6 +43,7 @@ fn configuration_words_are_those_of_the_builder_macros() {
 #[test]
 fn an_encryption_stands_in_the_ring_byte_by_byte() {
     let gcm = Gcm {
+        generation: Generation::Gen4,
         encrypts: true,
         key: GcmKey::Aes256,
         descriptor_addr: 0x1000,
@@ -74,8 +75,19 @@ fn an_encryption_stands_in_the_ring_byte_by_byte() {
     let decrypt = Request::gcm(Gcm { encrypts: false, key: GcmKey::Aes128, ..gcm }).to_bytes();
     assert_eq!((&decrypt[4..6], decrypt[0x12], decrypt[0x6d]), (&[0x44, 0x68][..], 4, 2));
     let config = [0x45, 0x40, 0, 0, 0, 0, 0, 240, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(gcm_config(GcmKey::Aes256, true, 240), config);
-    assert_eq!(gcm_config(GcmKey::Aes128, false, 0)[..2], [0x43, 0x41]);
+    assert_eq!(gcm_config(Generation::Gen4, GcmKey::Aes256, true, 240), config);
+    assert_eq!(gcm_config(Generation::Gen5, GcmKey::Aes128, false, 0)[..2], [0x43, 0x41]);
+
+    // The sixth generation: bits 7 to 9 of the flags are 2 and bit 11 is clear; no length of a tag and no way between slices.
+    let mut sixth = expected;
+    sixth[0x05] = 0x61;
+    sixth[0x6b..0x70].copy_from_slice(&[0, 2, 4, 0, 0]);
+    let gcm = Gcm { generation: Generation::Gen6, ..gcm };
+    assert_eq!(Request::gcm(gcm).with_opaque(0x0807_0605_0403_0201).to_bytes(), sixth);
+    assert_eq!(Request::gcm(Gcm { encrypts: false, ..gcm }).to_bytes()[4..6], [0x44, 0x61]);
+    let only = |first: [u8; 2]| [first.as_slice(), &[0; 14]].concat();
+    assert_eq!(gcm_config(Generation::Gen6, GcmKey::Aes256, true, 240)[..], only([0x45, 0]));
+    assert_eq!(gcm_config(Generation::Gen6, GcmKey::Aes128, false, 240)[..], only([0x43, 1]));
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Compressions and expansions in one batch: one write of a tail for all of them.
 
-use qat_emu::{Action, FaultPlan, Model};
-use svala::{Batch, Check, DeflateOptions, Error, Lent, Reason, Runtime, Value, block_on};
+use qat_emu::{Action, DeviceConfig, FaultPlan, Model, PfFaults, ResetRefusal};
+use svala::backend::{Failure, Member, Polled, Queue, QueueFault, Refused, Submission, Submitted};
+use svala::{
+    AesKey, Batch, Check, Cipher, CipherMode, DeflateOptions, Error, IoBuf as _, IoBufMut as _, Job, Lent,
+    Path, Reason, Runtime, Value, block_on,
+};
+use svala_qat::{ArenaBuf, QatQueue, emulated};
 use svala_software::{SoftwareConfig, SoftwareQueue};
 
-use crate::support::{Machine, deflate, inflate, text};
+use crate::support::{Machine, deflate, impatient, inflate, text, until};
 
 const HOW: DeflateOptions = DeflateOptions { level: 6, last: true, check: Check::Adler32 };
 
@@ -25,7 +30,9 @@ fn members_of_both_directions_are_sent_together() {
         batch.deflate(data.clone(), vec![0; 8192], HOW).expect("room");
         batch.inflate(deflate(data), vec![0; data.len()], Check::Crc32).expect("room");
     }
+    let before = machine.function.device().stats().tail_writes;
     let done = block_on(machine.runtime.run_batch(batch)).expect("runs");
+    assert_eq!(machine.function.device().stats().tail_writes - before, 1, "one for all 32");
     assert_eq!(done.report.path.to_string(), "emulated (qat)");
     let mut batch = done.buffers;
     for (index, member) in batch.drain().enumerate() {
@@ -91,4 +98,102 @@ fn the_cpu_does_what_no_device_takes() {
     let values: Vec<_> = batch.drain().map(|member| member.result.expect("does well").value).collect();
     assert!(matches!(values[0], Value::Deflate { check, .. } if check == adler(&data)), "{values:?}");
     assert!(matches!(values[1], Value::Written(bytes) if bytes < 50_000), "{values:?}");
+}
+
+/// A function of which ring pairs of one kind are lost for good, by the first request, and the others are not.
+fn half_lost(ring_map: u16) -> DeviceConfig {
+    let faults = PfFaults {
+        refused_resets: u32::MAX,
+        refusal: Some(ResetRefusal::NotSupported),
+        ..PfFaults::default()
+    };
+    let plan = FaultPlan::default().at(1, Action::NeverAnswers).pf(faults);
+    DeviceConfig { plan, ring_map, ..DeviceConfig::default().with_ciphers() }
+}
+
+/// Two buffers in the arena, and a job on them.
+fn deflates(queue: &QatQueue) -> (Job, ArenaBuf, ArenaBuf) {
+    let arena = queue.arena();
+    let (mut src, mut dst) = (arena.allocate(4000).expect("room"), arena.allocate(8000).expect("room"));
+    src.copy_from_slice(&text(4000, 1));
+    let job = Job::Deflate { src: src.span(), dst: dst.span_mut(), level: 6, last: true, check: Check::None };
+    (job, src, dst)
+}
+
+fn encrypts(queue: &QatQueue, cipher: &Cipher) -> (Job, ArenaBuf, ArenaBuf) {
+    let arena = queue.arena();
+    let (src, mut dst) = (arena.allocate(4000).expect("room"), arena.allocate(4000).expect("room"));
+    let (from, to, cipher, mode) = (src.span().addr, dst.span_mut().addr, cipher.addr(), CipherMode::Gcm);
+    (Job::Cipher { src: from, dst: to, len: 4000, cipher, mode, encrypts: true }, src, dst)
+}
+
+/// Nothing waits for a ring pair that does not come back, and nothing else suffers from it.
+#[test]
+#[expect(unsafe_code, reason = "a batch of both kinds is submitted to the queue itself")]
+fn members_whose_ring_pairs_are_all_lost_end_and_the_others_go_on() {
+    let (queue, function) = emulated(half_lost(0o2232), impatient()).expect("a function");
+    let cipher = Cipher::gcm(AesKey::new(&[7; 16]).expect("a key"), [1; 12]);
+    let (lost, flight) = (encrypts(&queue, &cipher), queue.flight());
+    // SAFETY: the flight is idle; cipher, buffers and flight live as long as the queue, whose device may still use them.
+    let submitted = unsafe { queue.submit(&flight, &lost.0, Submission::default()) };
+    assert_eq!(submitted, Ok(Submitted::Flying));
+    until("the ring pair is lost", || queue.open_pairs() == 3 && queue.stats().resets_refused != 0);
+    let jobs = [deflates(&queue), encrypts(&queue, &cipher), deflates(&queue), encrypts(&queue, &cipher)];
+    let mut members = jobs.each_ref().map(|(job, ..)| Member { job: *job, result: None });
+    let both = queue.flight();
+    // SAFETY: the flight is idle, and polled to its end below; cipher and buffers outlive it.
+    let submitted = unsafe { queue.submit_batch(&both, &mut members, Submission::default()) };
+    assert_eq!(submitted, Ok(Submitted::Flying));
+    until("the batch ends", || matches!(queue.poll(&both, &mut members), Polled::Done(Ok(_))));
+    let gone = Some(Err(Failure::Operation(QueueFault::Halted)));
+    assert_eq!((members[1].result, members[3].result), (gone, gone));
+    for (member, (_, src, dst)) in members.iter().zip(&jobs).step_by(2) {
+        let Some(Ok(done)) = member.result else { panic!("{member:?}") };
+        let Value::Deflate { written, .. } = done.value else { panic!("{done:?}") };
+        assert_eq!(inflate(&dst[..usize::try_from(written).expect("fits")]), src[..]);
+    }
+    // Of one kind only: as a whole, so that the CPU may do it.
+    let mut members = [members[1]; 2].map(|member| Member { result: None, ..member });
+    // SAFETY: as above; it is refused.
+    let submitted = unsafe { queue.submit_batch(&both, &mut members, Submission::default()) };
+    assert_eq!(submitted, Err(Refused::Failed(Failure::Operation(QueueFault::Halted))));
+    assert_eq!(queue.fault(), None, "it still compresses");
+    drop(queue);
+    assert_eq!(function.device().stats().late_faults, 0);
+}
+
+/// What the function did with them the CPU does, and says why; what it does with others it goes on with.
+#[test]
+fn operations_whose_ring_pairs_are_lost_are_the_cpus_and_the_rest_is_not() {
+    let (queue, _) = emulated(half_lost(0o3333 ^ 0o0001), impatient()).expect("a function");
+    let cpu = SoftwareQueue::new(SoftwareConfig::default()).expect("the CPU");
+    let runtime = Runtime::builder()
+        .queue(queue)
+        .queue(cpu)
+        .config(|config| config.answer_within = std::time::Duration::from_secs(3))
+        .build()
+        .expect("a runtime");
+    let by_cpu = Path::Software { reason: Reason::QueueOut { fault: QueueFault::Halted } };
+    let data = text(4000, 1);
+    let failed = block_on(runtime.deflate(data.clone(), vec![0; 8000], HOW)).expect_err("never answered");
+    assert!(matches!(failed.error, Error::NoAnswer { .. }), "{}", failed.error);
+    // Silent means out, for a while.
+    until("it is asked again", || runtime.snapshot().queues[0].state == svala::QueueState::Up);
+    for _ in 0..3 {
+        let done = block_on(runtime.deflate(data.clone(), vec![0; 8000], HOW)).expect("the CPU does it");
+        assert_eq!(done.report.path, by_cpu);
+        assert_eq!(inflate(crate::support::stream(&done)), data);
+        let cipher = Cipher::gcm(AesKey::new(&[7; 16]).expect("a key"), [1; 12]);
+        let done = block_on(runtime.encrypt(data.clone(), vec![0; 4000], cipher)).expect("encrypts");
+        assert_eq!(done.report.path.to_string(), "emulated (qat)");
+    }
+    let mut batch = Batch::with_capacity(4);
+    for _ in 0..4 {
+        batch.deflate(data.clone(), vec![0; 8000], HOW).expect("room");
+    }
+    let done = block_on(runtime.run_batch(batch)).expect("runs");
+    assert_eq!(done.report.path, by_cpu);
+    let mut batch = done.buffers;
+    assert_eq!(batch.drain().filter(|member| member.result.is_ok()).count(), 4);
+    assert_eq!(runtime.snapshot().queues[0].state, svala::QueueState::Up);
 }

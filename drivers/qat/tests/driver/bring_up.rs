@@ -1,9 +1,10 @@
 //! The conversation with the physical function, when it goes wrong.
 
-use qat_emu::{DeviceConfig, FaultPlan, PfFaults};
-use svala_qat::{Error, PfError, QatQueueConfig, emulated};
+use qat_emu::{Action, DeviceConfig, FaultPlan, PfFaults};
+use svala::{Check, DeflateOptions, block_on};
+use svala_qat::{EmulatedFunction, Error, PfError, QatQueueConfig, emulated, ring_pairs};
 
-use crate::support::settings;
+use crate::support::{Machine, impatient, settings, text};
 
 fn open(device: DeviceConfig) -> Result<svala_qat::QatQueue, Error> {
     emulated(device, settings()).map(|(queue, _)| queue)
@@ -31,6 +32,21 @@ fn lost_messages_and_answers_are_sent_again() {
     assert!(matches!(error, Error::Pf { source: PfError::NotAnswered { tries: 3, .. }, .. }), "{error}");
 }
 
+/// The driver looks whether its question was taken, and then for what was said: the answer may have come in between.
+#[test]
+fn answers_may_be_there_before_the_question_is_seen_to_be_taken() {
+    let quick = PfFaults { early_answers: u32::MAX, ..PfFaults::default() };
+    let plan = FaultPlan::default().at(1, Action::NeverAnswers).pf(quick);
+    let device = DeviceConfig { plan, ..DeviceConfig::default() };
+    let config = QatQueueConfig { pf_tries_max: 1, ..impatient() };
+    let machine = Machine::with(device, config);
+    let how = DeflateOptions { level: 1, last: true, check: Check::None };
+    let error =
+        block_on(machine.runtime.deflate(text(1000, 1), vec![0; 4096], how)).expect_err("a reset").error;
+    assert!(error.to_string().contains("ring pair reset"), "{error}");
+    block_on(machine.runtime.deflate(text(1000, 1), vec![0; 4096], how)).expect("works again");
+}
+
 #[test]
 fn a_physical_function_that_does_not_fit_is_refused() {
     let error = open(with(PfFaults { version_result: 2, ..PfFaults::default() })).expect_err("incompatible");
@@ -51,6 +67,19 @@ fn services_are_those_of_the_map() {
     assert!(text.contains("asym sym asym sym") && text.contains("cfg_services"), "{text}");
     let error = open(DeviceConfig { capabilities: 0x3, ..DeviceConfig::default() }).expect_err("none");
     assert!(matches!(error, Error::NoService { .. }), "{error}");
+}
+
+/// Without a queue, and a queue may be opened afterwards.
+#[test]
+fn a_function_says_what_each_ring_pair_does() {
+    let device = DeviceConfig { ring_map: 0o5432, ..DeviceConfig::default() };
+    let function = std::sync::Arc::new(EmulatedFunction::start(device).expect("a device"));
+    assert_eq!(ring_pairs(function.clone()).expect("says"), ["dc", "sym", "asym", "decomp"]);
+    assert_eq!(svala_qat::QatQueue::open(function, settings()).expect("opens").open_pairs(), 1);
+    let silent = with(PfFaults { lost_messages: 1000, ..PfFaults::default() });
+    let error = ring_pairs(std::sync::Arc::new(EmulatedFunction::start(silent).expect("a device")))
+        .expect_err("nobody listens");
+    assert!(matches!(error, Error::Pf { source: PfError::NotTaken { .. }, .. }), "{error}");
 }
 
 /// Before version 4 there is no map: a device that only compresses does so everywhere.

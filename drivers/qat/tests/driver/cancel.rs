@@ -3,10 +3,10 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use qat_emu::{Action, FaultPlan, Model};
+use qat_emu::{Action, DeviceConfig, FaultPlan, Model};
 use svala::{Check, DeflateOptions, block_on};
 
-use crate::support::{Machine, inflate, stream, text, until};
+use crate::support::{Kind, Machine, impatient, text, until};
 
 const HOW: DeflateOptions = DeflateOptions { level: 1, last: true, check: Check::None };
 
@@ -14,43 +14,52 @@ fn idle(machine: &Machine) {
     until("everything ends", || machine.runtime.snapshot().queues[0].in_flight == 0);
 }
 
-/// Polled so many times, then dropped: before it is sent, in flight, between parts, done.
+/// With ring pairs for both services.
+fn machine(plan: FaultPlan) -> Machine {
+    Machine::with(DeviceConfig { plan, ..DeviceConfig::default() }.with_ciphers(), impatient())
+}
+
+/// Polled so many times, then dropped: before it is sent, in flight, between parts, between there and back, done.
 #[test]
 fn a_future_may_be_dropped_at_every_point() {
-    let machine = Machine::new(FaultPlan::default().every(3, 0, Action::Late(2)));
     let data = text(200_000, 1);
-    for polls in 0..40 {
-        {
-            let mut future = pin!(machine.runtime.deflate(data.clone(), vec![0; 300_000], HOW));
-            for _ in 0..polls {
-                if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    assert_eq!(inflate(stream(&done.expect("compresses"))), data);
-                    break;
+    for kind in Kind::ALL {
+        let machine = machine(FaultPlan::default().every(3, 0, Action::Late(2)));
+        let free = machine.arena.free_bytes();
+        for polls in 0..40 {
+            {
+                let mut future = pin!(kind.run(&machine.runtime, &data));
+                for _ in 0..polls {
+                    if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                        done.expect("does well");
+                        break;
+                    }
+                    std::thread::yield_now();
                 }
-                std::thread::yield_now();
             }
+            block_on(kind.run(&machine.runtime, &data)).expect("does well");
         }
-        let done =
-            block_on(machine.runtime.deflate(data.clone(), vec![0; 300_000], HOW)).expect("compresses");
-        assert_eq!(inflate(stream(&done)), data);
+        idle(&machine);
+        until("bounce buffers and keys are back", || machine.arena.free_bytes() == free);
+        machine.assert_clean();
     }
-    idle(&machine);
-    machine.assert_clean();
 }
 
 #[test]
 fn dropped_requests_that_are_never_answered_free_their_slots_after_the_reset() {
-    let machine = Machine::new(FaultPlan::default().every(2, 0, Action::NeverAnswers));
-    let data = text(1000, 1);
-    let free = machine.arena.free_bytes();
-    for _ in 0..8 {
-        let mut future = pin!(machine.runtime.deflate(data.clone(), vec![0; 4096], HOW));
-        // Every other one is answered, perhaps at once.
-        let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    for kind in Kind::ALL {
+        let machine = machine(FaultPlan::default().every(2, 0, Action::NeverAnswers));
+        let data = text(1000, 1);
+        let free = machine.arena.free_bytes();
+        for _ in 0..8 {
+            let mut future = pin!(kind.run(&machine.runtime, &data));
+            // Every other one is answered, perhaps at once.
+            let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+        until("bounce buffers and keys are back", || machine.arena.free_bytes() == free);
+        machine.assert_clean();
+        assert!(machine.function.device().stats().late_writes > 0, "{kind:?}");
     }
-    until("the bounce buffers are back", || machine.arena.free_bytes() == free);
-    machine.assert_clean();
-    assert!(machine.function.device().stats().late_writes > 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use svala::backend::{AddressMode, Completion};
 use svala::{Check, DeflateOptions, Error, Path, Runtime, block_on};
 use svala_qat::{InstantFunction, QatQueueConfig};
 
-use crate::support::{Machine, all, deflate, inflate, noise, settings, stream, text};
+use crate::support::{Machine, all, deflate, inflate, noise, settings, stream, text, until};
 
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 const ADLER: crc_adler::Adler = crc_adler::Adler;
@@ -127,6 +127,24 @@ fn looking_works_as_well_as_interrupts() {
     }
     machine.assert_clean();
     assert_eq!(machine.function.device().stats().interrupts, 0);
+}
+
+/// The device is told how far its answers have been read once for 32 of them, and not for each.
+#[test]
+fn the_head_is_written_late() {
+    let config = QatQueueConfig { completion: Completion::Polled, ..settings() };
+    let machine = Machine::with(DeviceConfig { ring_map: 0o0002, ..DeviceConfig::default() }, config);
+    let before = machine.function.device().stats();
+    let data = text(500, 9);
+    for _ in 0..320 {
+        block_on(machine.runtime.deflate(data.clone(), vec![0; 4096], options(1, Check::None)))
+            .expect("compresses");
+    }
+    // Whoever reads the last answer hands it over first.
+    let heads = || machine.function.device().stats().head_writes - before.head_writes;
+    until("ten writes", || heads() == 10);
+    assert_eq!(machine.function.device().stats().responses - before.responses, 320);
+    machine.assert_clean();
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn corpus() -> Vec<Vec<u8>> {
 }
 
 /// Blocks in a frame, expanded by the reference.
-fn theirs(blocks: &[u8], data: &[u8]) -> Vec<u8> {
+pub(crate) fn theirs(blocks: &[u8], data: &[u8]) -> Vec<u8> {
     let mut frame = Format::Lz4.header(Level::DEFAULT, Window::DEFLATE).to_vec();
     frame.extend_from_slice(blocks);
     frame.extend_from_slice(&Format::Lz4.trailer(Xxh32::of(data), data.len() as u64));

@@ -145,6 +145,51 @@ fn a_refused_reset_keeps_the_memory_and_is_asked_for_again() {
     assert_eq!((stats.resets, stats.late_writes, stats.late_faults), (1, 1, 0), "{stats:?}");
 }
 
+/// More often than a message is sent again: ever more rarely, but for as long as it takes.
+#[test]
+fn a_reset_is_asked_for_until_it_is_done() {
+    let faults = PfFaults { refused_resets: 4, refusal: Some(ResetRefusal::Timeout), ..PfFaults::default() };
+    let config = QatQueueConfig { answer_within: std::time::Duration::from_millis(200), ..settings() };
+    let plan = FaultPlan::default().at(1, Action::NeverAnswers).pf(faults);
+    let machine = Machine::with(DeviceConfig { plan, ..DeviceConfig::default() }, config);
+    let error = one(&machine, &text(1000, 1)).expect_err("ends after the fifth");
+    assert!(error.to_string().contains("ring pair reset"), "{error}");
+    let stats = machine.function.device().stats();
+    assert_eq!((stats.resets, stats.late_writes, stats.late_faults), (1, 1, 0), "{stats:?}");
+}
+
+/// The answer to a reset does not say which ring pair it is about. One that comes after it was given up is not taken for that
+/// of the next, whose ring pair the device would reset only after it was opened again, with new requests in it.
+#[test]
+fn a_late_answer_to_a_reset_is_not_that_to_another() {
+    let faults = PfFaults { refused_resets: 1, refusal: Some(ResetRefusal::Late), ..PfFaults::default() };
+    let plan = FaultPlan::default().at(1, Action::NeverAnswers).at(2, Action::NeverAnswers).pf(faults);
+    // One request fits into each of two ring pairs.
+    let device = DeviceConfig { plan, ring_map: 0o0022, ..DeviceConfig::default() };
+    let config = QatQueueConfig {
+        ring_messages: 2,
+        reset_within: std::time::Duration::from_secs(2),
+        resends_max: 100,
+        ..impatient()
+    };
+    let machine = Machine::with(device, config);
+    let data = text(1000, 1);
+    let futures = |count: usize| {
+        all((0..count)
+            .map(|_| Box::pin(machine.runtime.deflate(data.clone(), vec![0; 4096], HOW)))
+            .collect::<Vec<_>>())
+    };
+    for failed in futures(2) {
+        let error = failed.expect_err("neither is answered").error;
+        assert!(error.to_string().contains("ring pair reset"), "{error}");
+    }
+    for done in futures(8) {
+        assert_eq!(inflate(stream(&done.expect("both ring pairs work"))), data);
+    }
+    let stats = machine.function.device().stats();
+    assert_eq!((stats.late_writes, stats.late_faults), (2, 0), "{stats:?}");
+}
+
 #[test]
 fn without_any_reset_the_memory_is_never_released() {
     let faults =

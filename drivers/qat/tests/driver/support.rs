@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use qat_emu::{DeviceConfig, FaultPlan, Model};
-use svala::{Completed, Deflated, Runtime};
+use svala::{
+    AesKey, Check, Cipher, Completed, DeflateOptions, Deflated, Error, Failed, Lz4Blocks, Path, Runtime,
+};
 use svala_qat::{EmulatedFunction, QatQueueConfig, emulated};
 
 /// A runtime with an emulated function and nothing else, and the function.
@@ -99,6 +101,61 @@ pub(crate) fn deflate(data: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(data).expect("a vector takes all");
     encoder.finish().expect("a vector takes all")
+}
+
+/// What a function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Deflate.
+    Deflate,
+    /// AES-GCM, and back.
+    Gcm,
+    /// LZ4, and back.
+    Lz4,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Deflate, Self::Gcm, Self::Lz4];
+
+    /// Does it once, and checks what comes of it. Which way it went; what fails gives its buffers back.
+    pub(crate) async fn run(self, runtime: &Runtime, data: &[u8]) -> Result<Path, Error> {
+        match self {
+            Self::Deflate => {
+                let how = DeflateOptions { level: 1, last: true, check: Check::None };
+                let room = vec![0; 2 * data.len() + 2048];
+                let done = runtime.deflate(data.to_vec(), room, how).await.map_err(with_buffers)?;
+                assert_eq!(inflate(stream(&done)), data);
+                Ok(done.report.path)
+            }
+            Self::Gcm => {
+                let cipher =
+                    || Cipher::gcm(AesKey::new(&[7; 32]).expect("a key"), [9; 12]).with_aad(*b"beside");
+                let made = runtime.encrypt(data.to_vec(), vec![0; data.len()], cipher()).await;
+                let made = made.map_err(with_buffers)?;
+                let (encrypted, tag) = (made.buffers.1, made.value.tag.expect("a tag"));
+                let back = runtime.decrypt(encrypted, vec![0; data.len()], cipher().with_tag(tag)).await;
+                assert_eq!(back.map_err(with_buffers)?.buffers.1, data);
+                Ok(made.report.path)
+            }
+            Self::Lz4 => {
+                let room = vec![0; data.len() + data.len() / 64 + 4096];
+                let made = runtime.lz4_compress(data.to_vec(), room, 1).await.map_err(with_buffers)?;
+                let mut blocks = made.buffers.1;
+                blocks.truncate(usize::try_from(made.value).expect("fits"));
+                assert_eq!(crate::lz4::theirs(&blocks, data), data);
+                let how = Lz4Blocks { linked: false, checked: false, block_bytes_max: 64 << 10 };
+                let back = runtime.lz4_decompress(blocks, vec![0; data.len()], how).await;
+                assert_eq!(back.map_err(with_buffers)?.buffers.1, data);
+                Ok(made.report.path)
+            }
+        }
+    }
+}
+
+/// The error of what failed, which has given its buffers back.
+fn with_buffers<B>(failed: Failed<B>) -> Error {
+    assert!(failed.buffers.is_some(), "{}", failed.error);
+    failed.error
 }
 
 /// The stream in the destination of a deflate.
