@@ -17,6 +17,8 @@ use crate::function::{Region, VirtualFunction};
 
 /// How long to sleep between looks at a register.
 const LOOK: Duration = Duration::from_micros(20);
+/// Messages that are kept until somebody wants them; a register that always has another does not fill memory.
+const UNASKED_MAX: usize = 64;
 
 /// What each ring pair of a function does, as the driver of its physical function says: `dc`, `sym` and others.
 ///
@@ -226,7 +228,7 @@ impl Conversation {
                 }
                 // Both sides may wait for each other to take something.
                 if let Some(message) = self.look() {
-                    self.unasked.push(message);
+                    self.keep(message);
                 }
                 std::thread::sleep(LOOK);
             }
@@ -241,11 +243,22 @@ impl Conversation {
                 return Some(self.unasked.remove(at).data());
             }
             match self.look() {
-                Some(message) => self.unasked.push(message),
-                None if Instant::now() >= until => return None,
-                None => std::thread::sleep(LOOK),
+                Some(message) if message.kind() == kind => return Some(message.data()),
+                Some(message) => self.keep(message),
+                None if Instant::now() < until => std::thread::sleep(LOOK),
+                None => {}
+            }
+            if Instant::now() >= until {
+                return None;
             }
         }
+    }
+
+    fn keep(&mut self, message: Message) {
+        if self.unasked.len() >= UNASKED_MAX {
+            self.unasked.remove(0);
+        }
+        self.unasked.push(message);
     }
 
     /// Takes a message, if one is there.

@@ -18,6 +18,8 @@ use crate::function::Region;
 
 /// Ticks in the time a request has.
 const TICKS: u32 = 4;
+/// Messages of the physical function that are heard before anything else is seen to.
+const HEARD_MAX: u32 = 16;
 
 /// What the thread keeps for itself.
 struct Reactor {
@@ -207,7 +209,7 @@ impl Reactor {
 
     /// Does what the physical function says.
     fn hear(&mut self) {
-        loop {
+        for _ in 0..HEARD_MAX {
             let message = self.core.conversation.lock().hear();
             let Some(message) = message else { return };
             match message.kind() {
@@ -218,6 +220,8 @@ impl Reactor {
                 kind => tracing::debug!(kind, "message nobody waits for"),
             }
         }
+        // The rest in the next turn.
+        self.core.rouse();
     }
 
     /// Comes to rest, and says so.

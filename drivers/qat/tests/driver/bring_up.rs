@@ -1,10 +1,23 @@
 //! The conversation with the physical function, when it goes wrong.
+//!
+//! UNSAFETY: passes on the promise about memory that is mapped for a function.
+#![expect(unsafe_code, reason = "mapping memory for a device is a promise about it, also for a model")]
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use qat_emu::{Action, DeviceConfig, FaultPlan, PfFaults};
-use svala::{Check, DeflateOptions, block_on};
-use svala_qat::{EmulatedFunction, Error, PfError, QatQueueConfig, emulated, ring_pairs};
+use svala::backend::Kind;
+use svala::{Check, DeflateOptions, Span, block_on};
+use svala_qat::{
+    EmulatedFunction, Error, Generation, PfError, QatQueue, QatQueueConfig, Region, VirtualFunction,
+    emulated, ring_pairs,
+};
 
-use crate::support::{Machine, impatient, settings, text};
+use crate::support::{Machine, impatient, settings, text, until};
 
 fn open(device: DeviceConfig) -> Result<svala_qat::QatQueue, Error> {
     emulated(device, settings()).map(|(queue, _)| queue)
@@ -73,12 +86,12 @@ fn services_are_those_of_the_map() {
 #[test]
 fn a_function_says_what_each_ring_pair_does() {
     let device = DeviceConfig { ring_map: 0o5432, ..DeviceConfig::default() };
-    let function = std::sync::Arc::new(EmulatedFunction::start(device).expect("a device"));
+    let function = Arc::new(EmulatedFunction::start(device).expect("a device"));
     assert_eq!(ring_pairs(function.clone()).expect("says"), ["dc", "sym", "asym", "decomp"]);
-    assert_eq!(svala_qat::QatQueue::open(function, settings()).expect("opens").open_pairs(), 1);
+    assert_eq!(QatQueue::open(function, settings()).expect("opens").open_pairs(), 1);
     let silent = with(PfFaults { lost_messages: 1000, ..PfFaults::default() });
-    let error = ring_pairs(std::sync::Arc::new(EmulatedFunction::start(silent).expect("a device")))
-        .expect_err("nobody listens");
+    let error =
+        ring_pairs(Arc::new(EmulatedFunction::start(silent).expect("a device"))).expect_err("nobody listens");
     assert!(matches!(error, Error::Pf { source: PfError::NotTaken { .. }, .. }), "{error}");
 }
 
@@ -112,4 +125,74 @@ fn settings_out_of_bounds_are_refused_by_name() {
     };
     let error = emulated(DeviceConfig::default(), small).map(drop).expect_err("no room for the rings");
     assert!(matches!(error, Error::ArenaFull { .. }), "{error}");
+}
+
+/// A function whose register of messages, once it is stuck, always has another one, which means nothing.
+#[derive(Debug)]
+struct Stuck {
+    function: EmulatedFunction,
+    is_stuck: AtomicBool,
+}
+
+impl Stuck {
+    fn new(is_stuck: bool) -> Arc<Self> {
+        let function = EmulatedFunction::start(DeviceConfig::default()).expect("a device");
+        Arc::new(Self { function, is_stuck: AtomicBool::new(is_stuck) })
+    }
+}
+
+impl VirtualFunction for Stuck {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn generation(&self) -> Generation {
+        self.function.generation()
+    }
+
+    fn kind(&self) -> Kind {
+        self.function.kind()
+    }
+
+    fn read32(&self, region: Region, offset: u64) -> u32 {
+        match (region, offset) {
+            // To be taken, by the system, of a kind there is not.
+            (Region::Misc, 0x1008) if self.is_stuck.load(Ordering::Relaxed) => 3 | 0x3f << 2,
+            _ => self.function.read32(region, offset),
+        }
+    }
+
+    fn write32(&self, region: Region, offset: u64, value: u32) {
+        self.function.write32(region, offset, value);
+    }
+
+    unsafe fn map(&self, span: Span) -> io::Result<()> {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.function.map(span) }
+    }
+
+    fn unmap(&self, span: Span) -> io::Result<()> {
+        self.function.unmap(span)
+    }
+
+    fn aperture(&self) -> Vec<RangeInclusive<u64>> {
+        self.function.aperture()
+    }
+
+    fn interrupt(&self) -> BorrowedFd<'_> {
+        self.function.interrupt()
+    }
+}
+
+/// Nobody waits for its end: not who opens a function, and not who closes it.
+#[test]
+fn a_register_that_always_has_another_message_holds_nobody_up() {
+    let error = QatQueue::open(Stuck::new(true), settings()).expect_err("no answer among them");
+    assert!(matches!(error, Error::Pf { source: PfError::NotAnswered { .. }, .. }), "{error}");
+    let function = Stuck::new(false);
+    let queue = QatQueue::open(Arc::clone(&function) as Arc<dyn VirtualFunction>, settings()).expect("opens");
+    function.is_stuck.store(true, Ordering::Relaxed);
+    function.function.device().stray_interrupt();
+    let closing = std::thread::spawn(move || drop(queue));
+    until("it is closed", || closing.is_finished());
 }
