@@ -1,12 +1,14 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Bonds: device + address space + PASID, from bind to unbind.
 //!
-//! The same address space bound again shares the attachment, counted; the last bond to go detaches it. A bind stops at
-//! the first thing that is not as asked: a PASID in use by anybody else, no room, hardware that says no. What it had
-//! taken by then goes back by itself.
+//! The same address space bound again shares the attachment, counted; the last bond to go detaches
+//! it. A bind stops at the first thing that is not as asked: a PASID in use by anybody else, no
+//! room, hardware that says no. What it had taken by then goes back by itself.
 //!
 //! The `binding` lock is held over the whole of a bind and of an unbind, the device's
-//! [`Hardware`](super::Hardware) calls included, so two binds of one address space cannot both program it. Neither is
-//! ever on the fault path.
+//! [`Hardware`](super::Hardware) calls included, so two binds of one address space cannot both
+//! program it. Neither is ever on the fault path.
 
 use core::fmt;
 
@@ -32,24 +34,32 @@ pub(crate) struct Bonds<P: Platform> {
 
 impl<P: Platform> Bonds<P> {
     pub(crate) fn try_new(bonds_max: usize) -> Result<Self, OutOfMemory> {
-        Ok(Self { slots: P::Env::slots(bonds_max, |_| None)? })
+        Ok(Self {
+            slots: P::Env::slots(bonds_max, |_| None)?,
+        })
     }
 
     fn find(&mut self, wanted: impl Fn(&AttachHandle<P, Sva>) -> bool) -> Option<&mut Bound<P>> {
-        self.slots.iter_mut().flatten().find(|bound| wanted(&bound.handle))
+        self.slots
+            .iter_mut()
+            .flatten()
+            .find(|bound| wanted(&bound.handle))
     }
 
     fn vacant(&mut self) -> Result<&mut Option<Bound<P>>, Error> {
         let bonds_max = self.slots.len();
-        self.slots.iter_mut().find(|slot| slot.is_none()).ok_or(Error::BondsFull { bonds_max })
+        self.slots
+            .iter_mut()
+            .find(|slot| slot.is_none())
+            .ok_or(Error::BondsFull { bonds_max })
     }
 
     /// One user less. The handle comes out with the last.
     fn release(&mut self, number: PasidNumber) -> Option<AttachHandle<P, Sva>> {
-        let slot = self
-            .slots
-            .iter_mut()
-            .find(|slot| slot.as_ref().is_some_and(|bound| bound.handle.pasid() == number))?;
+        let slot = self.slots.iter_mut().find(|slot| {
+            slot.as_ref()
+                .is_some_and(|bound| bound.handle.pasid() == number)
+        })?;
         let bound = slot.as_mut()?;
         bound.users -= 1;
         if bound.users > 0 {
@@ -72,16 +82,17 @@ impl<P: Platform> Iopf<P, Enabled>
 where
     P::Device: Hardware<P::Space>,
 {
-    /// Shares `space` with the device. If it is bound already, the new bond shares the attachment (and `space` is
-    /// dropped, being the same).
+    /// Shares `space` with the device. If it is bound already, the new bond shares the attachment
+    /// (and `space` is dropped, being the same).
     ///
     /// Source: iommu-sva.c: `iommu_sva_bind_device`.
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when the PASID asked for is in use by anything else, a detach in progress included;
-    /// [`Error::BoundElsewhere`]; [`Error::OutOfPasids`], [`Error::TableFull`], [`Error::BondsFull`],
-    /// [`Error::OutOfMemory`]; [`Error::Hardware`] from the device. Nothing stays taken.
+    /// [`Error::Busy`] when the PASID asked for is in use by anything else, a detach in progress
+    /// included; [`Error::BoundElsewhere`]; [`Error::OutOfPasids`], [`Error::TableFull`],
+    /// [`Error::BondsFull`], [`Error::OutOfMemory`]; [`Error::Hardware`] from the device. Nothing
+    /// stays taken.
     pub fn bind(&self, space: P::Space, choice: PasidChoice) -> Result<Bond<P>, Error> {
         let iopf = self.shared();
         iopf.binding.with(|bonds| bind(iopf, bonds, space, choice))
@@ -112,7 +123,8 @@ where
     let slot = bonds.vacant()?;
     let handle = NewHandle::try_new(space)?;
     let reservation = pasid.reserve();
-    iopf.device.program(reservation.number(), handle.payload())?;
+    iopf.device
+        .program(reservation.number(), handle.payload())?;
     let handle = reservation.publish(handle);
     // Nobody drains meanwhile: the device is borrowed as `Enabled`.
     iopf.state.with(|state| state.bonds += 1);
@@ -121,16 +133,22 @@ where
     Ok(bond)
 }
 
-/// A PASID nobody else has. An attachment of the same address space that is not a bond's is not ours to share.
+/// A PASID nobody else has. An attachment of the same address space that is not a bond's is not
+/// ours to share.
 fn exclusive<P: Platform>(
     iopf: &SharedOf<P, Shared<P>>,
     key: &<P::Space as Identity>::Key,
     choice: PasidChoice,
 ) -> Result<Pasid<P>, Error> {
-    let PasidChoice::Number(pasid) = choice else { return iopf.table.allocate() };
+    let PasidChoice::Number(pasid) = choice else {
+        return iopf.table.allocate();
+    };
     let attached: Option<HandleRef<P, Sva>> = iopf.table.lookup(pasid, key)?;
     match attached {
-        Some(_) => Err(Error::Busy(Busy { pasid, holder: Holder::Sva })),
+        Some(_) => Err(Error::Busy(Busy {
+            pasid,
+            holder: Holder::Sva,
+        })),
         None => iopf.table.claim(pasid),
     }
 }
@@ -145,7 +163,8 @@ fn leave<P: Platform>(iopf: &SharedOf<P, Shared<P>>) {
     }
 }
 
-/// A device and an address space that share a PASID. Dropped, it unbinds; see [`unbind`](Self::unbind).
+/// A device and an address space that share a PASID. Dropped, it unbinds; see
+/// [`unbind`](Self::unbind).
 ///
 /// Source: `struct iommu_sva`.
 #[must_use = "dropping the bond unbinds"]
@@ -176,7 +195,12 @@ where
     P::Device: Hardware<P::Space>,
 {
     fn new(iopf: &SharedOf<P, Shared<P>>, handle: &AttachHandle<P, Sva>) -> Self {
-        Self { iopf: iopf.clone(), inner: handle.inner().clone(), number: handle.pasid(), bound: true }
+        Self {
+            iopf: iopf.clone(),
+            inner: handle.inner().clone(),
+            number: handle.pasid(),
+            bound: true,
+        }
     }
 
     /// The PASID to put into descriptors or work queues (`iommu_sva_get_pasid`).
@@ -197,16 +221,17 @@ where
         self.inner.counters.snapshot()
     }
 
-    /// How long the answers to its groups took, from the last request of a group. Empty without a clock
-    /// ([`Env::now_ns`](super::env::Env::now_ns)).
+    /// How long the answers to its groups took, from the last request of a group. Empty without a
+    /// clock ([`Env::now_ns`](super::env::Env::now_ns)).
     #[must_use]
     pub fn latency(&self) -> LatencyHistogram {
         self.inner.counters.latency.snapshot()
     }
 
-    /// Ends the bond. If it was the last one of its address space on this device: faults are refused from now on, the
-    /// hardware entry is cleared, and the groups in flight are left to whoever calls [`Detaching::wait`]. Until they
-    /// are answered the PASID stays taken. The device must be done with its work by now.
+    /// Ends the bond. If it was the last one of its address space on this device: faults are
+    /// refused from now on, the hardware entry is cleared, and the groups in flight are left to
+    /// whoever calls [`Detaching::wait`]. Until they are answered the PASID stays taken. The device
+    /// must be done with its work by now.
     ///
     /// Source: iommu-sva.c: `iommu_sva_unbind_device`.
     #[must_use = "wait for the groups in flight"]

@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the surroundings supply: memory, locks, events, atomics.
 //!
-//! The crate allocates nothing and owns no lock of its own. Everything comes through [`Env`], so the kernel gives it
-//! its mutexes and `Arc`, a process gives it [`Std`](super::Std), and a model checker gives it instrumented ones:
-//! the same source, unchanged, three times. Everything that needs memory is made by a fallible function.
+//! The crate allocates nothing and owns no lock of its own. Everything comes through [`Env`], so
+//! the kernel gives it its mutexes and `Arc`, a process gives it [`Std`](super::Std), and a model
+//! checker gives it instrumented ones: the same source, unchanged, three times. Everything that
+//! needs memory is made by a fallible function.
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -43,8 +46,8 @@ pub trait Env: Sized + 'static {
     /// [`OutOfMemory`]; the value is dropped.
     fn share<T>(value: T) -> Result<Self::Shared<T>, OutOfMemory>;
 
-    /// Nanoseconds that have passed since some moment. `None` where there is no clock: latencies are then not counted.
-    /// One that goes back a little makes a latency zero.
+    /// Nanoseconds that have passed since some moment. `None` where there is no clock: latencies
+    /// are then not counted. One that goes back a little makes a latency zero.
     fn now_ns() -> Option<NonZeroU64> {
         None
     }
@@ -66,9 +69,11 @@ pub enum Rank {
     Leaf,
 }
 
-/// Mutual exclusion around a `T`. The kernel's mutex must not move, hence [`try_new`](Self::try_new) may allocate.
+/// Mutual exclusion around a `T`. The kernel's mutex must not move, hence
+/// [`try_new`](Self::try_new) may allocate.
 pub trait Lock<T>: Sized {
-    /// Makes the lock. Whoever can check the order of locks (the kernel's lockdep) is told its rank.
+    /// Makes the lock. Whoever can check the order of locks (the kernel's lockdep) is told its
+    /// rank.
     ///
     /// # Errors
     ///
@@ -79,7 +84,8 @@ pub trait Lock<T>: Sized {
     fn with<R>(&self, body: impl FnOnce(&mut T) -> R) -> R;
 }
 
-/// A place to sleep until a condition holds: a wait queue in the kernel, a condition variable in a process.
+/// A place to sleep until a condition holds: a wait queue in the kernel, a condition variable in a
+/// process.
 pub trait Event: Sized {
     /// Makes the event.
     ///
@@ -88,16 +94,17 @@ pub trait Event: Sized {
     /// [`OutOfMemory`] where an event needs memory of its own.
     fn try_new() -> Result<Self, OutOfMemory>;
 
-    /// Makes every sleeper look at its condition again. Called after the condition changed, with no lock of this
-    /// crate held.
+    /// Makes every sleeper look at its condition again. Called after the condition changed, with no
+    /// lock of this crate held.
     fn notify(&self);
 
-    /// Returns once `ready` says so. A notification between two looks is never lost. `ready` may take locks of this
-    /// crate, and may be called any number of times.
+    /// Returns once `ready` says so. A notification between two looks is never lost. `ready` may
+    /// take locks of this crate, and may be called any number of times.
     fn wait_until(&self, ready: impl FnMut() -> bool);
 }
 
-/// A 32-bit atomic. Every operation acquires what others released and releases what this thread did.
+/// A 32-bit atomic. Every operation acquires what others released and releases what this thread
+/// did.
 pub trait Word {
     /// Starts at `value`.
     fn new(value: u32) -> Self;

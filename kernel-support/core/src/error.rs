@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Why something was not done.
 
 use core::fmt;
@@ -44,11 +46,19 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfMemory => OutOfMemory.fmt(f),
-            Self::OutOfPasids { first, last } => write!(f, "every pasid from {first} to {last} is in use"),
-            Self::TableFull { entries_max } => write!(f, "pasid table full ({entries_max} entries)"),
-            Self::BondsFull { bonds_max } => write!(f, "device has all the bonds it may have ({bonds_max})"),
+            Self::OutOfPasids { first, last } => {
+                write!(f, "every pasid from {first} to {last} is in use")
+            }
+            Self::TableFull { entries_max } => {
+                write!(f, "pasid table full ({entries_max} entries)")
+            }
+            Self::BondsFull { bonds_max } => {
+                write!(f, "device has all the bonds it may have ({bonds_max})")
+            }
             Self::Busy(busy) => busy.fmt(f),
-            Self::BoundElsewhere { pasid } => write!(f, "address space is bound already, as pasid {pasid}"),
+            Self::BoundElsewhere { pasid } => {
+                write!(f, "address space is bound already, as pasid {pasid}")
+            }
             Self::Hardware(error) => error.fmt(f),
         }
     }

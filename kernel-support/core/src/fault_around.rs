@@ -1,12 +1,16 @@
-//! Fault-around as a fault handler uses it: how much to make present for one page request, and what came of that.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Fault-around as a fault handler uses it: how much to make present for one page request, and what
+//! came of that.
 //!
-//! [`Windows`](super::Windows) decides how far a walk may be run ahead of. This adds what a handler needs around the
-//! decision: no window ends in the middle of a huge page if it can end before one; a handler that could populate less
-//! than it was given (a hole, no memory, a signal) says so, and the walk goes on from there; and everything is counted,
-//! so that what fault-around costs and saves can be seen.
+//! [`Windows`](super::Windows) decides how far a walk may be run ahead of. This adds what a handler
+//! needs around the decision: no window ends in the middle of a huge page if it can end before one;
+//! a handler that could populate less than it was given (a hole, no memory, a signal) says so, and
+//! the walk goes on from there; and everything is counted, so that what fault-around costs and
+//! saves can be seen.
 //!
-//! One [`FaultAround`] follows one bond. Pure: no lock, no clock, no memory. The embedder keeps it under a lock of its
-//! own and holds that lock for the decision only, never while it populates.
+//! One [`FaultAround`] follows one bond. Pure: no lock, no clock, no memory. The embedder keeps it
+//! under a lock of its own and holds that lock for the decision only, never while it populates.
 
 use core::ops::Range;
 
@@ -17,9 +21,9 @@ const HUGE_PAGES: u64 = 512;
 
 /// What fault-around did on a bond.
 ///
-/// `ahead` is what was populated that nobody had asked for; `hit`, that part of it a walk has gone past without a
-/// fault, as its next fault shows. What of the last window of a walk was used cannot be told, so `hit` never counts
-/// more than was of use.
+/// `ahead` is what was populated that nobody had asked for; `hit`, that part of it a walk has gone
+/// past without a fault, as its next fault shows. What of the last window of a walk was used cannot
+/// be told, so `hit` never counts more than was of use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultAroundStats {
     /// Page requests a decision was made for.
@@ -42,10 +46,14 @@ pub struct FaultAround<const N: usize> {
 }
 
 impl<const N: usize> FaultAround<N> {
-    /// Windows begin at one page, double while a walk goes on, and never exceed `pages_max` (at least 1).
+    /// Windows begin at one page, double while a walk goes on, and never exceed `pages_max` (at
+    /// least 1).
     #[must_use]
     pub fn new(pages_max: u64) -> Self {
-        Self { windows: Windows::new(pages_max), stats: FaultAroundStats::default() }
+        Self {
+            windows: Windows::new(pages_max),
+            stats: FaultAroundStats::default(),
+        }
     }
 
     /// Changes the limit, from the next fault on.
@@ -53,9 +61,9 @@ impl<const N: usize> FaultAround<N> {
         self.windows.set_pages_max(pages_max);
     }
 
-    /// What to make present for a request of page `page`, within `limit`: the pages of the mapping it is in. Always
-    /// contains `page`, even if `limit` does not, and is never empty: whether that page may be had is the handler's to
-    /// find out.
+    /// What to make present for a request of page `page`, within `limit`: the pages of the mapping
+    /// it is in. Always contains `page`, even if `limit` does not, and is never empty: whether that
+    /// page may be had is the handler's to find out.
     pub fn fault(&mut self, page: u64, limit: Range<u64>) -> Range<u64> {
         let decision = self.windows.decide(page, limit);
         let given = before_a_huge_page(decision.given.clone(), page);
@@ -64,14 +72,16 @@ impl<const N: usize> FaultAround<N> {
         }
         let stats = &mut self.stats;
         stats.requested = stats.requested.saturating_add(1);
-        stats.sequential = stats.sequential.saturating_add(u64::from(decision.continues));
+        stats.sequential = stats
+            .sequential
+            .saturating_add(u64::from(decision.continues));
         stats.hit = stats.hit.saturating_add(decision.passed);
         stats.ahead = stats.ahead.saturating_add(len(&given).saturating_sub(1));
         given
     }
 
-    /// Of `given`, as [`fault`](Self::fault) answered it, only `done` (which may be empty) was made present. The walk's
-    /// next fault comes where `done` ends.
+    /// Of `given`, as [`fault`](Self::fault) answered it, only `done` (which may be empty) was made
+    /// present. The walk's next fault comes where `done` ends.
     pub fn populated(&mut self, given: &Range<u64>, done: Range<u64>) {
         let missed = len(given).saturating_sub(len(&done).max(1));
         if missed == 0 {
@@ -92,8 +102,8 @@ fn len(pages: &Range<u64>) -> u64 {
     pages.end.saturating_sub(pages.start)
 }
 
-/// A window that would end inside a huge page ends before it, so that the next one covers it whole and takes one fault
-/// of the kernel's. Only where the window begins before that huge page.
+/// A window that would end inside a huge page ends before it, so that the next one covers it whole
+/// and takes one fault of the kernel's. Only where the window begins before that huge page.
 fn before_a_huge_page(given: Range<u64>, page: u64) -> Range<u64> {
     let end = given.end & !(HUGE_PAGES - 1);
     if page == given.start && end > page && len(&given) >= HUGE_PAGES {
@@ -110,7 +120,8 @@ mod tests {
 
     const ALL: Range<u64> = 0..u64::MAX;
 
-    /// A cold walk of a gibibyte: every page is requested or was given ahead, and far fewer are requested.
+    /// A cold walk of a gibibyte: every page is requested or was given ahead, and far fewer are
+    /// requested.
     #[test]
     fn a_sequential_walk_is_given_all_it_needs() {
         let mut around = FaultAround::<4>::new(64);
@@ -134,7 +145,13 @@ mod tests {
             let page = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
             assert_eq!(around.fault(page, ALL), page..page + 1);
         }
-        assert_eq!(around.stats(), FaultAroundStats { requested: 1000, ..FaultAroundStats::default() });
+        assert_eq!(
+            around.stats(),
+            FaultAroundStats {
+                requested: 1000,
+                ..FaultAroundStats::default()
+            }
+        );
     }
 
     #[test]
@@ -179,11 +196,15 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked and however little can be had: the page is in, the bound holds, and the books balance.
+        /// Whatever is asked and however little can be had: the page is in, the bound holds, and
+        /// the books balance.
         #[test]
         fn the_counters_balance(
             max in 0u64..2000,
-            faults in prop::collection::vec((0u64..4000, 0u64..4000, 0u64..4000, 0u64..3000), 1..60),
+            faults in prop::collection::vec(
+                (0u64..4000, 0u64..4000, 0u64..4000, 0u64..3000),
+                1..60,
+            ),
         ) {
             let mut around = FaultAround::<3>::new(max);
             let mut given_in_all = 0;

@@ -1,5 +1,8 @@
-//! A counted gate: references go in while it is open; closing it lets nobody in, and whoever closed it learns when
-//! the last one left. One atomic word holds count and state, so "is it closed" and "count me in" cannot be torn apart.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A counted gate: references go in while it is open; closing it lets nobody in, and whoever closed
+//! it learns when the last one left. One atomic word holds count and state, so "is it closed" and
+//! "count me in" cannot be torn apart.
 
 use super::env::{Env, Event, OutOfMemory, Word};
 
@@ -8,7 +11,8 @@ const ABANDONED: u32 = 1 << 30;
 const COUNT: u32 = ABANDONED - 1;
 
 pub(crate) struct Gate<E: Env> {
-    /// [`CLOSED`], [`ABANDONED`], and below them the count. Closed is never undone; the count only falls after it.
+    /// [`CLOSED`], [`ABANDONED`], and below them the count. Closed is never undone; the count only
+    /// falls after it.
     word: E::Word,
     drained: E::Event,
 }
@@ -18,13 +22,17 @@ pub(crate) struct Gate<E: Env> {
 pub(crate) enum Left {
     /// Others are inside, or the gate is open, or whoever closed it is watching.
     Nothing,
-    /// Last one out, and whoever closed the gate has gone: this caller must do what they would have done.
+    /// Last one out, and whoever closed the gate has gone: this caller must do what they would have
+    /// done.
     CleanUp,
 }
 
 impl<E: Env> Gate<E> {
     pub(crate) fn try_new() -> Result<Self, OutOfMemory> {
-        Ok(Self { word: E::Word::new(0), drained: E::Event::try_new()? })
+        Ok(Self {
+            word: E::Word::new(0),
+            drained: E::Event::try_new()?,
+        })
     }
 
     /// Counts one in, unless the gate is closed (or 2^30 - 1 are inside).
@@ -75,8 +83,8 @@ impl<E: Env> Gate<E> {
         self.drained.wait_until(|| self.is_drained());
     }
 
-    /// Closes the gate and stops watching it. [`Left::CleanUp`] falls to exactly one caller: this one when nobody is
-    /// inside, else the last to leave.
+    /// Closes the gate and stops watching it. [`Left::CleanUp`] falls to exactly one caller: this
+    /// one when nobody is inside, else the last to leave.
     pub(crate) fn abandon(&self) -> Left {
         let before = self.word.fetch_or(CLOSED | ABANDONED);
         if before & COUNT == 0 {

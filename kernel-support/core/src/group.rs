@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A group of page requests that is complete, and owes the device one answer.
 //!
-//! [`FaultGroup`] is linear: [`respond`](FaultGroup::respond) consumes it, dropping it answers invalid, and it holds
-//! a counted reference on its attach handle, released after the answer went out. So a group cannot be answered twice,
-//! cannot be forgotten, and what it faulted on cannot go away under it. Any thread may hold, send and answer it; no
-//! lock is held while it exists.
+//! [`FaultGroup`] is linear: [`respond`](FaultGroup::respond) consumes it, dropping it answers
+//! invalid, and it holds a counted reference on its attach handle, released after the answer went
+//! out. So a group cannot be answered twice, cannot be forgotten, and what it faulted on cannot go
+//! away under it. Any thread may hold, send and answer it; no lock is held while it exists.
 
 use core::fmt;
 
@@ -24,8 +26,16 @@ pub(crate) struct Owed<P: Platform> {
 }
 
 impl<P: Platform> Owed<P> {
-    pub(crate) fn new(iopf: SharedOf<P, Shared<P>>, ticket: Ticket, handle: Option<AnyRef<P>>) -> Self {
-        Self { iopf, ticket: Some(ticket), handle }
+    pub(crate) fn new(
+        iopf: SharedOf<P, Shared<P>>,
+        ticket: Ticket,
+        handle: Option<AnyRef<P>>,
+    ) -> Self {
+        Self {
+            iopf,
+            ticket: Some(ticket),
+            handle,
+        }
     }
 
     pub(crate) fn count_overflow(&self) {
@@ -34,17 +44,31 @@ impl<P: Platform> Owed<P> {
         }
     }
 
-    /// Answers, unless that was done. Last of all the answer counts as given, so that "drained" means "the device has
-    /// heard".
+    /// Answers, unless that was done. Last of all the answer counts as given, so that "drained"
+    /// means "the device has heard".
     fn answer(&mut self, code: Code) {
-        let Some(Ticket { chain, last, since_ns }) = self.ticket.take() else { return };
+        let Some(Ticket {
+            chain,
+            last,
+            since_ns,
+        }) = self.ticket.take()
+        else {
+            return;
+        };
         let (pasid, index, tag) = (last.pasid(), last.index(), last.tag());
-        self.iopf.device.respond(PageResponse { pasid, index, code, tag });
+        self.iopf.device.respond(PageResponse {
+            pasid,
+            index,
+            code,
+            tag,
+        });
         if let Some(handle) = self.handle.take() {
             let counters = handle.counters();
             counters.answers.count(code);
             if let (Some(since), Some(now)) = (since_ns, P::Env::now_ns()) {
-                counters.latency.count(now.get().saturating_sub(since.get()));
+                counters
+                    .latency
+                    .count(now.get().saturating_sub(since.get()));
             }
             drop(handle);
         }
@@ -62,7 +86,8 @@ impl<P: Platform> Drop for Owed<P> {
     }
 }
 
-/// A complete group of page requests, to be answered exactly once. Dropped, it answers [`Code::Invalid`].
+/// A complete group of page requests, to be answered exactly once. Dropped, it answers
+/// [`Code::Invalid`].
 ///
 /// Source: `struct iopf_group`.
 #[must_use = "dropping the group answers invalid"]
@@ -82,7 +107,9 @@ impl<P: Platform> fmt::Debug for FaultGroup<P> {
 
 impl<P: Platform> FaultGroup<P> {
     pub(crate) fn new(iopf: SharedOf<P, Shared<P>>, pending: Pending<P>) -> Self {
-        Self { owed: Owed::new(iopf, pending.ticket, Some(pending.handle)) }
+        Self {
+            owed: Owed::new(iopf, pending.ticket, Some(pending.handle)),
+        }
     }
 
     /// Whose.
@@ -106,8 +133,16 @@ impl<P: Platform> FaultGroup<P> {
 
     /// The requests, in the order they came.
     pub fn requests(&self) -> Requests<'_, P> {
-        let at = self.owed.ticket.as_ref().map_or(u32::MAX, |ticket| ticket.chain.head());
-        Requests { iopf: &self.owed.iopf, at, last: Some(self.last()) }
+        let at = self
+            .owed
+            .ticket
+            .as_ref()
+            .map_or(u32::MAX, |ticket| ticket.chain.head());
+        Requests {
+            iopf: &self.owed.iopf,
+            at,
+            last: Some(self.last()),
+        }
     }
 
     /// The last of its requests: the only one, most often.
@@ -132,8 +167,11 @@ impl<P: Platform> FaultGroup<P> {
     fn resolve(&self, handler: &mut impl FaultHandler<P::Space>) -> Option<Code> {
         let resolved = match (self.space(), &self.owed.ticket) {
             (Some(space), Some(ticket)) => {
-                let mut partials: Requests<'_, P> =
-                    Requests { iopf: &self.owed.iopf, at: ticket.chain.head(), last: None };
+                let mut partials: Requests<'_, P> = Requests {
+                    iopf: &self.owed.iopf,
+                    at: ticket.chain.head(),
+                    last: None,
+                };
                 partials
                     .try_for_each(|request| handler.populate(space, &request))
                     .and_then(|()| handler.populate(space, &ticket.last))
@@ -192,13 +230,17 @@ pub struct Queue<P: Platform> {
 
 impl<P: Platform> Clone for Queue<P> {
     fn clone(&self) -> Self {
-        Self { iopf: self.iopf.clone() }
+        Self {
+            iopf: self.iopf.clone(),
+        }
     }
 }
 
 impl<P: Platform> fmt::Debug for Queue<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("queued", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("queued", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -214,8 +256,8 @@ impl<P: Platform> Queue<P> {
         Some(FaultGroup::new(self.iopf.clone(), pending))
     }
 
-    /// Sleeps until there is a group and takes it; `None` once the device is quiesced and the queue is empty, which
-    /// is when a worker ends.
+    /// Sleeps until there is a group and takes it; `None` once the device is quiesced and the queue
+    /// is empty, which is when a worker ends.
     #[must_use]
     pub fn wait(&self) -> Option<FaultGroup<P>> {
         loop {
@@ -253,8 +295,8 @@ pub enum Unresolved {
     Invalid,
     /// Something is broken beyond this fault: the device will stop asking.
     Failure,
-    /// It can be, but somebody must be waited for. [`attempt`] gives the group back to be tried where waiting holds
-    /// nobody else up.
+    /// It can be, but somebody must be waited for. [`attempt`] gives the group back to be tried
+    /// where waiting holds nobody else up.
     Deferred,
 }
 
@@ -269,9 +311,9 @@ impl From<Unresolved> for Code {
 
 /// Makes pages present. Any `FnMut(&Space, &PageRequest) -> Result<(), Unresolved>` is one.
 pub trait FaultHandler<Space> {
-    /// Makes the page of `request` present in `space`, for the access it asks for. May sleep. What keeps the memory
-    /// of `space` alive for so long is the handler's business (`mmget_not_zero`): the reference the group holds
-    /// keeps the value `space` alive, not what it names.
+    /// Makes the page of `request` present in `space`, for the access it asks for. May sleep. What
+    /// keeps the memory of `space` alive for so long is the handler's business (`mmget_not_zero`):
+    /// the reference the group holds keeps the value `space` alive, not what it names.
     ///
     /// # Errors
     ///
@@ -293,17 +335,21 @@ where
 pub enum Attempt<P: Platform> {
     /// It was answered, so.
     Answered(Code),
-    /// Nobody was answered: the handler said [`Unresolved::Deferred`]. Try again where waiting is all right; what was
-    /// made present stays so.
+    /// Nobody was answered: the handler said [`Unresolved::Deferred`]. Try again where waiting is
+    /// all right; what was made present stays so.
     Deferred(FaultGroup<P>),
 }
 
-/// Resolves a group's requests in order and answers it, unless its handler wants to wait. The first error is the
-/// answer, and the requests behind it are not tried. A group that does not belong to an address space is answered
-/// invalid: it is for somebody else to handle, who looks at [`FaultGroup::handle`] first.
+/// Resolves a group's requests in order and answers it, unless its handler wants to wait. The first
+/// error is the answer, and the requests behind it are not tried. A group that does not belong to
+/// an address space is answered invalid: it is for somebody else to handle, who looks at
+/// [`FaultGroup::handle`] first.
 ///
 /// Source: iommu-sva.c: `iommu_sva_handle_iopf`.
-pub fn attempt<P: Platform>(group: FaultGroup<P>, handler: &mut impl FaultHandler<P::Space>) -> Attempt<P> {
+pub fn attempt<P: Platform>(
+    group: FaultGroup<P>,
+    handler: &mut impl FaultHandler<P::Space>,
+) -> Attempt<P> {
     match group.resolve(handler) {
         Some(code) => {
             group.respond(code);
@@ -313,8 +359,8 @@ pub fn attempt<P: Platform>(group: FaultGroup<P>, handler: &mut impl FaultHandle
     }
 }
 
-/// As [`attempt`], for a group that is not moved: answered, its place is empty; deferred, it is still there. Returns
-/// the answer.
+/// As [`attempt`], for a group that is not moved: answered, its place is empty; deferred, it is
+/// still there. Returns the answer.
 pub fn attempt_in<P: Platform>(
     place: &mut Option<FaultGroup<P>>,
     handler: &mut impl FaultHandler<P::Space>,
@@ -326,8 +372,12 @@ pub fn attempt_in<P: Platform>(
     Some(code)
 }
 
-/// As [`attempt`], for handlers that wait by themselves: a deferred group is answered invalid. Returns the answer.
-pub fn handle<P: Platform>(group: FaultGroup<P>, handler: &mut impl FaultHandler<P::Space>) -> Code {
+/// As [`attempt`], for handlers that wait by themselves: a deferred group is answered invalid.
+/// Returns the answer.
+pub fn handle<P: Platform>(
+    group: FaultGroup<P>,
+    handler: &mut impl FaultHandler<P::Space>,
+) -> Code {
     match attempt(group, handler) {
         Attempt::Answered(code) => code,
         Attempt::Deferred(group) => {

@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Attach handles: what a PASID stands for, and who still looks at it.
 //!
-//! The owner has the one [`AttachHandle`]; everybody else has counted [`HandleRef`]s, made by a lookup or by a page
-//! request. Detaching closes the handle to new references and completes when the last one is gone: a fault group
-//! holds one until it is answered. There is no raw pointer back from a handle to its owner, and no cast between kinds:
-//! a reference of unknown kind is an enum, and the payload's type follows from the kind.
+//! The owner has the one [`AttachHandle`]; everybody else has counted [`HandleRef`]s, made by a
+//! lookup or by a page request. Detaching closes the handle to new references and completes when
+//! the last one is gone: a fault group holds one until it is answered. There is no raw pointer back
+//! from a handle to its owner, and no cast between kinds: a reference of unknown kind is an enum,
+//! and the payload's type follows from the kind.
 //!
 //! No lock: one atomic word per handle. Any thread may call, only [`Detaching::wait`] sleeps.
 
@@ -60,7 +63,9 @@ macro_rules! kind {
                 AnyInner::$kind(inner)
             }
 
-            fn select_inner<P: Platform>(any: &AnyInner<P>) -> Option<&SharedOf<P, Inner<P, Self>>> {
+            fn select_inner<P: Platform>(
+                any: &AnyInner<P>,
+            ) -> Option<&SharedOf<P, Inner<P, Self>>> {
                 match any {
                     AnyInner::$kind(inner) => Some(inner),
                     _ => None,
@@ -147,7 +152,11 @@ impl<P: Platform> AnyInner<P> {
             Self::User(inner) => (&inner.counters, inner.gate.inside()),
             Self::Paging(inner) => (&inner.counters, inner.gate.inside()),
         };
-        HandleReport { stats: counters.snapshot(), latency: counters.latency.snapshot(), in_flight }
+        HandleReport {
+            stats: counters.snapshot(),
+            latency: counters.latency.snapshot(),
+            in_flight,
+        }
     }
 
     /// What is attached, unless it is being detached.
@@ -160,7 +169,11 @@ impl<P: Platform> AnyInner<P> {
         (!closed).then_some(peek)
     }
 
-    pub(crate) fn enter(&self, table: &SharedOf<P, Table<P>>, number: PasidNumber) -> Option<AnyRef<P>> {
+    pub(crate) fn enter(
+        &self,
+        table: &SharedOf<P, Table<P>>,
+        number: PasidNumber,
+    ) -> Option<AnyRef<P>> {
         Some(match self {
             Self::Sva(inner) => AnyRef::Sva(HandleRef::enter(inner, table, number)?),
             Self::User(inner) => AnyRef::User(HandleRef::enter(inner, table, number)?),
@@ -169,7 +182,8 @@ impl<P: Platform> AnyInner<P> {
     }
 }
 
-/// What can be told of an attachment at one moment; see [`PasidTable::report`](super::PasidTable::report).
+/// What can be told of an attachment at one moment; see
+/// [`PasidTable::report`](super::PasidTable::report).
 #[derive(Clone, Copy, Debug)]
 pub struct HandleReport {
     /// Its counters.
@@ -180,7 +194,8 @@ pub struct HandleReport {
     pub in_flight: u32,
 }
 
-/// A handle that is not attached yet. Made before a PASID is reserved, so that publishing it cannot fail.
+/// A handle that is not attached yet. Made before a PASID is reserved, so that publishing it cannot
+/// fail.
 #[must_use]
 pub struct NewHandle<P: Platform, K: Kind> {
     inner: SharedOf<P, Inner<P, K>>,
@@ -199,8 +214,14 @@ impl<P: Platform, K: Kind> NewHandle<P, K> {
     ///
     /// [`OutOfMemory`]; the payload is dropped.
     pub fn try_new(payload: K::Payload<P>) -> Result<Self, OutOfMemory> {
-        let inner = Inner { gate: Gate::try_new()?, counters: BondCounters::new(), payload };
-        Ok(Self { inner: P::Env::share(inner)? })
+        let inner = Inner {
+            gate: Gate::try_new()?,
+            counters: BondCounters::new(),
+            payload,
+        };
+        Ok(Self {
+            inner: P::Env::share(inner)?,
+        })
     }
 
     /// What the handle will carry.
@@ -229,7 +250,8 @@ impl<P: Platform, K: Kind> Owner<P, K> {
 }
 
 impl<P: Platform, K: Kind> Drop for Owner<P, K> {
-    /// Nobody waits: the last reference, or this thread if there is none, frees the slot and the number.
+    /// Nobody waits: the last reference, or this thread if there is none, frees the slot and the
+    /// number.
     fn drop(&mut self) {
         if self.pasid.is_live() && self.inner.gate.abandon() == Left::Nothing {
             self.pasid.leave_entry();
@@ -237,8 +259,8 @@ impl<P: Platform, K: Kind> Drop for Owner<P, K> {
     }
 }
 
-/// An attachment, owned. Dropped, it detaches, and the PASID goes back to the table when the last group in flight is
-/// answered; nobody waits for that.
+/// An attachment, owned. Dropped, it detaches, and the PASID goes back to the table when the last
+/// group in flight is answered; nobody waits for that.
 ///
 /// Source: `struct iommu_attach_handle`.
 #[must_use = "dropping the handle detaches"]
@@ -248,13 +270,17 @@ pub struct AttachHandle<P: Platform, K: Kind> {
 
 impl<P: Platform, K: Kind> fmt::Debug for AttachHandle<P, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AttachHandle").field("pasid", &self.owner.pasid).finish_non_exhaustive()
+        f.debug_struct("AttachHandle")
+            .field("pasid", &self.owner.pasid)
+            .finish_non_exhaustive()
     }
 }
 
 impl<P: Platform, K: Kind> AttachHandle<P, K> {
     pub(crate) fn attached(inner: SharedOf<P, Inner<P, K>>, pasid: Pasid<P>) -> Self {
-        Self { owner: Owner { inner, pasid } }
+        Self {
+            owner: Owner { inner, pasid },
+        }
     }
 
     pub(crate) fn inner(&self) -> &SharedOf<P, Inner<P, K>> {
@@ -285,8 +311,9 @@ impl<P: Platform, K: Kind> AttachHandle<P, K> {
         self.owner.inner.counters.snapshot()
     }
 
-    /// Puts `new` where this handle is, in one step: no request finds the PASID empty in between. The hardware must be
-    /// programmed for `new` by now. This handle is closed; what is in flight on it is the [`Retired`] one's.
+    /// Puts `new` where this handle is, in one step: no request finds the PASID empty in between.
+    /// The hardware must be programmed for `new` by now. This handle is closed; what is in flight
+    /// on it is the [`Retired`] one's.
     ///
     /// Source: `iommu_replace_device_pasid`.
     pub fn replace<L: Kind>(self, new: NewHandle<P, L>) -> (AttachHandle<P, L>, Retired<P, K>) {
@@ -295,19 +322,24 @@ impl<P: Platform, K: Kind> AttachHandle<P, K> {
         owner.pasid.publish_over::<L>(&inner);
         owner.inner.gate.close();
         let new = AttachHandle::attached(inner, owner.pasid.take());
-        (new, Retired { inner: owner.inner.clone() })
+        (
+            new,
+            Retired {
+                inner: owner.inner.clone(),
+            },
+        )
     }
 
-    /// Closes the handle: no lookup finds it and faults are answered invalid from here on. Stop the hardware now,
-    /// then wait for the groups in flight.
+    /// Closes the handle: no lookup finds it and faults are answered invalid from here on. Stop the
+    /// hardware now, then wait for the groups in flight.
     pub fn detach(self) -> Detaching<P, K> {
         self.owner.inner.gate.close();
         Detaching { owner: self.owner }
     }
 }
 
-/// A closed handle with groups perhaps in flight. The PASID stays taken until they are answered. Dropped, it detaches
-/// without anybody waiting, like [`AttachHandle`].
+/// A closed handle with groups perhaps in flight. The PASID stays taken until they are answered.
+/// Dropped, it detaches without anybody waiting, like [`AttachHandle`].
 #[must_use = "the PASID comes back from `wait` or `poll_drained`"]
 pub struct Detaching<P: Platform, K: Kind> {
     owner: Owner<P, K>,
@@ -348,25 +380,29 @@ impl<P: Platform, K: Kind> Detaching<P, K> {
         }
     }
 
-    /// Sleeps until nothing is in flight, ends the attachment and gives the token back. Never call it with an
-    /// unanswered [`FaultGroup`](super::FaultGroup) of this handle in the same thread's hands.
+    /// Sleeps until nothing is in flight, ends the attachment and gives the token back. Never call
+    /// it with an unanswered [`FaultGroup`](super::FaultGroup) of this handle in the same thread's
+    /// hands.
     ///
-    /// The payload may outlive this by a moment: the thread that let go of the last reference may be the one to drop
-    /// it.
+    /// The payload may outlive this by a moment: the thread that let go of the last reference may
+    /// be the one to drop it.
     pub fn wait(self) -> Pasid<P> {
         self.owner.inner.gate.wait_drained();
         self.owner.end()
     }
 }
 
-/// A handle that was replaced: closed, with groups perhaps in flight, and no claim on the PASID. Dropped, nobody waits.
+/// A handle that was replaced: closed, with groups perhaps in flight, and no claim on the PASID.
+/// Dropped, nobody waits.
 pub struct Retired<P: Platform, K: Kind> {
     inner: SharedOf<P, Inner<P, K>>,
 }
 
 impl<P: Platform, K: Kind> fmt::Debug for Retired<P, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retired").field("in_flight", &self.in_flight()).finish()
+        f.debug_struct("Retired")
+            .field("in_flight", &self.in_flight())
+            .finish()
     }
 }
 
@@ -392,7 +428,9 @@ pub struct HandleRef<P: Platform, K: Kind> {
 
 impl<P: Platform, K: Kind> fmt::Debug for HandleRef<P, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandleRef").field("pasid", &self.number).finish_non_exhaustive()
+        f.debug_struct("HandleRef")
+            .field("pasid", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -403,7 +441,11 @@ impl<P: Platform, K: Kind> HandleRef<P, K> {
         table: &SharedOf<P, Table<P>>,
         number: PasidNumber,
     ) -> Option<Self> {
-        inner.gate.enter().then(|| Self { inner: inner.clone(), table: table.clone(), number })
+        inner.gate.enter().then(|| Self {
+            inner: inner.clone(),
+            table: table.clone(),
+            number,
+        })
     }
 
     /// Where it is attached.
@@ -418,7 +460,8 @@ impl<P: Platform, K: Kind> HandleRef<P, K> {
         self.inner.payload()
     }
 
-    /// Whether the attachment is ending. Whoever waits for somebody else while holding a reference must look at this.
+    /// Whether the attachment is ending. Whoever waits for somebody else while holding a reference
+    /// must look at this.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.inner.gate.is_closed()

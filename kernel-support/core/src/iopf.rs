@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One device's fault path: from a page request to its answer, and the way out.
 //!
-//! [`Iopf`] is the owner. It gives out [`Reporter`]s (for the thread the device speaks on) and [`Queue`]s (for the
-//! workers), and its type says how far removal has come:
+//! [`Iopf`] is the owner. It gives out [`Reporter`]s (for the thread the device speaks on) and
+//! [`Queue`]s (for the workers), and its type says how far removal has come:
 //!
 //! ```text
 //! Iopf<Enabled> -- quiesce --> Iopf<Quiesced> -- drained --> Iopf<Drained> -- remove --> counters
@@ -13,11 +15,12 @@
 //!
 //! # Locks
 //!
-//! `state` protects everything about requests, groups and the phase. `binding` serialises bind and unbind, and is the
-//! only lock held across the device's [`Hardware`](super::Hardware) calls. Order: `binding`, then the PASID table's
-//! `entries` or `state`; those two are leaves and never nest. No lock is held while the device's
-//! [`Responder`] or a fault handler runs. Everything may be called from any thread that may sleep; none of it from
-//! hard interrupt context (in the kernel, requests are reported from a threaded handler).
+//! `state` protects everything about requests, groups and the phase. `binding` serialises bind and
+//! unbind, and is the only lock held across the device's [`Hardware`](super::Hardware) calls.
+//! Order: `binding`, then the PASID table's `entries` or `state`; those two are leaves and never
+//! nest. No lock is held while the device's [`Responder`] or a fault handler runs. Everything may
+//! be called from any thread that may sleep; none of it from hard interrupt context (in the kernel,
+//! requests are reported from a threaded handler).
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -47,9 +50,16 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 groups, all of which may be queued, 512 partial requests, 512 incomplete groups, 64 bonds.
+    /// 256 groups, all of which may be queued, 512 partial requests, 512 incomplete groups, 64
+    /// bonds.
     fn default() -> Self {
-        Self { groups_max: 256, queued_max: 256, partials_max: 512, open_groups_max: 512, bonds_max: 64 }
+        Self {
+            groups_max: 256,
+            queued_max: 256,
+            partials_max: 512,
+            open_groups_max: 512,
+            bonds_max: 64,
+        }
     }
 }
 
@@ -70,7 +80,8 @@ pub enum Reported {
 pub enum Reason {
     /// Nothing is attached at its PASID: nobody has it (`None`), or it is reserved or detaching.
     Unattached(Option<Busy>),
-    /// There was no room for a request that is not the last of its group. The answer goes out with the last.
+    /// There was no room for a request that is not the last of its group. The answer goes out with
+    /// the last.
     PartialLost,
     /// The group is complete, but an earlier request of it was lost.
     GroupLost,
@@ -109,8 +120,9 @@ pub struct Refused {
     pub request: PageRequest,
     /// Why.
     pub reason: Reason,
-    /// Whether its group was answered ([`Code::Invalid`](super::Code::Invalid)) by this call. If not, either the last
-    /// request of the group is still to come and brings the answer, or ([`Reason::Closed`]) there is none from here.
+    /// Whether its group was answered ([`Code::Invalid`](super::Code::Invalid)) by this call. If
+    /// not, either the last request of the group is still to come and brings the answer, or
+    /// ([`Reason::Closed`]) there is none from here.
     pub answered: bool,
 }
 
@@ -133,9 +145,11 @@ impl core::error::Error for Refused {}
 /// What to tell the device about groups that will not be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discard {
-    /// Answer each [`Code::Invalid`](super::Code::Invalid): for devices that keep a group open until it is answered.
+    /// Answer each [`Code::Invalid`](super::Code::Invalid): for devices that keep a group open
+    /// until it is answered.
     AnswerInvalid,
-    /// Say nothing: the IOMMU answered by itself when its queue overflowed (VT-d), or the device is gone.
+    /// Say nothing: the IOMMU answered by itself when its queue overflowed (VT-d), or the device is
+    /// gone.
     Forget,
 }
 
@@ -182,7 +196,9 @@ struct Owner<P: Platform> {
 
 impl<P: Platform> Owner<P> {
     fn quiesce(&self, discard: Discard) {
-        self.iopf.state.with(|state| state.phase = state.phase.max(Phase::Quiesced));
+        self.iopf
+            .state
+            .with(|state| state.phase = state.phase.max(Phase::Quiesced));
         self.iopf.ready.notify();
         discard_partials::<P>(&self.iopf, discard);
     }
@@ -205,7 +221,8 @@ impl<P: Platform> Owner<P> {
 }
 
 impl<P: Platform> Drop for Owner<P> {
-    /// Leaves nothing unanswered: what is queued is answered invalid, what workers hold they will answer.
+    /// Leaves nothing unanswered: what is queued is answered invalid, what workers hold they will
+    /// answer.
     fn drop(&mut self) {
         if self.iopf.state.with(|state| state.phase) != Phase::Closed {
             self.quiesce(Discard::AnswerInvalid);
@@ -214,10 +231,11 @@ impl<P: Platform> Drop for Owner<P> {
     }
 }
 
-/// A device's fault path, in one phase of its life. Dropped before it is removed, it quiesces and answers what is
-/// queued, and waits for nobody.
+/// A device's fault path, in one phase of its life. Dropped before it is removed, it quiesces and
+/// answers what is queued, and waits for nobody.
 ///
-/// Source: `struct iommu_fault_param` and io-pgfault.c: `iopf_queue_add_device`, `iopf_queue_remove_device`.
+/// Source: `struct iommu_fault_param` and io-pgfault.c: `iopf_queue_add_device`,
+/// `iopf_queue_remove_device`.
 #[must_use = "dropping it quiesces the device"]
 pub struct Iopf<P: Platform, S: Removal = Enabled> {
     owner: Owner<P>,
@@ -226,13 +244,18 @@ pub struct Iopf<P: Platform, S: Removal = Enabled> {
 
 impl<P: Platform, S: Removal> fmt::Debug for Iopf<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iopf").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Iopf")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
 impl<P: Platform, S: Removal> Iopf<P, S> {
     fn next<T: Removal>(self) -> Iopf<P, T> {
-        Iopf { owner: self.owner, _phase: PhantomData }
+        Iopf {
+            owner: self.owner,
+            _phase: PhantomData,
+        }
     }
 
     pub(crate) fn shared(&self) -> &SharedOf<P, Shared<P>> {
@@ -248,8 +271,11 @@ impl<P: Platform, S: Removal> Iopf<P, S> {
     /// Its counters.
     #[must_use]
     pub fn stats(&self) -> IopfStats {
-        let (requests, groups, answers) =
-            self.owner.iopf.state.with(|state| (state.requests, state.groups, state.answers));
+        let (requests, groups, answers) = self
+            .owner
+            .iopf
+            .state
+            .with(|state| (state.requests, state.groups, state.answers));
         self.owner.iopf.counters.snapshot(requests, groups, answers)
     }
 
@@ -279,12 +305,17 @@ pub struct Held {
 }
 
 impl<P: Platform> Iopf<P, Enabled> {
-    /// Makes the fault path of `device`, whose PASIDs are in `table`. Takes all the memory it will ever need.
+    /// Makes the fault path of `device`, whose PASIDs are in `table`. Takes all the memory it will
+    /// ever need.
     ///
     /// # Errors
     ///
     /// [`OutOfMemory`]; the device is dropped.
-    pub fn try_new(device: P::Device, table: PasidTable<P>, limits: Limits) -> Result<Self, OutOfMemory> {
+    pub fn try_new(
+        device: P::Device,
+        table: PasidTable<P>,
+        limits: Limits,
+    ) -> Result<Self, OutOfMemory> {
         let iopf = P::Env::share(Shared {
             device,
             table,
@@ -294,13 +325,18 @@ impl<P: Platform> Iopf<P, Enabled> {
             ready: Event::try_new()?,
             idle: Event::try_new()?,
         })?;
-        Ok(Self { owner: Owner { iopf }, _phase: PhantomData })
+        Ok(Self {
+            owner: Owner { iopf },
+            _phase: PhantomData,
+        })
     }
 
     /// For the thread the device reports on.
     #[must_use]
     pub fn reporter(&self) -> Reporter<P> {
-        Reporter { iopf: self.owner.iopf.clone() }
+        Reporter {
+            iopf: self.owner.iopf.clone(),
+        }
     }
 
     /// For workers.
@@ -309,8 +345,9 @@ impl<P: Platform> Iopf<P, Enabled> {
         Queue::new(self.owner.iopf.clone())
     }
 
-    /// Stops taking requests and bonds. Call it after the device was told to send no more page requests; what it
-    /// sends regardless is answered invalid. Incomplete groups are dealt with as `discard` says.
+    /// Stops taking requests and bonds. Call it after the device was told to send no more page
+    /// requests; what it sends regardless is answered invalid. Incomplete groups are dealt with as
+    /// `discard` says.
     pub fn quiesce(self, discard: Discard) -> Iopf<P, Quiesced> {
         self.owner.quiesce(discard);
         self.next()
@@ -336,8 +373,9 @@ impl<P: Platform> Iopf<P, Quiesced> {
         }
     }
 
-    /// Sleeps until every group is answered and every bond is gone. Somebody else must be taking groups (or
-    /// [`answer_queued`](Self::answer_queued) was called), and this thread must hold neither group nor bond.
+    /// Sleeps until every group is answered and every bond is gone. Somebody else must be taking
+    /// groups (or [`answer_queued`](Self::answer_queued) was called), and this thread must hold
+    /// neither group nor bond.
     pub fn wait_drained(self) -> Iopf<P, Drained> {
         self.owner.iopf.idle.wait_until(|| self.owner.close());
         self.next()
@@ -359,7 +397,9 @@ pub struct Reporter<P: Platform> {
 
 impl<P: Platform> Clone for Reporter<P> {
     fn clone(&self) -> Self {
-        Self { iopf: self.iopf.clone() }
+        Self {
+            iopf: self.iopf.clone(),
+        }
     }
 }
 
@@ -370,8 +410,8 @@ impl<P: Platform> fmt::Debug for Reporter<P> {
 }
 
 impl<P: Platform> Reporter<P> {
-    /// Takes one page request. Never blocks on a handler, allocates nothing, and if it cannot take the request it
-    /// says why and has answered if it is time to.
+    /// Takes one page request. Never blocks on a handler, allocates nothing, and if it cannot take
+    /// the request it says why and has answered if it is time to.
     ///
     /// Source: io-pgfault.c: `iommu_report_device_fault`.
     ///
@@ -382,8 +422,9 @@ impl<P: Platform> Reporter<P> {
         self.report_or(request, None)
     }
 
-    /// As [`report`](Self::report), for devices whose PASID table a user manages: if nobody has the request's PASID,
-    /// the group goes to the [`User`](super::User) handle at `fallback`. A PASID that anybody has is never diverted.
+    /// As [`report`](Self::report), for devices whose PASID table a user manages: if nobody has the
+    /// request's PASID, the group goes to the [`User`](super::User) handle at `fallback`. A PASID
+    /// that anybody has is never diverted.
     ///
     /// Source: io-pgfault.c: `find_fault_handler`, `iommu_ops::user_pasid_table`.
     ///
@@ -403,11 +444,13 @@ impl<P: Platform> Reporter<P> {
             return self.collect(request).map(|()| Reported::Partial);
         }
         // Not taken: it is in the queue.
-        self.complete(request, fallback, To::Queue).map(|_| Reported::Queued)
+        self.complete(request, fallback, To::Queue)
+            .map(|_| Reported::Queued)
     }
 
-    /// As [`report_or`](Self::report_or), but a group that is complete is the caller's, and not queued: for embedders
-    /// that have a way of their own to its handler. `None` when none is complete.
+    /// As [`report_or`](Self::report_or), but a group that is complete is the caller's, and not
+    /// queued: for embedders that have a way of their own to its handler. `None` when none is
+    /// complete.
     ///
     /// # Errors
     ///
@@ -427,8 +470,8 @@ impl<P: Platform> Reporter<P> {
         self.complete(request, fallback, To::Reporter)
     }
 
-    /// Gives up the incomplete groups: for a page request queue that overflowed and may have lost the requests that
-    /// would have completed them. Returns how many.
+    /// Gives up the incomplete groups: for a page request queue that overflowed and may have lost
+    /// the requests that would have completed them. Returns how many.
     ///
     /// Source: io-pgfault.c: `iopf_queue_discard_partial`, which forgets them in silence.
     pub fn discard_partials(&self, discard: Discard) -> u64 {
@@ -437,7 +480,10 @@ impl<P: Platform> Reporter<P> {
 
     fn stop_marker(&self, request: PageRequest) {
         self.iopf.counters.stop_markers.add(1);
-        let forgotten = self.iopf.state.with(|state| state.forget(Some(request.pasid())));
+        let forgotten = self
+            .iopf
+            .state
+            .with(|state| state.forget(Some(request.pasid())));
         self.iopf.counters.discarded.add(forgotten);
     }
 
@@ -452,18 +498,30 @@ impl<P: Platform> Reporter<P> {
         fallback: Option<PasidNumber>,
         to: To,
     ) -> Result<Option<FaultGroup<P>>, Refused> {
-        let handle = self.iopf.table.acquire(request.pasid()).or_else(|busy| match (busy, fallback) {
-            (None, Some(fallback)) => self.iopf.table.acquire_user(fallback),
-            (busy, _) => Err(busy),
-        });
-        match self.iopf.state.with(|state| state.complete(request, handle, to)) {
+        let handle =
+            self.iopf
+                .table
+                .acquire(request.pasid())
+                .or_else(|busy| match (busy, fallback) {
+                    (None, Some(fallback)) => self.iopf.table.acquire_user(fallback),
+                    (busy, _) => Err(busy),
+                });
+        match self
+            .iopf
+            .state
+            .with(|state| state.complete(request, handle, to))
+        {
             Verdict::Take(pending) => Ok(Some(FaultGroup::new(self.iopf.clone(), pending))),
             Verdict::Queued => {
                 self.iopf.ready.notify();
                 self.iopf.device.group_queued();
                 Ok(None)
             }
-            Verdict::Refuse { ticket, reason, handle } => {
+            Verdict::Refuse {
+                ticket,
+                reason,
+                handle,
+            } => {
                 let owed = Owed::new(self.iopf.clone(), ticket, handle);
                 if matches!(reason, Reason::GroupLost | Reason::QueueFull { .. }) {
                     owed.count_overflow();
@@ -482,7 +540,11 @@ impl<P: Platform> Reporter<P> {
             Reason::Closed | Reason::Malformed => self.iopf.counters.ignored.add(1),
             _ => {}
         }
-        Refused { request, reason, answered }
+        Refused {
+            request,
+            reason,
+            answered,
+        }
     }
 }
 
@@ -494,7 +556,9 @@ fn discard_partials<P: Platform>(iopf: &SharedOf<P, Shared<P>>, discard: Discard
             let mut left = iopf.state.with(|state| state.open_groups());
             let mut answered = 0;
             while left > 0 {
-                let Some(ticket) = iopf.state.with(|state| state.discard_one()) else { break };
+                let Some(ticket) = iopf.state.with(|state| state.discard_one()) else {
+                    break;
+                };
                 let handle = iopf.table.acquire(ticket.last.pasid()).ok();
                 if let Some(handle) = &handle {
                     ticket.count(handle);

@@ -1,5 +1,7 @@
-//! How long answers took, as a histogram: buckets that double, so that two words a bucket tell microseconds from
-//! seconds.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How long answers took, as a histogram: buckets that double, so that two words a bucket tell
+//! microseconds from seconds.
 
 use super::env::{Counter, Env};
 
@@ -13,7 +15,9 @@ pub(crate) struct Latency<E: Env> {
 
 impl<E: Env> Latency<E> {
     pub(crate) fn new() -> Self {
-        Self { buckets: core::array::from_fn(|_| E::Counter::new()) }
+        Self {
+            buckets: core::array::from_fn(|_| E::Counter::new()),
+        }
     }
 
     pub(crate) fn count(&self, ns: u64) {
@@ -32,15 +36,16 @@ impl<E: Env> Latency<E> {
     }
 }
 
-/// From a group's last page request to its answer, on one bond. Empty where the surroundings have no clock.
+/// From a group's last page request to its answer, on one bond. Empty where the surroundings have
+/// no clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatencyHistogram {
     buckets: [u64; LATENCY_BUCKETS],
 }
 
 impl LatencyHistogram {
-    /// How many answers took less than 2^n ns and at least half of that, by n. The last bucket has all that took
-    /// longer.
+    /// How many answers took less than 2^n ns and at least half of that, by n. The last bucket has
+    /// all that took longer.
     #[must_use]
     pub const fn buckets(&self) -> &[u64; LATENCY_BUCKETS] {
         &self.buckets
@@ -49,18 +54,23 @@ impl LatencyHistogram {
     /// Answers counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.buckets.iter().fold(0, |sum, bucket| sum.saturating_add(*bucket))
+        self.buckets
+            .iter()
+            .fold(0, |sum, bucket| sum.saturating_add(*bucket))
     }
 
-    /// A duration that `permille` of the answers stayed below, in ns: the upper bound of its bucket, so at most twice
-    /// the true one. `None` without answers.
+    /// A duration that `permille` of the answers stayed below, in ns: the upper bound of its
+    /// bucket, so at most twice the true one. `None` without answers.
     #[must_use]
     pub fn below_ns(&self, permille: u32) -> Option<u64> {
         let count = self.count();
         if count == 0 {
             return None;
         }
-        let rank = u128::from(count).saturating_mul(u128::from(permille.min(1000))).div_ceil(1000).max(1);
+        let rank = u128::from(count)
+            .saturating_mul(u128::from(permille.min(1000)))
+            .div_ceil(1000)
+            .max(1);
         let mut seen = 0_u128;
         for (bucket, answers) in (0_u32..).zip(&self.buckets) {
             seen = seen.saturating_add(u128::from(*answers));
@@ -83,7 +93,9 @@ mod tests {
             let bucket = (u64::BITS - ns.leading_zeros()) as usize;
             buckets[bucket.min(LATENCY_BUCKETS - 1)].add(1);
         }
-        LatencyHistogram { buckets: core::array::from_fn(|at| buckets[at].value()) }
+        LatencyHistogram {
+            buckets: core::array::from_fn(|at| buckets[at].value()),
+        }
     }
 
     #[test]
@@ -93,7 +105,10 @@ mod tests {
         assert_eq!(found.count(), 1000);
         for (permille, exact) in [(500, 50_000), (990, 99_000), (1000, 100_000)] {
             let bound = found.below_ns(permille).unwrap();
-            assert!(bound >= exact && bound <= 2 * exact + 2, "{permille}: {bound} for {exact}");
+            assert!(
+                bound >= exact && bound <= 2 * exact + 2,
+                "{permille}: {bound} for {exact}"
+            );
         }
         assert_eq!(histogram(&[]).below_ns(500), None);
         assert_eq!(histogram(&[0]).below_ns(500), Some(1));

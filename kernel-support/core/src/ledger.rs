@@ -1,11 +1,15 @@
-//! Groups in the hands of somebody outside: whoever handles them has a [`Receipt`], the group itself stays here.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Groups in the hands of somebody outside: whoever handles them has a [`Receipt`], the group
+//! itself stays here.
 //!
-//! A fault handler written in C holds a pointer, not a value: it may answer twice, late, or never. So what it holds is
-//! a name, and the linear [`FaultGroup`] lies in a slot. The first who asks for it gets it; everybody else gets
-//! nothing. Removal [closes](Ledger::close) the ledger and takes what is left, so every group is answered once
-//! whatever its handler does afterwards.
+//! A fault handler written in C holds a pointer, not a value: it may answer twice, late, or never.
+//! So what it holds is a name, and the linear [`FaultGroup`] lies in a slot. The first who asks for
+//! it gets it; everybody else gets nothing. Removal [closes](Ledger::close) the ledger and takes
+//! what is left, so every group is answered once whatever its handler does afterwards.
 //!
-//! One lock, a leaf. A slot's generation moves on with every deposit, so an old receipt never opens a new group.
+//! One lock, a leaf. A slot's generation moves on with every deposit, so an old receipt never opens
+//! a new group.
 
 use core::fmt;
 
@@ -34,11 +38,14 @@ pub struct Ledger<P: Platform> {
 
 impl<P: Platform> fmt::Debug for Ledger<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("held", &self.held()).finish()
+        f.debug_struct("Ledger")
+            .field("held", &self.held())
+            .finish()
     }
 }
 
-/// Names one deposited group. Neither `Clone` nor `Copy`; asking with it twice is harmless all the same.
+/// Names one deposited group. Neither `Clone` nor `Copy`; asking with it twice is harmless all the
+/// same.
 #[derive(Debug)]
 pub struct Receipt {
     at: usize,
@@ -46,15 +53,29 @@ pub struct Receipt {
 }
 
 impl<P: Platform> Ledger<P> {
-    /// Room for `groups_max` groups: as many as the device's [`Limits`](super::Limits) let be in flight.
+    /// Room for `groups_max` groups: as many as the device's [`Limits`](super::Limits) let be in
+    /// flight.
     ///
     /// # Errors
     ///
     /// [`OutOfMemory`].
     pub fn try_new(groups_max: u32) -> Result<Self, OutOfMemory> {
-        let places =
-            P::Env::slots(groups_max as usize, |at| Place { group: None, generation: 0, next: at + 1 })?;
-        Ok(Self { places: Lock::try_new(Places { places, vacant: 0, held: 0, closed: false }, Rank::Leaf)? })
+        let places = P::Env::slots(groups_max as usize, |at| Place {
+            group: None,
+            generation: 0,
+            next: at + 1,
+        })?;
+        Ok(Self {
+            places: Lock::try_new(
+                Places {
+                    places,
+                    vacant: 0,
+                    held: 0,
+                    closed: false,
+                },
+                Rank::Leaf,
+            )?,
+        })
     }
 
     /// Keeps `group` for whoever shows the receipt first.
@@ -73,7 +94,10 @@ impl<P: Platform> Ledger<P> {
             ledger.held += 1;
             place.generation += 1;
             place.group = Some(group);
-            Ok(Receipt { at, generation: place.generation })
+            Ok(Receipt {
+                at,
+                generation: place.generation,
+            })
         })
     }
 
@@ -93,7 +117,8 @@ impl<P: Platform> Ledger<P> {
         })
     }
 
-    /// Takes no more groups, and gives out what it has, to be answered. Receipts open nothing from here on.
+    /// Takes no more groups, and gives out what it has, to be answered. Receipts open nothing from
+    /// here on.
     pub fn close(&self) -> impl Iterator<Item = FaultGroup<P>> + '_ {
         self.places.with(|ledger| ledger.closed = true);
         let mut at = 0;

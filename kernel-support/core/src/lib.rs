@@ -1,29 +1,35 @@
-//! PASID table, attach handles, bonds and IO page fault groups, for the kernel and the emulated device.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! PASID table, attach handles, bonds and IO page fault groups, for the kernel and the emulated
+//! device.
 //!
-//! A device that shares an address space (SVA) names it by a PASID and asks for pages that are not present. This crate
-//! holds the decisions on the way from that request to its answer: who may have which PASID, what a fault belongs to,
-//! who waits for whom, which answer goes out, when a device may leave. It does so as types: what must not happen has
-//! no method. It allocates nothing by itself, contains no unsafe code, and is compiled unchanged into a process (where
-//! an emulated device uses it) and into a Linux kernel.
+//! A device that shares an address space (SVA) names it by a PASID and asks for pages that are not
+//! present. This crate holds the decisions on the way from that request to its answer: who may have
+//! which PASID, what a fault belongs to, who waits for whom, which answer goes out, when a device
+//! may leave. It does so as types: what must not happen has no method. It allocates nothing by
+//! itself, contains no unsafe code, and is compiled unchanged into a process (where an emulated
+//! device uses it) and into a Linux kernel.
 //!
-//! What it leaves out: page tables, the memory behind an address space, registers, and how a page is made present.
-//! Those are the embedder's, behind [`Platform`]: its [`Env`](env::Env) supplies memory, locks and events, its
-//! [`Responder`] takes answers, its [`Hardware`] takes PASID entries, and a [`FaultHandler`] populates pages.
+//! What it leaves out: page tables, the memory behind an address space, registers, and how a page
+//! is made present. Those are the embedder's, behind [`Platform`]: its [`Env`](env::Env) supplies
+//! memory, locks and events, its [`Responder`] takes answers, its [`Hardware`] takes PASID entries,
+//! and a [`FaultHandler`] populates pages.
 //!
 //! The path of a page request:
 //!
 //! ```text
 //! device's thread        Reporter::report -- partial: kept until the last one of its group
 //!                            |
-//!                            +-- last: PASID looked up, reference on its handle taken, group queued
+//!                            +-- last: PASID looked up, reference on its handle, group queued
 //! worker                 Queue::wait / take -> FaultGroup -> handle(group, &mut handler)
 //!                            |
 //! any thread             FaultGroup::respond, once -> Responder::respond -> device
 //! ```
 //!
-//! The one hard idea is who holds what. A bond holds an attach handle; a group in flight holds a counted reference on
-//! the same handle; a detach closes the handle to new references and ends with the last one; only then is the PASID
-//! free. A device is drained when no answer is owed and no bond is left, and can be removed only then.
+//! The one hard idea is who holds what. A bond holds an attach handle; a group in flight holds a
+//! counted reference on the same handle; a detach closes the handle to new references and ends with
+//! the last one; only then is the PASID free. A device is drained when no answer is owed and no
+//! bond is left, and can be removed only then.
 //!
 //! # Example
 //!
@@ -60,7 +66,8 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (responses, answered) = mpsc::channel();
-//! let table = PasidTable::<Emulated>::try_new(PasidNumber::new(1).unwrap(), PasidNumber::MAX, 16)?;
+//! let first = PasidNumber::new(1).unwrap();
+//! let table = PasidTable::<Emulated>::try_new(first, PasidNumber::MAX, 16)?;
 //! let iopf = Iopf::try_new(Device { responses }, table, Limits::default())?;
 //! let bond = iopf.bind(ThisProcess, PasidChoice::Any)?;
 //!
@@ -76,7 +83,8 @@
 //! });
 //!
 //! let reporter = iopf.reporter();
-//! reporter.report(PageRequest::new(bond.pasid(), GroupIndex(7), 0x7f3a_1c20_0000, Access::WRITE))?;
+//! let (group, address) = (GroupIndex(7), 0x7f3a_1c20_0000);
+//! reporter.report(PageRequest::new(bond.pasid(), group, address, Access::WRITE))?;
 //! assert_eq!(answered.recv()?.code, Code::Success);
 //!
 //! drop(bond);
@@ -89,8 +97,8 @@
 //!
 //! # For the kernel
 //!
-//! Modules refer to each other by `super::`, so the files can be modules of any parent. Kbuild passes no features,
-//! which leaves [`Std`] out. Edition 2021, Rust 1.85, `core` alone.
+//! Modules refer to each other by `super::`, so the files can be modules of any parent. Kbuild
+//! passes no features, which leaves [`Std`] out. Edition 2021, Rust 1.85, `core` alone.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -126,10 +134,12 @@ pub use group::{
     attempt, attempt_in, handle, Attempt, FaultGroup, FaultHandler, Queue, Requests, Unresolved,
 };
 pub use handle::{
-    AnyRef, AttachHandle, Detaching, HandleRef, HandleReport, Kind, NewHandle, Paging, Retired, Sva, User,
+    AnyRef, AttachHandle, Detaching, HandleRef, HandleReport, Kind, NewHandle, Paging, Retired,
+    Sva, User,
 };
 pub use iopf::{
-    Discard, Drained, Enabled, Held, Iopf, Limits, Quiesced, Reason, Refused, Removal, Reported, Reporter,
+    Discard, Drained, Enabled, Held, Iopf, Limits, Quiesced, Reason, Refused, Removal, Reported,
+    Reporter,
 };
 pub use latency::{LatencyHistogram, LATENCY_BUCKETS};
 pub use ledger::{Ledger, Receipt};

@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Requests of groups that are not complete yet, in a bounded pool.
 //!
-//! Each request takes one cell; cells of a group form a chain through their indices. Every cell is on the free chain,
-//! on the chain of one incomplete group, or on the chain of one group being answered. When there is no cell, the
-//! request's group is marked lost and gives its cells up; the mark stays until the group's last request comes, which
-//! is when a device expects an answer.
+//! Each request takes one cell; cells of a group form a chain through their indices. Every cell is
+//! on the free chain, on the chain of one incomplete group, or on the chain of one group being
+//! answered. When there is no cell, the request's group is marked lost and gives its cells up; the
+//! mark stays until the group's last request comes, which is when a device expects an answer.
 //!
 //! Plain data: the state lock of the device protects it.
 
@@ -20,8 +22,8 @@ struct Cell {
     next: u32,
 }
 
-/// The requests of one group, but for the last. Owns its cells: neither `Clone` nor `Copy`, and goes back by
-/// [`Pool::release`].
+/// The requests of one group, but for the last. Owns its cells: neither `Clone` nor `Copy`, and
+/// goes back by [`Pool::release`].
 pub(crate) struct Chain {
     head: u32,
     tail: u32,
@@ -29,7 +31,11 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) const EMPTY: Self = Self { head: END, tail: END, len: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        head: END,
+        tail: END,
+        len: 0,
+    };
 
     pub(crate) fn len(&self) -> u32 {
         self.len
@@ -51,11 +57,18 @@ impl<P: Platform> Pool<P> {
         let mut next = 0;
         let cells = P::Env::slots(cells_max as usize, |_| {
             next += 1;
-            Cell { request: None, next: if next < cells_max { next } else { END } }
+            Cell {
+                request: None,
+                next: if next < cells_max { next } else { END },
+            }
         })?;
         let free = match cells_max {
             0 => Chain::EMPTY,
-            len => Chain { head: 0, tail: len - 1, len },
+            len => Chain {
+                head: 0,
+                tail: len - 1,
+                len,
+            },
         };
         Ok(Self { cells, free })
     }
@@ -67,9 +80,14 @@ impl<P: Platform> Pool<P> {
     /// Appends to `chain`; `false` when there is no cell.
     fn push(&mut self, chain: &mut Chain, request: PageRequest) -> bool {
         let at = self.free.head;
-        let Some(cell) = self.cell(at) else { return false };
+        let Some(cell) = self.cell(at) else {
+            return false;
+        };
         let rest = cell.next;
-        *cell = Cell { request: Some(request), next: END };
+        *cell = Cell {
+            request: Some(request),
+            next: END,
+        };
         self.free.head = rest;
         self.free.len -= 1;
         if self.free.len == 0 {
@@ -137,18 +155,26 @@ pub(crate) enum Collected {
 impl<P: Platform> Partials<P> {
     pub(crate) fn try_new(cells_max: u32, open_max: u32) -> Result<Self, OutOfMemory> {
         let slots = P::Env::slots(open_max as usize, |_| None)?;
-        Ok(Self { pool: Pool::try_new(cells_max)?, slots, len: 0 })
+        Ok(Self {
+            pool: Pool::try_new(cells_max)?,
+            slots,
+            len: 0,
+        })
     }
 
     fn find(&self, wanted: impl Fn(&GroupKey) -> bool) -> Option<usize> {
         let used = self.slots.get(..self.len)?;
-        used.iter().position(|open| open.as_ref().is_some_and(|open| wanted(&open.key)))
+        used.iter()
+            .position(|open| open.as_ref().is_some_and(|open| wanted(&open.key)))
     }
 
     pub(crate) fn collect(&mut self, request: PageRequest) -> Collected {
         let key = request.key();
         let at = self.find(|open| *open == key).or_else(|| self.open(key));
-        let Some(open) = at.and_then(|at| self.slots.get_mut(at)).and_then(Option::as_mut) else {
+        let Some(open) = at
+            .and_then(|at| self.slots.get_mut(at))
+            .and_then(Option::as_mut)
+        else {
             return Collected::Lost;
         };
         if !open.lost && self.pool.push(&mut open.chain, request) {
@@ -162,7 +188,11 @@ impl<P: Platform> Partials<P> {
 
     fn open(&mut self, key: GroupKey) -> Option<usize> {
         let at = self.len;
-        *self.slots.get_mut(at)? = Some(Open { key, chain: Chain::EMPTY, lost: false });
+        *self.slots.get_mut(at)? = Some(Open {
+            key,
+            chain: Chain::EMPTY,
+            lost: false,
+        });
         self.len += 1;
         Some(at)
     }

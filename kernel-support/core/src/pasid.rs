@@ -1,19 +1,22 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! PASIDs as tokens, and the table that says who holds which.
 //!
-//! A slot of the table is free, reserved, or attached *to a handle*; there is no fourth state, and no "attached, but to
-//! nothing we can name", so a PASID in use never looks unused. The way through the states is a chain of values that
-//! cannot be copied:
+//! A slot of the table is free, reserved, or attached *to a handle*; there is no fourth state, and
+//! no "attached, but to nothing we can name", so a PASID in use never looks unused. The way through
+//! the states is a chain of values that cannot be copied:
 //!
 //! ```text
-//! table.allocate() / claim(n) -> Pasid -- reserve() -> Reservation -- publish(handle) -> AttachHandle
-//!                                  ^                      | drop: un-reserved,               | detach()
-//!                                  |                      |       number given back          v
-//!                                  +---- cancel() --------+                               Detaching
-//!                                  +-------------------------------------- drained ----------+
+//! allocate() / claim(n) -> Pasid -- reserve() -> Reservation -- publish(handle) -> AttachHandle
+//!                            ^                      | drop: un-reserved,               | detach()
+//!                            |                      |       number given back          v
+//!                            +---- cancel() --------+                               Detaching
+//!                            +-------------------------------------- drained ----------+
 //! ```
 //!
-//! One lock (`entries`) protects the table. It is a leaf: nothing is called under it but the gate of a handle, and what
-//! is removed from the table is dropped after it is released. Any thread that may sleep may call.
+//! One lock (`entries`) protects the table. It is a leaf: nothing is called under it but the gate
+//! of a handle, and what is removed from the table is dropped after it is released. Any thread that
+//! may sleep may call.
 
 use core::fmt;
 
@@ -87,7 +90,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The PASID is in use by something that is not what the caller asked for. Nothing goes on after it.
+/// The PASID is in use by something that is not what the caller asked for. Nothing goes on after
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy {
     /// Which.
@@ -104,7 +108,8 @@ impl fmt::Display for Busy {
 
 impl core::error::Error for Busy {}
 
-/// The life of a PASID whose token exists. A PASID without an entry has no token and is free as well.
+/// The life of a PASID whose token exists. A PASID without an entry has no token and is free as
+/// well.
 enum Slot<P: Platform> {
     Free,
     Reserved,
@@ -123,7 +128,8 @@ const ENTRIES_FIRST: usize = 16;
 struct Entries<P: Platform> {
     slots: SlotsOf<P, Option<Entry<P>>>,
     len: usize,
-    /// Where the search for a free number starts: past the last one given out, so that a number rests before reuse.
+    /// Where the search for a free number starts: past the last one given out, so that a number
+    /// rests before reuse.
     cursor: u32,
 }
 
@@ -131,7 +137,8 @@ impl<P: Platform> Entries<P> {
     /// Where `number` is, or where it would go.
     fn find(&self, number: PasidNumber) -> Result<usize, usize> {
         let used = self.slots.get(..self.len).unwrap_or_default();
-        let at = used.partition_point(|entry| entry.as_ref().is_some_and(|entry| entry.number < number));
+        let at =
+            used.partition_point(|entry| entry.as_ref().is_some_and(|entry| entry.number < number));
         match self.at(at) {
             Some(entry) if entry.number == number => Ok(at),
             _ => Err(at),
@@ -152,8 +159,14 @@ impl<P: Platform> Entries<P> {
         if self.len == self.slots.len() {
             self.grow(entries_max)?;
         }
-        let room = self.slots.get_mut(self.len).ok_or(Error::TableFull { entries_max })?;
-        *room = Some(Entry { number, slot: Slot::Free });
+        let room = self
+            .slots
+            .get_mut(self.len)
+            .ok_or(Error::TableFull { entries_max })?;
+        *room = Some(Entry {
+            number,
+            slot: Slot::Free,
+        });
         self.len += 1;
         if let Some(tail) = self.slots.get_mut(at..self.len) {
             tail.rotate_right(1);
@@ -163,7 +176,11 @@ impl<P: Platform> Entries<P> {
 
     /// Doubles the slots, within `entries_max`.
     fn grow(&mut self, entries_max: usize) -> Result<(), Error> {
-        let wanted = self.slots.len().saturating_mul(2).clamp(ENTRIES_FIRST, entries_max.max(ENTRIES_FIRST));
+        let wanted = self
+            .slots
+            .len()
+            .saturating_mul(2)
+            .clamp(ENTRIES_FIRST, entries_max.max(ENTRIES_FIRST));
         let wanted = wanted.min(entries_max);
         if wanted <= self.slots.len() {
             return Err(Error::TableFull { entries_max });
@@ -205,7 +222,8 @@ pub(crate) struct Table<P: Platform> {
 
 impl<P: Platform> Table<P> {
     fn slot<R>(&self, number: PasidNumber, body: impl FnOnce(&mut Slot<P>) -> R) -> Option<R> {
-        self.entries.with(|entries| entries.slot_mut(number).map(body))
+        self.entries
+            .with(|entries| entries.slot_mut(number).map(body))
     }
 
     /// Takes the handle out of the slot; the token's entry stays.
@@ -232,7 +250,9 @@ pub struct PasidTable<P: Platform> {
 
 impl<P: Platform> Clone for PasidTable<P> {
     fn clone(&self) -> Self {
-        Self { table: self.table.clone() }
+        Self {
+            table: self.table.clone(),
+        }
     }
 }
 
@@ -247,15 +267,34 @@ impl<P: Platform> fmt::Debug for PasidTable<P> {
 }
 
 impl<P: Platform> PasidTable<P> {
-    /// A table of at most `entries_max` PASIDs, that [`allocate`](Self::allocate)s from `first` to `last`.
+    /// A table of at most `entries_max` PASIDs, that [`allocate`](Self::allocate)s from `first` to
+    /// `last`.
     ///
     /// # Errors
     ///
     /// [`OutOfMemory`].
-    pub fn try_new(first: PasidNumber, last: PasidNumber, entries_max: usize) -> Result<Self, OutOfMemory> {
+    pub fn try_new(
+        first: PasidNumber,
+        last: PasidNumber,
+        entries_max: usize,
+    ) -> Result<Self, OutOfMemory> {
         let slots = P::Env::slots(entries_max.min(ENTRIES_FIRST), |_| None)?;
-        let entries = Lock::try_new(Entries { slots, len: 0, cursor: first.0 }, Rank::Leaf)?;
-        Ok(Self { table: P::Env::share(Table { first, last, entries_max, entries })? })
+        let entries = Lock::try_new(
+            Entries {
+                slots,
+                len: 0,
+                cursor: first.0,
+            },
+            Rank::Leaf,
+        )?;
+        Ok(Self {
+            table: P::Env::share(Table {
+                first,
+                last,
+                entries_max,
+                entries,
+            })?,
+        })
     }
 
     /// Takes a number nobody has, preferring those not used for longest.
@@ -272,14 +311,18 @@ impl<P: Platform> PasidTable<P> {
                 .or_else(|| entries.first_free(first.0, last.0))
                 .ok_or(Error::OutOfPasids { first, last })?;
             entries.insert(at, number, table.entries_max)?;
-            entries.cursor = if number.0 < last.0 { number.0 + 1 } else { first.0 };
+            entries.cursor = if number.0 < last.0 {
+                number.0 + 1
+            } else {
+                first.0
+            };
             Ok::<_, Error>(number)
         })?;
         Ok(self.token(number))
     }
 
-    /// Takes a given number, for embedders where somebody else chose it: the kernel gives an `mm` one number for all
-    /// devices. Numbers outside the table's allocation range are fine.
+    /// Takes a given number, for embedders where somebody else chose it: the kernel gives an `mm`
+    /// one number for all devices. Numbers outside the table's allocation range are fine.
     ///
     /// # Errors
     ///
@@ -287,17 +330,21 @@ impl<P: Platform> PasidTable<P> {
     pub fn claim(&self, number: PasidNumber) -> Result<Pasid<P>, Error> {
         let table = &*self.table;
         table.entries.with(|entries| match entries.find(number) {
-            Ok(at) => Err(Error::Busy(Busy { pasid: number, holder: holder_at(entries, at) })),
+            Ok(at) => Err(Error::Busy(Busy {
+                pasid: number,
+                holder: holder_at(entries, at),
+            })),
             Err(at) => entries.insert(at, number, table.entries_max),
         })?;
         Ok(self.token(number))
     }
 
-    /// Asks who is attached at `number`: nobody (`Ok(None)`), exactly what is wanted (`Ok(Some)`: same kind and same
-    /// key), or anything else (`Err`). The reference is counted: while it lives, a detach waits.
+    /// Asks who is attached at `number`: nobody (`Ok(None)`), exactly what is wanted (`Ok(Some)`:
+    /// same kind and same key), or anything else (`Err`). The reference is counted: while it lives,
+    /// a detach waits.
     ///
-    /// Source: `iommu_attach_handle_get`, where one error stood for "free" and for "attached without a handle", and
-    /// the reference was not counted.
+    /// Source: `iommu_attach_handle_get`, where one error stood for "free" and for "attached
+    /// without a handle", and the reference was not counted.
     ///
     /// # Errors
     ///
@@ -307,29 +354,49 @@ impl<P: Platform> PasidTable<P> {
         number: PasidNumber,
         key: &<K::Payload<P> as Identity>::Key,
     ) -> Result<Option<HandleRef<P, K>>, Busy> {
-        let busy = |holder| Busy { pasid: number, holder };
+        let busy = |holder| Busy {
+            pasid: number,
+            holder,
+        };
         self.table.entries.with(|entries| {
-            let Ok(at) = entries.find(number) else { return Ok(None) };
+            let Ok(at) = entries.find(number) else {
+                return Ok(None);
+            };
             let other = busy(holder_at(entries, at));
-            let Some(Entry { slot: Slot::Attached(any), .. }) = entries.at(at) else { return Err(other) };
+            let Some(Entry {
+                slot: Slot::Attached(any),
+                ..
+            }) = entries.at(at)
+            else {
+                return Err(other);
+            };
             match K::select_inner(any) {
-                Some(inner) if inner.key() == *key => {
-                    HandleRef::enter(inner, &self.table, number).map(Some).ok_or(busy(Holder::Detaching))
-                }
+                Some(inner) if inner.key() == *key => HandleRef::enter(inner, &self.table, number)
+                    .map(Some)
+                    .ok_or(busy(Holder::Detaching)),
                 _ => Err(other),
             }
         })
     }
 
-    /// Takes a counted reference on whatever is attached at `number`, for a page request that named it.
+    /// Takes a counted reference on whatever is attached at `number`, for a page request that named
+    /// it.
     pub(crate) fn acquire(&self, number: PasidNumber) -> Result<AnyRef<P>, Option<Busy>> {
         self.table.entries.with(|entries| {
             let at = entries.find(number).map_err(|_| None)?;
             let entered = match entries.at(at) {
-                Some(Entry { slot: Slot::Attached(any), .. }) => any.enter(&self.table, number),
+                Some(Entry {
+                    slot: Slot::Attached(any),
+                    ..
+                }) => any.enter(&self.table, number),
                 _ => None,
             };
-            entered.ok_or_else(|| Some(Busy { pasid: number, holder: holder_at(entries, at) }))
+            entered.ok_or_else(|| {
+                Some(Busy {
+                    pasid: number,
+                    holder: holder_at(entries, at),
+                })
+            })
         })
     }
 
@@ -341,14 +408,23 @@ impl<P: Platform> PasidTable<P> {
         }
     }
 
-    /// Shows `look` what is at `number`, for callers whose own synchronisation keeps it there. Nothing is counted.
-    /// `look` runs with the table's lock held and must not call into this crate.
+    /// Shows `look` what is at `number`, for callers whose own synchronisation keeps it there.
+    /// Nothing is counted. `look` runs with the table's lock held and must not call into this
+    /// crate.
     pub fn peek<R>(&self, number: PasidNumber, look: impl FnOnce(Peek<'_, P>) -> R) -> R {
         self.table.entries.with(|entries| {
-            let Ok(at) = entries.find(number) else { return look(Peek::Free) };
-            let busy = Busy { pasid: number, holder: holder_at(entries, at) };
+            let Ok(at) = entries.find(number) else {
+                return look(Peek::Free);
+            };
+            let busy = Busy {
+                pasid: number,
+                holder: holder_at(entries, at),
+            };
             look(match entries.at(at) {
-                Some(Entry { slot: Slot::Attached(any), .. }) => any.peek().unwrap_or(Peek::Busy(busy)),
+                Some(Entry {
+                    slot: Slot::Attached(any),
+                    ..
+                }) => any.peek().unwrap_or(Peek::Busy(busy)),
                 _ => Peek::Busy(busy),
             })
         })
@@ -373,7 +449,11 @@ impl<P: Platform> PasidTable<P> {
     }
 
     fn token(&self, number: PasidNumber) -> Pasid<P> {
-        Pasid { table: self.table.clone(), number, live: true }
+        Pasid {
+            table: self.table.clone(),
+            number,
+            live: true,
+        }
     }
 }
 
@@ -405,14 +485,20 @@ impl<P: Platform> fmt::Debug for Peek<'_, P> {
 
 fn holder_at<P: Platform>(entries: &Entries<P>, at: usize) -> Holder {
     match entries.at(at) {
-        Some(Entry { slot: Slot::Reserved, .. }) => Holder::Reserved,
-        Some(Entry { slot: Slot::Attached(any), .. }) => any.holder(),
+        Some(Entry {
+            slot: Slot::Reserved,
+            ..
+        }) => Holder::Reserved,
+        Some(Entry {
+            slot: Slot::Attached(any),
+            ..
+        }) => any.holder(),
         _ => Holder::Claimed,
     }
 }
 
-/// The right to attach something at one PASID of one table. There is one per number at a time; it can be neither
-/// cloned nor copied. Dropped, the number goes back to the table.
+/// The right to attach something at one PASID of one table. There is one per number at a time; it
+/// can be neither cloned nor copied. Dropped, the number goes back to the table.
 #[must_use = "dropping the token gives the number back"]
 pub struct Pasid<P: Platform> {
     table: SharedOf<P, Table<P>>,
@@ -434,8 +520,8 @@ impl<P: Platform> Pasid<P> {
         self.number
     }
 
-    /// Marks the slot as reserved, to program the hardware before anything is published. Cannot fail: the token says
-    /// that nobody else is there.
+    /// Marks the slot as reserved, to program the hardware before anything is published. Cannot
+    /// fail: the token says that nobody else is there.
     ///
     /// Source: the `XA_ZERO_ENTRY` insertion of `iommu_attach_device_pasid`.
     pub fn reserve(self) -> Reservation<P> {
@@ -451,7 +537,9 @@ impl<P: Platform> Pasid<P> {
     /// Puts another handle where one is attached.
     pub(crate) fn publish_over<K: Kind>(&self, inner: &SharedOf<P, super::handle::Inner<P, K>>) {
         let attached = Slot::Attached(K::erase(inner.clone()));
-        let before = self.table.slot(self.number, |slot| core::mem::replace(slot, attached));
+        let before = self
+            .table
+            .slot(self.number, |slot| core::mem::replace(slot, attached));
         drop(before);
     }
 
@@ -482,8 +570,8 @@ impl<P: Platform> Drop for Pasid<P> {
     }
 }
 
-/// A reserved slot: nobody else can have the PASID, no fault is accepted on it. Dropped, the slot is free and the
-/// number goes back to the table.
+/// A reserved slot: nobody else can have the PASID, no fault is accepted on it. Dropped, the slot
+/// is free and the number goes back to the table.
 #[must_use = "dropping the reservation gives the number back"]
 pub struct Reservation<P: Platform> {
     pasid: Pasid<P>,
@@ -508,12 +596,14 @@ impl<P: Platform> Reservation<P> {
         self.pasid.take()
     }
 
-    /// Puts the handle into the slot. From here on lookups find it and faults are accepted, so the hardware must be
-    /// programmed by now.
+    /// Puts the handle into the slot. From here on lookups find it and faults are accepted, so the
+    /// hardware must be programmed by now.
     pub fn publish<K: Kind>(mut self, handle: NewHandle<P, K>) -> AttachHandle<P, K> {
         let inner = handle.into_inner();
         let attached = Slot::Attached(K::erase(inner.clone()));
-        self.pasid.table.slot(self.pasid.number, |slot| *slot = attached);
+        self.pasid
+            .table
+            .slot(self.pasid.number, |slot| *slot = attached);
         AttachHandle::attached(inner, self.pasid.take())
     }
 }
@@ -527,7 +617,11 @@ impl<P: Platform> Drop for Reservation<P> {
 }
 
 /// Does for a handle what its owner would have done, when the owner did not stay to do it.
-pub(crate) fn clean_up<P: Platform>(left: Left, table: &SharedOf<P, Table<P>>, number: PasidNumber) {
+pub(crate) fn clean_up<P: Platform>(
+    left: Left,
+    table: &SharedOf<P, Table<P>>,
+    number: PasidNumber,
+) {
     if left == Left::CleanUp {
         table.give_back(number);
     }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Page requests and page responses: what travels between device and host. Plain values, no state.
 
 use core::fmt;
@@ -50,13 +52,15 @@ impl fmt::Display for Access {
     }
 }
 
-/// Which group of its page requests the device means. Nine bits on PCIe (PRG index), sixteen for a stall tag.
+/// Which group of its page requests the device means. Nine bits on PCIe (PRG index), sixteen for a
+/// stall tag.
 ///
 /// Source: `iommu_fault_page_request::grpid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupIndex(pub u32);
 
-/// Names one group on one device. Both parts, because a device may reuse an index for another PASID.
+/// Names one group on one device. Both parts, because a device may reuse an index for another
+/// PASID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupKey {
     pub(crate) pasid: PasidNumber,
@@ -81,11 +85,19 @@ impl PageRequest {
     /// A request for the page at `address`, the last (or only) one of its group, not privileged.
     #[must_use]
     pub const fn new(pasid: PasidNumber, index: GroupIndex, address: u64, access: Access) -> Self {
-        Self { pasid, index, address, access, privileged: false, last: true, tag: 0 }
+        Self {
+            pasid,
+            index,
+            address,
+            access,
+            privileged: false,
+            last: true,
+            tag: 0,
+        }
     }
 
-    /// The message by which a device says that it has stopped using `pasid` and sends nothing more for it. It gets no
-    /// response.
+    /// The message by which a device says that it has stopped using `pasid` and sends nothing more
+    /// for it. It gets no response.
     #[must_use]
     pub const fn stop_marker(pasid: PasidNumber) -> Self {
         Self::new(pasid, GroupIndex(0), 0, Access::NONE)
@@ -105,7 +117,8 @@ impl PageRequest {
         self
     }
 
-    /// Adds what the embedder wants to find in the answer (how its bus writes the group down). Means nothing here.
+    /// Adds what the embedder wants to find in the answer (how its bus writes the group down).
+    /// Means nothing here.
     #[must_use]
     pub const fn with_tag(mut self, tag: u64) -> Self {
         self.tag = tag;
@@ -161,7 +174,10 @@ impl PageRequest {
     }
 
     pub(crate) const fn key(&self) -> GroupKey {
-        GroupKey { pasid: self.pasid, index: self.index }
+        GroupKey {
+            pasid: self.pasid,
+            index: self.index,
+        }
     }
 }
 
@@ -172,7 +188,8 @@ impl PageRequest {
 pub enum Code {
     /// The pages were made present: the device tries again.
     Success,
-    /// A page cannot be made present (no mapping, no permission, nobody to ask): the device fails that work.
+    /// A page cannot be made present (no mapping, no permission, nobody to ask): the device fails
+    /// that work.
     Invalid,
     /// Something is broken: the device stops sending page requests altogether.
     Failure,

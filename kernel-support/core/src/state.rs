@@ -1,5 +1,7 @@
-//! What a device's fault path remembers, under its one lock. Every decision about a page request is made here, in one
-//! critical section, and carried out outside it.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a device's fault path remembers, under its one lock. Every decision about a page request is
+//! made here, in one critical section, and carried out outside it.
 
 use core::num::NonZeroU64;
 
@@ -29,11 +31,12 @@ pub(crate) struct Pending<P: Platform> {
     pub(crate) handle: AnyRef<P>,
 }
 
-/// One answer owed: the group's name and its requests. Made only by [`State`], which counts it as outstanding. Small:
-/// it is moved for every fault.
+/// One answer owed: the group's name and its requests. Made only by [`State`], which counts it as
+/// outstanding. Small: it is moved for every fault.
 pub(crate) struct Ticket {
     pub(crate) chain: Chain,
-    /// The last request. Of a group that was discarded before that came, a request that has its name, and is not last.
+    /// The last request. Of a group that was discarded before that came, a request that has its
+    /// name, and is not last.
     pub(crate) last: PageRequest,
     /// When the last request came, if there is a clock.
     pub(crate) since_ns: Option<NonZeroU64>,
@@ -69,7 +72,11 @@ pub(crate) enum Verdict<P: Platform> {
     /// It is the reporter's.
     Take(Pending<P>),
     /// Answer it invalid, now.
-    Refuse { ticket: Ticket, reason: Reason, handle: Option<AnyRef<P>> },
+    Refuse {
+        ticket: Ticket,
+        reason: Reason,
+        handle: Option<AnyRef<P>>,
+    },
     /// Say nothing to the device.
     Closed { _handle: Option<AnyRef<P>> },
 }
@@ -125,7 +132,8 @@ impl<P: Platform> State<P> {
         }
     }
 
-    /// Decides about the last request of a group, whose PASID was looked up before: `handle` says with what result.
+    /// Decides about the last request of a group, whose PASID was looked up before: `handle` says
+    /// with what result.
     pub(crate) fn complete(
         &mut self,
         last: PageRequest,
@@ -134,14 +142,20 @@ impl<P: Platform> State<P> {
     ) -> Verdict<P> {
         self.requests += 1;
         if self.phase == Phase::Closed {
-            return Verdict::Closed { _handle: handle.ok() };
+            return Verdict::Closed {
+                _handle: handle.ok(),
+            };
         }
         let key = last.key();
         let full = self.outstanding >= self.groups_max;
         let open = self.partials.take(|open| *open == key);
         let lost = open.as_ref().is_some_and(|open| open.lost);
         let chain = open.map_or(Chain::EMPTY, |open| open.chain);
-        let ticket = self.owe(Ticket { chain, last, since_ns: P::Env::now_ns() });
+        let ticket = self.owe(Ticket {
+            chain,
+            last,
+            since_ns: P::Env::now_ns(),
+        });
         if let Ok(handle) = &handle {
             ticket.count(handle);
         }
@@ -149,17 +163,32 @@ impl<P: Platform> State<P> {
             Err(busy) => (Reason::Unattached(busy), None),
             Ok(handle) if self.phase != Phase::Enabled => (Reason::NotEnabled, Some(handle)),
             Ok(handle) if lost => (Reason::GroupLost, Some(handle)),
-            Ok(handle) if full => (Reason::QueueFull { groups_max: self.groups_max }, Some(handle)),
+            Ok(handle) if full => (
+                Reason::QueueFull {
+                    groups_max: self.groups_max,
+                },
+                Some(handle),
+            ),
             Ok(handle) if to == To::Reporter => return Verdict::Take(Pending { ticket, handle }),
             Ok(handle) => match self.enqueue(Pending { ticket, handle }) {
                 Ok(()) => return Verdict::Queued,
                 Err(Pending { ticket, handle }) => {
-                    let reason = Reason::QueueFull { groups_max: self.groups_max };
-                    return Verdict::Refuse { ticket, reason, handle: Some(handle) };
+                    let reason = Reason::QueueFull {
+                        groups_max: self.groups_max,
+                    };
+                    return Verdict::Refuse {
+                        ticket,
+                        reason,
+                        handle: Some(handle),
+                    };
                 }
             },
         };
-        Verdict::Refuse { ticket, reason, handle }
+        Verdict::Refuse {
+            ticket,
+            reason,
+            handle,
+        }
     }
 
     fn owe(&mut self, ticket: Ticket) -> Ticket {
@@ -232,20 +261,29 @@ impl<P: Platform> State<P> {
             return None;
         }
         let open = self.partials.take(|_| true)?;
-        Some(self.owe(Ticket { last: self.stand_in(&open), chain: open.chain, since_ns: None }))
+        Some(self.owe(Ticket {
+            last: self.stand_in(&open),
+            chain: open.chain,
+            since_ns: None,
+        }))
     }
 
-    /// For the last request of a group that will not get one: its first, or what names it if that was lost.
+    /// For the last request of a group that will not get one: its first, or what names it if that
+    /// was lost.
     fn stand_in(&self, open: &Open) -> PageRequest {
         let GroupKey { pasid, index } = open.key;
         let nameless = || PageRequest::new(pasid, index, 0, Access::NONE).with_last(false);
-        self.walk(open.chain.head()).map_or_else(nameless, |(first, _)| first)
+        self.walk(open.chain.head())
+            .map_or_else(nameless, |(first, _)| first)
     }
 
     /// Forgets the incomplete groups of `pasid`, or all. Returns how many.
     pub(crate) fn forget(&mut self, pasid: Option<PasidNumber>) -> u64 {
         let mut forgotten = 0;
-        while let Some(open) = self.partials.take(|key| pasid.is_none_or(|pasid| key.pasid == pasid)) {
+        while let Some(open) = self
+            .partials
+            .take(|key| pasid.is_none_or(|pasid| key.pasid == pasid))
+        {
             self.partials.pool.release(open.chain);
             forgotten += 1;
         }

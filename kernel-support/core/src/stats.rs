@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Counters. They only grow, are read without locks, and reconcile once nothing is in flight.
 
 use super::env::{Counter, Env};
@@ -30,7 +32,8 @@ pub struct BondStats {
 pub struct IopfStats {
     /// Page requests reported, stop markers not included.
     pub requests: u64,
-    /// Groups taken on for answering: completed ones, refused or not, and discarded ones that were answered.
+    /// Groups taken on for answering: completed ones, refused or not, and discarded ones that were
+    /// answered.
     pub groups: u64,
     /// Groups answered [`Code::Success`].
     pub success: u64,
@@ -38,13 +41,15 @@ pub struct IopfStats {
     pub invalid: u64,
     /// Groups answered [`Code::Failure`].
     pub failure: u64,
-    /// Requests for which there was no room: lost partials, and last requests that met a full queue.
+    /// Requests for which there was no room: lost partials, and last requests that met a full
+    /// queue.
     pub overflows: u64,
     /// Incomplete groups given up by a discard or by a stop marker.
     pub discarded: u64,
     /// Stop markers.
     pub stop_markers: u64,
-    /// Requests that came after the device was drained, or made no sense; this crate did not answer them.
+    /// Requests that came after the device was drained, or made no sense; this crate did not answer
+    /// them.
     pub ignored: u64,
 }
 
@@ -57,7 +62,11 @@ pub(crate) struct Answers<E: Env> {
 
 impl<E: Env> Answers<E> {
     fn new() -> Self {
-        Self { success: E::Counter::new(), invalid: E::Counter::new(), failure: E::Counter::new() }
+        Self {
+            success: E::Counter::new(),
+            invalid: E::Counter::new(),
+            failure: E::Counter::new(),
+        }
     }
 
     pub(crate) fn count(&self, code: Code) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! [`Std`]: the locks and memory of an ordinary process. Host only; the kernel supplies its own.
 
 use core::num::NonZeroU64;
@@ -28,7 +30,10 @@ impl Env for Std {
     fn now_ns() -> Option<NonZeroU64> {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         let elapsed = BEGAN.get_or_init(Instant::now).elapsed().as_nanos();
-        u64::try_from(elapsed).ok()?.checked_add(1).and_then(NonZeroU64::new)
+        u64::try_from(elapsed)
+            .ok()?
+            .checked_add(1)
+            .and_then(NonZeroU64::new)
     }
 
     fn slots<T>(len: usize, fill: impl FnMut(usize) -> T) -> Result<Box<[T]>, OutOfMemory> {
@@ -62,7 +67,10 @@ pub struct StdEvent {
 
 impl Event for StdEvent {
     fn try_new() -> Result<Self, OutOfMemory> {
-        Ok(Self { gate: Mutex::new(()), changed: Condvar::new() })
+        Ok(Self {
+            gate: Mutex::new(()),
+            changed: Condvar::new(),
+        })
     }
 
     fn notify(&self) {
@@ -73,7 +81,10 @@ impl Event for StdEvent {
     fn wait_until(&self, mut ready: impl FnMut() -> bool) {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         while !ready() {
-            gate = self.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
+            gate = self
+                .changed
+                .wait(gate)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Fault-around: how many pages to make present for one fault.
 //!
-//! Answering a page request costs far more than making a page present, so a device that walks through memory should
-//! fault once per window, not once per page. A [`Window`] follows one such walk: it doubles while faults come where
-//! the last window ended, and falls back to one page when they do not. A copy is two walks at once, one through its
-//! source and one through its destination, hence [`Windows`], which keeps a few apart.
+//! Answering a page request costs far more than making a page present, so a device that walks
+//! through memory should fault once per window, not once per page. A [`Window`] follows one such
+//! walk: it doubles while faults come where the last window ended, and falls back to one page when
+//! they do not. A copy is two walks at once, one through its source and one through its
+//! destination, hence [`Windows`], which keeps a few apart.
 //!
 //! Pure arithmetic on page numbers: no lock, no clock, no memory.
 
@@ -40,21 +43,29 @@ impl Window {
     /// A window of one page, to grow to `pages_max` (at least 1).
     #[must_use]
     pub const fn new(pages_max: u64) -> Self {
-        Self { pages_max: if pages_max == 0 { 1 } else { pages_max }, last: 0..0, ahead: 1 }
+        Self {
+            pages_max: if pages_max == 0 { 1 } else { pages_max },
+            last: 0..0,
+            ahead: 1,
+        }
     }
 
-    /// What to make present for a fault on page `page`: that page and what follows it on the walk, within `limit` (the
-    /// mapping, or the rest of the transfer). Always contains `page`, even if `limit` does not: the fault itself is the
-    /// caller's to judge.
+    /// What to make present for a fault on page `page`: that page and what follows it on the walk,
+    /// within `limit` (the mapping, or the rest of the transfer). Always contains `page`, even if
+    /// `limit` does not: the fault itself is the caller's to judge.
     pub fn fault(&mut self, page: u64, limit: Range<u64>) -> Range<u64> {
         self.decide(page, limit).given
     }
 
     fn decide(&mut self, page: u64, limit: Range<u64>) -> Decision {
         let direction = self.continues(page);
-        // The walk has come to the end of what it was given: of that, only the first page had been asked for.
+        // The walk has come to the end of what it was given: of that, only the first page had been
+        // asked for.
         let passed = if direction.is_some() {
-            self.last.end.saturating_sub(self.last.start).saturating_sub(1)
+            self.last
+                .end
+                .saturating_sub(self.last.start)
+                .saturating_sub(1)
         } else {
             0
         };
@@ -63,18 +74,32 @@ impl Window {
             None if self.last.contains(&page) => self.ahead,
             None => 1,
         };
-        // A page of the last window faulting again says nothing about the walk: it gets itself alone.
-        let pages = if limit.contains(&page) && direction.is_some() { self.ahead } else { 1 };
+        // A page of the last window faulting again says nothing about the walk: it gets itself
+        // alone.
+        let pages = if limit.contains(&page) && direction.is_some() {
+            self.ahead
+        } else {
+            1
+        };
         let given = match direction {
             Some(Direction::Down) => {
                 page.saturating_sub(pages - 1).max(limit.start).min(page)..page.saturating_add(1)
             }
-            _ => page..page.saturating_add(pages).min(limit.end).max(page.saturating_add(1)),
+            _ => {
+                page..page
+                    .saturating_add(pages)
+                    .min(limit.end)
+                    .max(page.saturating_add(1))
+            }
         };
         if direction.is_some() || !self.last.contains(&page) {
             self.last = given.clone();
         }
-        Decision { given, continues: direction.is_some(), passed }
+        Decision {
+            given,
+            continues: direction.is_some(),
+            passed,
+        }
     }
 
     /// Of what was given last, only `done` was made present.
@@ -107,8 +132,8 @@ impl Window {
     }
 }
 
-/// The fault-around windows of up to `N` walks at once, most recent first. A fault that belongs to none replaces the
-/// one that has been quiet for longest.
+/// The fault-around windows of up to `N` walks at once, most recent first. A fault that belongs to
+/// none replaces the one that has been quiet for longest.
 #[derive(Clone, Debug)]
 pub struct Windows<const N: usize> {
     walks: [Window; N],
@@ -118,10 +143,13 @@ impl<const N: usize> Windows<N> {
     /// Windows that grow to `pages_max` each.
     #[must_use]
     pub fn new(pages_max: u64) -> Self {
-        Self { walks: core::array::from_fn(|_| Window::new(pages_max)) }
+        Self {
+            walks: core::array::from_fn(|_| Window::new(pages_max)),
+        }
     }
 
-    /// Changes how far each window grows, from the next fault on. For a limit that is set while devices run.
+    /// Changes how far each window grows, from the next fault on. For a limit that is set while
+    /// devices run.
     pub fn set_pages_max(&mut self, pages_max: u64) {
         for walk in &mut self.walks {
             walk.pages_max = pages_max.max(1);
@@ -135,13 +163,21 @@ impl<const N: usize> Windows<N> {
 
     /// As [`fault`](Self::fault), with what the fault says about the walk.
     pub(crate) fn decide(&mut self, page: u64, limit: Range<u64>) -> Decision {
-        let at = self.walks.iter().position(|walk| walk.follows(page)).unwrap_or(N.saturating_sub(1));
+        let at = self
+            .walks
+            .iter()
+            .position(|walk| walk.follows(page))
+            .unwrap_or(N.saturating_sub(1));
         if let Some(recent) = self.walks.get_mut(..=at) {
             recent.rotate_right(1);
         }
         match self.walks.first_mut() {
             Some(walk) => walk.decide(page, limit),
-            None => Decision { given: page..page.saturating_add(1), continues: false, passed: 0 },
+            None => Decision {
+                given: page..page.saturating_add(1),
+                continues: false,
+                passed: 0,
+            },
         }
     }
 
@@ -211,7 +247,10 @@ mod tests {
         assert_eq!(window.fault(10, 0..10), 10..11);
         assert_eq!(window.fault(11, 20..30), 11..12);
         assert_eq!(Window::new(0).fault(u64::MAX, 0..0), u64::MAX..u64::MAX);
-        assert_eq!(Window::new(4).fault(u64::MAX - 1, ALL), u64::MAX - 1..u64::MAX);
+        assert_eq!(
+            Window::new(4).fault(u64::MAX - 1, ALL),
+            u64::MAX - 1..u64::MAX
+        );
     }
 
     /// The pattern of a copy: one window would collapse at every fault.
@@ -260,7 +299,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever faults come: the page is in, nothing is outside the limit but the page, never more than the bound.
+        /// Whatever faults come: the page is in, nothing is outside the limit but the page, never
+        /// more than the bound.
         #[test]
         fn what_is_given_is_bounded(
             max in 0u64..100,
@@ -272,7 +312,8 @@ mod tests {
                 prop_assert!(given.contains(&page));
                 prop_assert!(given.end - given.start <= max.max(1));
                 for other in given {
-                    prop_assert!(other == page || (start..end).contains(&other) , "{other} for {page} in {start}..{end}");
+                    let is_inside = other == page || (start..end).contains(&other);
+                    prop_assert!(is_inside, "{other} for {page} in {start}..{end}");
                 }
             }
         }
