@@ -11,6 +11,7 @@ mod files;
 mod pattern;
 mod scan;
 mod size;
+mod top;
 
 pub use bench::{Against, Bench, Operations};
 pub use compression::{Compress, Decompress, InputFormat, OutputFormat};
@@ -23,6 +24,7 @@ pub use files::{Compare, Copy, Crc, Fill, Kind};
 pub use pattern::{Pattern, Pattern16};
 pub use scan::{Condition, Found, Order, Scan};
 pub use size::Size;
+pub use top::Top;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -50,7 +52,8 @@ use svala_engine::{Device, FaultPolicy};
     svala doctor\n  \
     svala configure load dsa.conf --enable\n  \
     svala bench --quick\n  \
-    svala faults\n\n\
+    svala faults\n  \
+    sudo svala top\n\n\
     Exit status:\n  \
     0    done; compare: the files are equal; dif check: all fields match; doctor: a work queue can be used\n  \
     1    compare: the files differ; dif check: a field does not match; doctor: no work queue can be used\n  \
@@ -98,6 +101,8 @@ pub enum Command {
     Bench(Bench),
     /// Measure what page faults of a device cost: absent memory, and policies for it, others' among them
     Faults(Faults),
+    /// Show the page faults of devices, as a kernel with svala's page-fault path counts them
+    Top(Top),
 }
 
 impl Command {
@@ -118,6 +123,7 @@ impl Command {
             Self::Configure(_) => "configure",
             Self::Bench(_) => "bench",
             Self::Faults(_) => "faults",
+            Self::Top(_) => "top",
         }
     }
 }
@@ -220,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_command_line_panics(words in prop::collection::vec("(copy|scan|crc|fill|compress|list|doctor|configure|save|load|delta|create|dif|check|bench|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
+        fn no_command_line_panics(words in prop::collection::vec("(copy|scan|crc|fill|compress|list|doctor|top|configure|save|load|delta|create|dif|check|bench|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
             let _ = parse(std::iter::once("svala".to_owned()).chain(words));
         }
     }

@@ -76,6 +76,12 @@ pub(crate) enum Trouble {
     /// The kernel shows no work queues.
     #[error("{}: {source}: no work queues here ('svala doctor' says what is missing)", path.display())]
     NoBus { path: PathBuf, source: io::Error },
+    /// The kernel shows no counts of page faults.
+    #[error("{}: {source}: {why}", path.display())]
+    NoCounts { path: PathBuf, source: io::Error, why: &'static str },
+    /// Or not in the form that is known.
+    #[error("{}: counts of page faults in a form this program does not know", path.display())]
+    Counts { path: PathBuf },
     /// A file is no configuration.
     #[error("{}: {error}{}", path.display(), reason(error))]
     Configuration { path: PathBuf, error: ConfigurationError },

@@ -43,6 +43,7 @@
 //! | `doctor` | `usable` (queues), `accelerators` (their number), `summary`, `findings`: of each `id`, `group`, `subject`, `title`, `verdict` (`ok`, `wrong`, `unknown`, `not_needed`), `required`, `text`, `evidence` (`place`, `value` or `error`), `remedy`; no `stats` |
 //! | `bench` | `note`, `interrupted`, `machine`, `settings`, `rows` (of each `queue`, `operation`, `size_bytes`, `depth`, `batch`, `buffers`, `operations`, `seconds`, `ops_per_second`, `gb_per_second`, `latency_ns` with `p50`, `p99`, `p99.9`, `max`, `paths`, the counts of faults, `cpu` with the same figures or null, `ratio` or null), `skipped` (with `why`); no `stats` |
 //! | `faults` | `note`, `interrupted`, `machine`, `settings`, `rows` (of each `workload`, `policy`, `seconds` (the median), `runs_seconds`, `bytes`, `pages`, `gb_per_second`, `ns_per_page`, `times_floor` or null, the counts, `host_cpu_seconds` or null, `small_operations`, `probe_alone` and `probe` with `samples` and `p50_ns` to `max_ns`, or null), `not_run` (`workload`, `why`), `auto` (what that policy knows and chose, or null); with `--explain`: `note`, `auto`, `estimates` (`situation`, `estimate`); no `stats` |
+//! | `top` | `bonds`: of each the columns of the kernel's file, `latency` as pairs of `below_ns` and `answers`, `median_ns` and `p99_ns` (or null); no `stats` |
 //! | `configure save` | `action`, `file`, `devices` (names); no `stats` |
 //! | `configure load` | `action`, `file`, `dry_run`, `writes` (`path`, `value`), `notes` (`at`, `attribute`, `why`); no `stats` |
 //!
@@ -55,6 +56,7 @@
 pub mod args;
 
 mod bench;
+mod bonds;
 mod compare;
 mod compress;
 mod configure;
@@ -81,6 +83,7 @@ mod sink;
 mod source;
 mod stop;
 mod tally;
+mod top;
 mod window;
 
 pub use run::main;

@@ -19,7 +19,7 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::{
     bench, compare, compress, configure, copy, crc, decompress, delta, dif, doctor, faults, fill, list,
-    output, scan,
+    output, scan, top,
 };
 
 /// What a command works with.
@@ -116,6 +116,7 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
         Command::Configure(args) => return answer(command, common, configure::run(common, args)?),
         Command::Bench(args) => return answer(command, common, bench::run(common, args)?),
         Command::Faults(args) => return answer(command, common, faults::run(common, args)?),
+        Command::Top(args) => return answer(command, common, top::run(common, args)?),
         _ => {}
     }
     let stop = Stop::install()?;
@@ -171,7 +172,11 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Scan(args) => scan::run(session, args).await,
         Command::List => list::run(session),
         // Answered before there was an engine.
-        Command::Doctor(_) | Command::Configure(_) | Command::Bench(_) | Command::Faults(_) => {
+        Command::Doctor(_)
+        | Command::Configure(_)
+        | Command::Bench(_)
+        | Command::Faults(_)
+        | Command::Top(_) => {
             unreachable!("{} with an engine", command.name())
         }
     }

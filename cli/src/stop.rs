@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -121,6 +122,25 @@ impl Stop {
     /// Waits until `fd` takes something, or has lost its reader, or a signal comes in.
     pub(crate) fn wait_writable(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.wait(fd, PollFlags::POLLOUT)
+    }
+
+    /// Waits that long.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble::Stopped`] as soon as there is a signal.
+    pub(crate) fn pause(&self, time: Duration) -> Result<(), Trouble> {
+        let until = Instant::now() + time;
+        loop {
+            self.check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+            // Whatever it says, the clock and the signal are looked at again.
+            let _ = poll(&mut [PollFd::new(self.0.readable.as_fd(), PollFlags::POLLIN)], left);
+        }
     }
 
     fn wait(&self, fd: BorrowedFd<'_>, event: PollFlags) -> io::Result<()> {

@@ -20,3 +20,4 @@ mod lz4;
 mod refusals;
 mod scan;
 mod statistics;
+mod top;
