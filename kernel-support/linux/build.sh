@@ -3,7 +3,8 @@
 # Builds one variant of the kernel, inside a Debian sid root that has linux-source-7.* and the tools that a kernel with
 # Rust wants. `cargo xtask guest kernel` makes the root and calls this.
 #
-#   build.sh DIR VARIANT    VARIANT: c, rust, debug, vfio; patch: only makes /build/patched. DIR: this directory's content, as core/ and linux/
+#   build.sh DIR VARIANT    VARIANT: c, rust, debug, vfio; or a step: patch only makes /build/patched, rustfmt and clippy
+#                           look at it. DIR: this directory's content, as core/ and linux/
 #
 # The tree is /build/linux, the results /build/o-VARIANT/arch/x86/boot/bzImage and /build/tests. The tree is unpacked
 # once per version of the source package; the files that the series touches are made from the pristine ones each time and
@@ -38,10 +39,8 @@ done
     cp "$in/linux/$file" "patched/$file"
 done
 mkdir -p patched/drivers/iommu/iopf/sva_core
-for file in "$in"/core/*.rs; do
-    # `Std` is for hosts: Kbuild passes no feature, so no module asks for it.
-    [ "$(basename "$file")" = std_env.rs ] || cp "$file" patched/drivers/iommu/iopf/sva_core/
-done
+# `Std` is for hosts: Kbuild passes no feature, so it is not compiled. Without its file rustfmt would not go on.
+cp "$in"/core/*.rs patched/drivers/iommu/iopf/sva_core/
 (cd patched && find . -type f) | while read -r file; do
     mkdir -p "linux/$(dirname "$file")"
     cmp -s "patched/$file" "linux/$file" || cp "patched/$file" "linux/$file"
@@ -49,6 +48,17 @@ done
 
 case $variant in
 patch) exit 0 ;;
+rustfmt)
+    # Linux's own files are its own affair.
+    exec rustfmt --check --config-path linux/.rustfmt.toml linux/drivers/iommu/iopf/iommu_iopf.rs ;;
+clippy)
+    # Kbuild's command for the object, with clippy in rustc's place as CLIPPY=1 puts it there, and without building the
+    # crates below it once more.
+    made=o-rust/drivers/iommu/iopf/.iommu_iopf.o.cmd
+    [ -f $made ] || { echo "build.sh: clippy: the rust variant is not built" >&2; exit 2; }
+    command=$(sed -n 's/^savedcmd_[^ ]* := //p' $made | sed 's, rustc , clippy-driver ,; s,iommu_iopf\.o,iommu_iopf.clippy,g')
+    cd o-rust
+    RUSTC_BOOTSTRAP=1 CLIPPY_CONF_DIR=/build/linux exec sh -c "$command" ;;
 c) fragments=mock ;;
 rust) fragments='mock rust' ;;
 debug) fragments='mock rust debug' ;;

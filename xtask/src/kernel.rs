@@ -3,6 +3,7 @@
 //! Kernels with Rust want a toolchain of their age: they are built inside a Debian sid root, with the source package
 //! and the tools that are there. `kernel-support/linux/build.sh` builds; this brings it what it needs.
 
+mod check;
 mod mock;
 pub(crate) mod root;
 mod series;
@@ -57,6 +58,9 @@ pub(crate) struct Kernel {
     /// Write the patches in mailing-list form into this directory, and build nothing
     #[arg(long, value_name = "DIR", conflicts_with = "prepare")]
     series: Option<PathBuf>,
+    /// Let Linux's checkpatch, rustfmt and clippy look at the patches, and build nothing
+    #[arg(long, conflicts_with_all = ["prepare", "series"])]
+    check: bool,
 }
 
 /// Builds it.
@@ -66,6 +70,9 @@ pub(crate) fn run(args: &Kernel) -> Result<ExitCode, Error> {
         Root::prepare(&cache)?;
     }
     let root = Root::open(&cache)?;
+    if args.check {
+        return check::run(&root);
+    }
     if let Some(directory) = &args.series {
         series::write(&root, directory)?;
     } else {

@@ -140,12 +140,18 @@ impl Root {
     /// What the build says.
     pub(crate) fn build(&self, variant: Variant) -> Result<PathBuf, Error> {
         let inside = self.bring()?;
-        let script = format!("{inside}/linux/build.sh");
         let sources = sources()?;
-        run(self.command("sh").args([script.as_str(), inside, variant.name()]).stdout(Stdio::null()))?;
+        run(self.script(inside, variant.name()).stdout(Stdio::null()))?;
         let of = self.file(&image_of(variant));
         fs::write(&of, sources).map_err(Error::io(&of))?;
         Ok(self.file(&image(variant)))
+    }
+
+    /// `build.sh` on what was brought in, for a variant or a step.
+    pub(super) fn script(&self, inside: &str, what: &str) -> Command {
+        let mut command = self.command("sh");
+        command.args([&format!("{inside}/linux/build.sh"), inside, what]);
+        command
     }
 
     /// Whether a variant was built of the sources that are here now.

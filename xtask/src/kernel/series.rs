@@ -11,14 +11,16 @@ use crate::error::Error;
 const STEPS: [(&str, &str, &[&str]); 4] = [
     (
         "iommu: let attach handles live outside iommu.c",
-        "The order of the steps of an attach, a replacement and a detach moves out; what each step\n\
-         does to a group stays. Nothing changes unless CONFIG_IOMMU_IOPF_RUST is set.",
+        "The order of the steps of an attach, a replacement and a detach moves\n\
+         out; what each step does to a group stays. Nothing changes unless\n\
+         CONFIG_IOMMU_IOPF_RUST is set.",
         &["drivers/iommu/iommu.c"],
     ),
     (
         "iommu: decisions of the page fault path, in Rust",
-        "Pure code: no unsafe, no allocation of its own, no kernel API. It is compiled into user space\n\
-         programs too, and tested there with a model checker.",
+        "Pure code: no unsafe, no allocation of its own, no kernel API. It is\n\
+         compiled into user space programs too, and tested there with a model\n\
+         checker.",
         &["drivers/iommu/iopf/sva_core"],
     ),
     (
@@ -33,22 +35,22 @@ const STEPS: [(&str, &str, &[&str]); 4] = [
     ),
     (
         "iommufd/selftest: a mock device that shares address spaces",
-        "The selftests never reached SVA binds, partial groups, overflow or response codes.",
+        "The selftests never reached SVA binds, partial groups, overflow or\n\
+         response codes.",
         &["drivers/iommu/iommufd"],
     ),
 ];
 
 const SIGNED: &str = "Signed-off-by: svala maintainers <maintainers@svala.invalid>";
 
-/// Writes them.
+/// Writes them. Returns the directory of what they were made of, inside.
 ///
 /// # Errors
 ///
 /// What git says, or the system.
-pub(super) fn write(root: &Root, directory: &Path) -> Result<(), Error> {
+pub(super) fn write(root: &Root, directory: &Path) -> Result<&'static str, Error> {
     let inside = root.bring()?;
-    let script = format!("{inside}/linux/build.sh");
-    run(root.command("sh").args([script.as_str(), inside, "patch"]))?;
+    run(&mut root.script(inside, "patch"))?;
     let work = root.file("/build/series");
     if work.exists() {
         fs::remove_dir_all(&work).map_err(Error::io(&work))?;
@@ -76,7 +78,8 @@ pub(super) fn write(root: &Root, directory: &Path) -> Result<(), Error> {
     }
     let out = directory.display().to_string();
     git(&["format-patch", "-q", "--cover-letter", "-o", &out, "pristine"])?;
-    cover(&directory)
+    cover(&directory)?;
+    Ok(inside)
 }
 
 /// Puts the letter into the cover that git made.

@@ -13,7 +13,10 @@ enum {
 	/* Binds the caller's mm. out[0]: PASID. */
 	MOCK_SVA_BIND,
 	MOCK_SVA_UNBIND,
-	/* Reports one page request: pasid, grpid, perm, flags (IOMMU_FAULT_PAGE_REQUEST_*), addr. */
+	/*
+	 * Reports one page request: pasid, grpid, perm, flags
+	 * (IOMMU_FAULT_PAGE_REQUEST_*), addr.
+	 */
 	MOCK_SVA_REPORT,
 	/* Waits timeout_ms for the answer of grpid. out[0]: its code. */
 	MOCK_SVA_WAIT,
@@ -49,5 +52,17 @@ struct mock_sva_cmd {
 };
 
 #define MOCK_SVA_IOCTL _IOWR(';', 0xf0, struct mock_sva_cmd)
+
+#ifdef __KERNEL__
+struct device;
+struct iommu_page_response;
+struct iommufd_ctx;
+struct iopf_queue;
+
+void iommufd_test_sva_response(struct device *dev,
+			       struct iommu_page_response *msg);
+int iommufd_test_sva_open(struct iommufd_ctx *ictx, struct device *dev,
+			  struct iopf_queue *queue);
+#endif
 
 #endif

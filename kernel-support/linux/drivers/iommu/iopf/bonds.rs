@@ -8,7 +8,10 @@
 //! faults has an `mm_struct` to look at. The memory itself nobody holds but a fault being handled.
 
 use super::attach::{iommu_attach_device_pasid, iommu_detach_device_pasid, GroupTable};
-use super::sva_core::{env::{Lock as _, Rank}, Busy, FaultAround, Holder, PasidNumber, Sva};
+use super::sva_core::{
+    env::{Lock as _, Rank},
+    Busy, FaultAround, Holder, PasidNumber, Sva,
+};
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
@@ -39,7 +42,8 @@ pub(crate) struct BondData {
 impl BondData {
     fn try_new() -> Result<Arc<Self>> {
         let new = Self {
-            around: super::env::Lock::try_new(FaultAround::new(1), Rank::Leaf).map_err(|_| ENOMEM)?,
+            around: super::env::Lock::try_new(FaultAround::new(1), Rank::Leaf)
+                .map_err(|_| ENOMEM)?,
             ending: Atomic::new(0),
             no_memory: AtomicU64::new(0),
             waits: AtomicU64::new(0),

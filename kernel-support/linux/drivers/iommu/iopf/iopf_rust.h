@@ -2,8 +2,9 @@
 /*
  * What the Rust side of IO page faults calls in C, and what C calls in it.
  *
- * The functions of glue.c wrap what bindgen cannot reach (macros, static inlines, statics); those of iommu.c are the
- * group internals, which stay private to it. No decision is taken in either.
+ * The functions of glue.c wrap what bindgen cannot reach (macros, static
+ * inlines, statics); those of iommu.c are the group internals, which stay
+ * private to it. No decision is taken in either.
  */
 #ifndef __IOPF_RUST_H
 #define __IOPF_RUST_H
@@ -27,15 +28,18 @@ void iopf_rust_group_lock(struct iommu_group *group);
 void iopf_rust_group_unlock(struct iommu_group *group);
 bool iopf_rust_group_in_recovery(struct iommu_group *group);
 int iopf_rust_check_pasid(struct iommu_group *group, ioasid_t pasid);
-int iopf_rust_set_group_pasid(struct iommu_domain *domain, struct iommu_group *group, ioasid_t pasid,
+int iopf_rust_set_group_pasid(struct iommu_domain *domain,
+			      struct iommu_group *group, ioasid_t pasid,
 			      struct iommu_domain *old);
-void iopf_rust_remove_group_pasid(struct iommu_group *group, ioasid_t pasid, struct iommu_domain *domain);
+void iopf_rust_remove_group_pasid(struct iommu_group *group, ioasid_t pasid,
+				  struct iommu_domain *domain);
 int iopf_rust_attach_group(struct iommu_domain *domain, struct iommu_group *group);
 int iopf_rust_set_group_domain(struct iommu_group *group, struct iommu_domain *domain);
 void iopf_rust_set_core_domain(struct iommu_group *group);
 int iopf_rust_entry_reserve(struct iommu_group *group, ioasid_t pasid);
 void iopf_rust_entry_release(struct iommu_group *group, ioasid_t pasid);
-void iopf_rust_entry_publish(struct iommu_group *group, ioasid_t pasid, struct iopf_rust_owner *owner);
+void iopf_rust_entry_publish(struct iommu_group *group, ioasid_t pasid,
+			     struct iopf_rust_owner *owner);
 struct iopf_rust_owner *iopf_rust_entry(struct iommu_group *group, ioasid_t pasid);
 void iopf_rust_entry_erase(struct iommu_group *group, ioasid_t pasid);
 bool iopf_rust_compatible(struct device *dev, struct iommu_domain *domain);
@@ -69,7 +73,8 @@ int iopf_rust_mm_users(struct mm_struct *mm);
 bool iopf_rust_vma_waits(struct vm_area_struct *vma);
 bool iopf_rust_vma_around(struct vm_area_struct *vma);
 bool iopf_rust_memory_to_spare(unsigned long pages);
-vm_fault_t iopf_rust_fault_waiting(struct vm_area_struct *vma, unsigned long addr, unsigned int flags,
+vm_fault_t iopf_rust_fault_waiting(struct vm_area_struct *vma,
+				   unsigned long addr, unsigned int flags,
 				   void *waiting);
 const char *iopf_rust_dev_name(struct device *dev);
 u64 iopf_rust_now_ns(void);
