@@ -7,7 +7,7 @@
  * for each engine, without the lock, and returns after idxd_emu_finish.
  *
  * The device takes the machine's lock by @lock and gives it back by @unlock;
- * all other callbacks but @log are called between the two.  It holds no lock
+ * all other callbacks are called between the two.  It holds no lock
  * of its own while it waits for the machine's.
  */
 #ifndef IDXD_EMU_H
@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IDXD_EMU_ABI        1
+#define IDXD_EMU_ABI        2
 #define IDXD_EMU_ALL_PASIDS UINT32_MAX
 
 typedef struct IdxdEmu IdxdEmu;
@@ -50,7 +50,7 @@ typedef struct IdxdEmuConfig {
     uint32_t interrupt_storage;     /* 1: there is one */
     uint32_t event_log_overflow;    /* 1: a full event log drops events */
     uint32_t tlb_entries;
-    uint32_t reserved;
+    uint32_t timing;                /* 1: a book is kept of it */
     const char *faults;             /* the fault plan, or NULL */
 } IdxdEmuConfig;
 
@@ -118,6 +118,11 @@ void idxd_emu_invalidate(IdxdEmu *device, uint32_t pasid, uint64_t first,
                          uint64_t last);
 /* False: nobody asked under that index. */
 bool idxd_emu_page_response(IdxdEmu *device, uint16_t group, uint32_t code);
+/*
+ * What silicon would have taken so far, by the timing model, as JSON.  False:
+ * no book is kept.
+ */
+bool idxd_emu_modelled(const IdxdEmu *device, char *text, size_t len);
 void idxd_emu_reset(IdxdEmu *device);
 
 #endif

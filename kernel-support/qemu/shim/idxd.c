@@ -14,6 +14,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
+#include "qemu/error-report.h"
 #include "qemu/log.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
@@ -29,6 +30,7 @@
 #include "hw/qdev-properties.h"
 #include "migration/vmstate.h"
 #include "qom/object.h"
+#include "system/system.h"
 #include "idxd-emu.h"
 
 #define TYPE_IDXD "idxd"
@@ -51,7 +53,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(IdxdState, IDXD)
 /* The index of a page request group has 9 bits. */
 #define IDXD_PAGE_REQUESTS  512
 #define IDXD_PASID_BITS     20
-#define IDXD_ERROR_LEN      256
+#define IDXD_TEXT_LEN       256
 #define IDXD_PAGE_SIZE      0x1000ULL
 
 /* What the IOMMU tells about one PASID.  Registered once, never taken back. */
@@ -92,6 +94,8 @@ struct IdxdState {
     uint32_t tlb_entries;
     bool interrupt_storage;
     bool event_log_overflow;
+    bool timing;
+    Notifier exit;
 };
 
 typedef struct IdxdModel {
@@ -431,15 +435,41 @@ static IdxdEmu *idxd_new_emu(IdxdState *s, const IdxdModel *model,
         .interrupt_storage = s->interrupt_storage,
         .event_log_overflow = s->event_log_overflow,
         .tlb_entries = s->tlb_entries,
+        .timing = s->timing,
         .faults = s->faults,
     };
-    char why[IDXD_ERROR_LEN] = "";
+    char why[IDXD_TEXT_LEN] = "";
     IdxdEmu *emu = idxd_emu_new(&config, &idxd_callbacks, s, why, sizeof(why));
 
     if (!emu) {
         error_setg(errp, "%s", why);
     }
     return emu;
+}
+
+/* Modelled times, for "qom-get" and for the end */
+
+static char *idxd_get_modelled(Object *obj, Error **errp)
+{
+    IdxdState *s = IDXD(obj);
+    char text[IDXD_TEXT_LEN];
+
+    if (!s->emu || !idxd_emu_modelled(s->emu, text, sizeof(text))) {
+        error_setg(errp, "no times are modelled without timing=on");
+        return NULL;
+    }
+    return g_strdup(text);
+}
+
+static void idxd_exit(Notifier *n, void *data)
+{
+    IdxdState *s = container_of(n, IdxdState, exit);
+    char text[IDXD_TEXT_LEN];
+
+    if (idxd_emu_modelled(s->emu, text, sizeof(text))) {
+        info_report("%s: modelled, no measurement of hardware: %s",
+                    object_get_canonical_path_component(OBJECT(s)), text);
+    }
 }
 
 static bool idxd_init_msix(IdxdState *s, Error **errp)
@@ -508,6 +538,8 @@ static void idxd_realize(PCIDevice *d, Error **errp)
     pcie_pri_init(d, IDXD_CAP_PRI, s->page_requests, true);
     pcie_pasid_init(d, IDXD_CAP_PASID, IDXD_PASID_BITS, false, true);
 
+    s->exit.notify = idxd_exit;
+    qemu_add_exit_notifier(&s->exit);
     s->pasids = g_hash_table_new(NULL, NULL);
     s->num_engines = idxd_emu_engines(s->emu);
     s->engines = g_new0(IdxdEngine, s->num_engines);
@@ -539,6 +571,7 @@ static const Property idxd_properties[] = {
     DEFINE_PROP_UINT32("tlb-entries", IdxdState, tlb_entries, 0),
     DEFINE_PROP_UINT32("page-requests", IdxdState, page_requests,
                        IDXD_PAGE_REQUESTS),
+    DEFINE_PROP_BOOL("timing", IdxdState, timing, false),
     DEFINE_PROP_STRING("faults", IdxdState, faults),
 };
 
@@ -564,6 +597,9 @@ static void idxd_class_init(ObjectClass *oc, const void *data)
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     device_class_set_legacy_reset(dc, idxd_reset);
     device_class_set_props(dc, idxd_properties);
+    object_class_property_add_str(oc, "modelled", idxd_get_modelled, NULL);
+    object_class_property_set_description(oc, "modelled",
+        "What silicon would have taken so far, by the timing model");
 }
 
 static const TypeInfo idxd_types[] = {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use idxd_emu::timing::Timing;
 use idxd_emu::{InterruptSink, Model, PciConfig, Submission, Write};
 use idxd_spec::Descriptor;
+use parking_lot::Mutex;
 
 use crate::bus::GuestMemory;
 use crate::device_tlb::DeviceTlb;
 use crate::machine::{Locked, Machine, Response};
+use crate::modelled::Modelled;
 use crate::options::{Options, OptionsError};
 use crate::page_groups::{Asking, PageGroups};
 
@@ -44,6 +47,8 @@ pub struct Device<M: Machine> {
     tlb: Arc<DeviceTlb>,
     pages: Arc<PageGroups<M>>,
     engines: usize,
+    /// What was read of the model's book so far. None if it keeps none.
+    modelled: Option<Mutex<Modelled>>,
 }
 
 impl<M: Machine> Device<M> {
@@ -61,7 +66,11 @@ impl<M: Machine> Device<M> {
         let asking = Box::new(Asking(Arc::clone(&pages)));
         let model = Model::unconfigured(&options.hardware, options.plan.clone(), memory, Some(asking));
         model.set_interrupts(Arc::new(Messages(machine)));
-        Ok(Self { model, tlb, pages, engines: options.hardware.engines.into() })
+        if options.timing {
+            model.set_timing(Timing::SAPPHIRE_RAPIDS);
+        }
+        let modelled = options.timing.then(Mutex::default);
+        Ok(Self { model, tlb, pages, engines: options.hardware.engines.into(), modelled })
     }
 
     /// Engines there are to be served.
@@ -130,6 +139,14 @@ impl<M: Machine> Device<M> {
     /// There was none with that index.
     pub fn respond(&self, group: u16, response: Response) -> Result<(), UnexpectedResponse> {
         if self.pages.respond(group, response) { Ok(()) } else { Err(UnexpectedResponse { group }) }
+    }
+
+    /// What silicon would have taken for all that came so far, but for what is beyond the last million descriptors since the
+    /// last call: by the timing model, and no measurement of hardware. None without [`Options::timing`].
+    pub fn modelled(&self) -> Option<Modelled> {
+        let mut modelled = self.modelled.as_ref()?.lock();
+        modelled.add(&self.model.take_served());
+        Some(*modelled)
     }
 
     /// A function-level reset, or the machine's.

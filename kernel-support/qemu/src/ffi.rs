@@ -17,7 +17,7 @@ use crate::machine::{Locked, Machine, Request, RequestRefused, Response, Transla
 use crate::options::{self, Options};
 
 /// `IDXD_EMU_ABI`.
-const ABI: u32 = 1;
+const ABI: u32 = 2;
 /// `IDXD_EMU_ALL_PASIDS`.
 const ALL_PASIDS: u32 = u32::MAX;
 /// `IDXD_EMU_WRITE`.
@@ -42,7 +42,7 @@ pub struct Config {
     interrupt_storage: u32,
     event_log_overflow: u32,
     tlb_entries: u32,
-    reserved: u32,
+    timing: u32,
     faults: *const c_char,
 }
 
@@ -98,6 +98,7 @@ pub const LAYOUT: &[(&str, usize)] = &[
     ("offsetof(IdxdEmuConfig, interrupt_storage)", std::mem::offset_of!(Config, interrupt_storage)),
     ("offsetof(IdxdEmuConfig, event_log_overflow)", std::mem::offset_of!(Config, event_log_overflow)),
     ("offsetof(IdxdEmuConfig, tlb_entries)", std::mem::offset_of!(Config, tlb_entries)),
+    ("offsetof(IdxdEmuConfig, timing)", std::mem::offset_of!(Config, timing)),
     ("offsetof(IdxdEmuConfig, faults)", std::mem::offset_of!(Config, faults)),
     ("sizeof(IdxdEmuPci)", size_of::<PciState>()),
     ("offsetof(IdxdEmuPci, pasid)", std::mem::offset_of!(PciState, pasid)),
@@ -251,6 +252,7 @@ fn options(config: &Config, faults: &str) -> Result<Options, String> {
     if config.tlb_entries != 0 {
         options.tlb_entries = usize::try_from(config.tlb_entries).unwrap_or(usize::MAX);
     }
+    options.timing = config.timing != 0;
     options.plan = options::fault_plan(faults).map_err(|error| error.to_string())?;
     Ok(options)
 }
@@ -282,13 +284,23 @@ pub unsafe extern "C" fn idxd_emu_new(
     match device {
         Ok(device) => Box::into_raw(Box::new(Emu(device))),
         Err(text) => {
-            let text: Vec<u8> = text.bytes().take(error_len.saturating_sub(1)).chain([0]).collect();
-            if error_len > 0 {
-                // SAFETY: `text` has at most `error_len` bytes, for which `error` has room, and is ours and elsewhere.
-                unsafe { ptr::copy_nonoverlapping(text.as_ptr(), error.cast(), text.len()) };
-            }
+            // SAFETY: the caller's contract.
+            unsafe { put(&text, error, error_len) };
             ptr::null_mut()
         }
+    }
+}
+
+/// Writes what there is room for of a text, and a zero behind it.
+///
+/// # Safety
+///
+/// `to` has room for `len` bytes.
+unsafe fn put(text: &str, to: *mut c_char, len: usize) {
+    let text: Vec<u8> = text.bytes().take(len.saturating_sub(1)).chain([0]).collect();
+    if len > 0 {
+        // SAFETY: `text` has at most `len` bytes, for which `to` has room, and is ours and elsewhere.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), to.cast(), text.len()) };
     }
 }
 
@@ -375,6 +387,19 @@ pub extern "C" fn idxd_emu_page_response(device: &Emu, group: u16, code: u32) ->
         _ => Response::Failure,
     };
     device.0.respond(group, response).is_ok()
+}
+
+/// `idxd_emu_modelled`.
+///
+/// # Safety
+///
+/// `text` has room for `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn idxd_emu_modelled(device: &Emu, text: *mut c_char, len: usize) -> bool {
+    let Some(modelled) = device.0.modelled() else { return false };
+    // SAFETY: the caller's contract.
+    unsafe { put(&modelled.to_string(), text, len) };
+    true
 }
 
 /// `idxd_emu_reset`.

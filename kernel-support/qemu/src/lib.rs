@@ -22,10 +22,12 @@ mod device;
 mod device_tlb;
 pub mod ffi;
 mod machine;
+mod modelled;
 mod options;
 mod page_groups;
 
 pub use device::{Device, Pci, UnexpectedResponse};
 pub use idxd_emu::Access;
 pub use machine::{Locked, Machine, Request, RequestRefused, Response, Translation};
+pub use modelled::Modelled;
 pub use options::{Options, OptionsError};

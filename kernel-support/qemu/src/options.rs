@@ -19,6 +19,8 @@ pub struct Options {
     pub tlb_entries: usize,
     /// What is to go wrong.
     pub plan: FaultPlan,
+    /// Whether a book is kept of what silicon would have taken.
+    pub timing: bool,
 }
 
 /// A property that no device can have.
@@ -65,7 +67,7 @@ impl Options {
         };
         let first = Hardware::new(kind, version);
         let hardware = Hardware { interrupt_storage_units: 0, inter_domain: false, ..first };
-        Ok(Self { hardware, tlb_entries: 1024, plan: FaultPlan::default() })
+        Ok(Self { hardware, tlb_entries: 1024, plan: FaultPlan::default(), timing: false })
     }
 
     /// Checks what [`Hardware`] leaves to its user.

@@ -17,6 +17,8 @@ pub(crate) struct Machine {
     pub(crate) devices: &'static [&'static str],
     /// More for the kernel's command line.
     pub(crate) kernel: &'static str,
+    /// What QEMU itself is to say in the end, if anything.
+    pub(crate) says: &'static str,
 }
 
 /// All that SVA asks for.
@@ -35,6 +37,7 @@ pub(crate) const WHOLE: Machine = Machine {
     iommu: IOMMU,
     devices: &[DSA, IAA],
     kernel: "intel_iommu=on,sm_on",
+    says: "",
 };
 
 /// For all of them: the serial line as console, and nothing that takes QEMU's waiting for its turn on a busy host for a

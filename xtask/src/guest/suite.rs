@@ -81,6 +81,11 @@ impl Guests {
         self.place.join(format!("{}.kernel.log", machine.name))
     }
 
+    /// What QEMU said.
+    fn messages(&self, machine: &Machine) -> PathBuf {
+        self.place.join(format!("{}.qemu.log", machine.name))
+    }
+
     /// The modules of these names with what they need, in order.
     pub(crate) fn modules(&self, names: &[&str]) -> Vec<String> {
         if self.is_built_in {
@@ -121,7 +126,7 @@ impl Guests {
         job: &Job,
         listener: &mut dyn Listener,
     ) -> Result<Session, Error> {
-        let messages = self.place.join(format!("{}.qemu.log", machine.name));
+        let messages = self.messages(machine);
         let steps = job.steps.iter().filter_map(|step| step.deadline_s).sum::<u64>();
         let deadline = Duration::from_secs(BOOT_S + steps);
         let mut command = self.command(machine, job)?;
@@ -287,7 +292,11 @@ fn carry_out(guests: &Guests, plan: &Plan) -> Result<Vec<Verdict>, Error> {
         plan.cases.iter().map(|case| verdict(case, &session, &complaints, &text)).collect();
     // What belongs to no test: booting, modules, powering off.
     let others: Vec<_> = complaints.iter().filter(|one| one.step.is_empty()).collect();
+    let messages = fs::read(guests.messages(machine)).unwrap_or_default();
     let outcome = match others.first() {
+        None if !String::from_utf8_lossy(&messages).contains(machine.says) => {
+            Err(format!("QEMU did not say {:?}; see {}", machine.says, guests.messages(machine).display()))
+        }
         None if session.is_over => Ok(format!("up after {} s", session.up)),
         None => Err(format!("the guest did not come to its end; see {}", log.display())),
         Some(first) => Err(format!("the kernel complains, {} lines: {}", others.len(), first.line)),

@@ -20,6 +20,7 @@ const BASE: Machine = Machine {
     iommu: "intremap=on,aw-bits=48",
     devices: DEVICES,
     kernel: "intel_iommu=on",
+    says: "",
 };
 
 /// All of them.
