@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Bytes of a page.
 pub(crate) const PAGE: usize = 4096;
+/// Bytes of a huge page.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 /// A private map. May be used by any thread: all of it is by address.
 ///
@@ -114,6 +116,26 @@ impl Map {
         // SAFETY: the map is ours alone, and its tests expect zeros.
         let status = unsafe { libc::madvise(place.cast(), len, libc::MADV_DONTNEED) };
         ensure!(status == 0, "MADV_DONTNEED: {}", std::io::Error::last_os_error());
+        Ok(())
+    }
+
+    /// The first place at which a huge page may be.
+    pub(crate) const fn huge_page(&self) -> usize {
+        self.addr.next_multiple_of(HUGE_PAGE) - self.addr
+    }
+
+    /// Makes one huge page of those from [`huge_page`](Self::huge_page) on, as `khugepaged` does it without being asked.
+    pub(crate) fn merge(&self) -> Result<()> {
+        let place = self.pointer(self.huge_page(), HUGE_PAGE);
+        // All of the map is told, so that it stays one.
+        for (start, len, advice) in [
+            (self.pointer(0, self.len), self.len, libc::MADV_HUGEPAGE),
+            (place, HUGE_PAGE, libc::MADV_COLLAPSE),
+        ] {
+            // SAFETY: advice about our own map; it changes no content.
+            let status = unsafe { libc::madvise(start.cast(), len, advice) };
+            ensure!(status == 0, "madvise {advice}: {}", std::io::Error::last_os_error());
+        }
         Ok(())
     }
 

@@ -11,13 +11,14 @@ use anyhow::{Result, anyhow, ensure};
 
 use crate::Test;
 use crate::cold::{each, pattern};
-use crate::map::{Map, PAGE};
-use crate::queue::{PAGE_REFUSED, PATIENCE, Queue, Record, SUCCESS, WRITE, copy};
+use crate::map::{HUGE_PAGE, Map, PAGE};
+use crate::queue::{PAGE_FAULT, PAGE_REFUSED, PATIENCE, Queue, Record, SUCCESS, WRITE, copy};
 
 pub(crate) const TESTS: &[Test] = &[
     ("munmap_in_flight", |queues| each(queues, munmap)),
     ("mprotect_in_flight", |queues| each(queues, mprotect)),
     ("discard_storm", |queues| each(queues, discard)),
+    ("merge_in_flight", |queues| each(queues, merge)),
     ("first_submission_by_another_thread", |queues| each(queues, other_thread)),
 ];
 
@@ -160,6 +161,34 @@ fn copy_in_a_storm(queue: &Queue, src: &Map, dst: &Map, record: &Record) -> Resu
         given_up += 1;
         ensure!(began.elapsed() < PATIENCE, "{given_up} times given up, {at} bytes done");
     }
+}
+
+/// The kernel makes a huge page of many under the device, and for a moment none of them is there: a device that does not
+/// wait may stop at memory that was written long before. What it says it has done is done, and the rest can be given to it.
+fn merge(queue: &Queue) -> Result<()> {
+    const MERGES: usize = 16;
+    let record = Record::new()?;
+    let src = Map::filled(HUGE_PAGE, pattern(11))?;
+    let mut stops = 0;
+    for round in 0..MERGES {
+        let dst = Map::filled(2 * HUGE_PAGE, |_| 0)?;
+        let to = dst.huge_page();
+        queue.submit(&copy(src.at(0), dst.at(to), HUGE_PAGE).with_completion(record.prepare()))?;
+        dst.merge()?;
+        let (mut done, mut answer) = (0, record.wait()?);
+        while answer.status != SUCCESS {
+            answer.expect(PAGE_FAULT | WRITE)?;
+            done += usize::try_from(answer.bytes_completed)?;
+            ensure!(done < HUGE_PAGE, "round {round}: stopped behind the end: {answer:x?}");
+            ensure!(answer.fault_addr & !0xfff == dst.at(to + done) & !0xfff, "round {round}: {answer:x?}");
+            dst.expect(to, done, pattern(11))?;
+            stops += 1;
+            answer = queue.run(copy(src.at(done), dst.at(to + done), HUGE_PAGE - done), &record)?;
+        }
+        dst.expect(to, HUGE_PAGE, pattern(11))?;
+    }
+    println!("{MERGES} huge pages made under copies, {stops} stops at pages that had been written");
+    Ok(())
 }
 
 /// The PASID is the process's, and a thread that has not used it gets it from the kernel at its first `ENQCMD`.

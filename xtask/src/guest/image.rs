@@ -31,6 +31,7 @@ const WANTED_LIBRARIES: &[&str] = &[
     "libc.so",
     "libcrypto",
     "libdl.so",
+    "libexpat",
     "libgcc_s",
     "libjson-c",
     "libm.so",
@@ -73,6 +74,7 @@ impl Image {
         for program in PROGRAMS {
             copy(&mut archive, tree, Path::new(program))?;
         }
+        python(&mut archive, tree)?;
         libraries(&mut archive, tree)?;
         busybox(&mut archive, tree)?;
         scripts(&mut archive)?;
@@ -146,6 +148,15 @@ fn copy(archive: &mut Archive, tree: &Path, path: &Path) -> Result<(), Error> {
     }
     let bytes = fs::read(&from).map_err(here(&from))?;
     archive.file(&name, facts.permissions().mode() & 0o777, &bytes).map_err(here(&from))
+}
+
+/// The interpreter that `python3` is a link to, and its library. It is a judge of streams.
+fn python(archive: &mut Archive, tree: &Path) -> Result<(), Error> {
+    let link = Path::new("usr/bin/python3");
+    let name = fs::read_link(tree.join(link)).map_err(here(link))?;
+    copy(archive, tree, link)?;
+    copy(archive, tree, &Path::new("usr/bin").join(&name))?;
+    copy(archive, tree, &Path::new("usr/lib").join(&name))
 }
 
 fn libraries(archive: &mut Archive, tree: &Path) -> Result<(), Error> {

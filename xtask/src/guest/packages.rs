@@ -24,12 +24,14 @@ const TOOLS: &[&str] = &[
     "busybox-static",
     "libaccel-config1",
     "libc6",
+    "libexpat1",
     "libgcc-s1",
     "libjson-c5",
     "libssl3t64",
     "libtinfo6",
     "libuuid1",
     "libzstd1",
+    "python3-minimal",
     "qemu-system-data",
     "seabios",
     "zlib1g",
@@ -58,7 +60,7 @@ impl Packages {
     /// [`Error::Missing`] if they cannot be got.
     pub(crate) fn get(cache: &Cache) -> Result<Self, Error> {
         let place = cache.dir("guest/packages")?;
-        if !place.join(MANIFEST).is_file() {
+        if !is_whole(&place.join(MANIFEST)) {
             fetch(&place)?;
         }
         let tree = place.join("tree");
@@ -79,6 +81,14 @@ impl Packages {
     pub(crate) fn firmware(&self) -> [PathBuf; 2] {
         ["qemu", "seabios"].map(|name| self.tree.join("usr/share").join(name))
     }
+}
+
+/// Whether everything was got, also what was not asked for once.
+fn is_whole(manifest: &Path) -> bool {
+    fs::read_to_string(manifest).is_ok_and(|text| {
+        let names: Vec<_> = text.lines().filter_map(|line| line.split([' ', '_']).nth(1)).collect();
+        TOOLS.iter().all(|tool| names.contains(tool))
+    })
 }
 
 /// The one kernel in the tree.
@@ -150,8 +160,9 @@ impl Apt {
     /// What a package depends on.
     fn depends(&self, package: &str) -> Result<Vec<String>, Error> {
         let text = self.output("apt-cache", &["depends", "--important", package])?;
-        let names = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-        Ok(names.map(str::to_owned).collect())
+        let kinds = ["Depends", "PreDepends"];
+        let depends = text.lines().filter_map(|line| line.trim().split_once(": "));
+        Ok(depends.filter(|(kind, _)| kinds.contains(kind)).map(|(_, name)| name.to_owned()).collect())
     }
 }
 
@@ -194,6 +205,19 @@ pub(crate) fn source(package: &str, directory: &Path) -> Result<(), Error> {
         .map_err(unreachable)
 }
 
+/// The Python that `python3-minimal` stands for, and its library.
+fn interpreter(apt: &Apt) -> Result<Vec<String>, Error> {
+    let of = |package: &str, prefix: &str| -> Result<Option<String>, Error> {
+        let mut names = apt.depends(package)?.into_iter();
+        Ok(names.find(|name| name.starts_with(prefix) && name.ends_with("-minimal")))
+    };
+    let missing =
+        || Error::missing("the Python that python3-minimal stands for", "another SVALA_DEBIAN_MIRROR");
+    let program = of("python3-minimal", "python3.")?.ok_or_else(missing)?;
+    let library = of(&program, "libpython3.")?.ok_or_else(missing)?;
+    Ok(vec![program, library])
+}
+
 fn fetch(place: &Path) -> Result<(), Error> {
     eprintln!("getting Debian's packages (once, about 140 MB)");
     let apt = Apt::new(place, "deb", " target=Packages arch=amd64")?;
@@ -211,6 +235,7 @@ fn fetch(place: &Path) -> Result<(), Error> {
         names.push(image.clone());
     }
     names.extend(TOOLS.iter().map(|&name| name.to_owned()));
+    names.extend(interpreter(&apt)?);
     let debs = place.join("debs");
     let tree = place.join("tree");
     for directory in [&debs, &tree] {
