@@ -233,6 +233,25 @@ fn room_that_is_too_small_and_blocks_that_are_too_large_are_told_apart() {
     );
 }
 
+/// Found by fuzzing: a reader of frames that stops there calls it the end.
+#[test]
+fn what_follows_a_block_that_comes_to_nothing_is_read() {
+    // A frame without a checksum; a block of one byte, which has no literals; five bytes that are stored.
+    let header = [4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
+    let blocks = [&[1, 0, 0, 0, 0, 5, 0, 0, 0x80][..], b"after"].concat();
+    let mut out = Vec::new();
+    let frame = [&header[..], &blocks, &[0; 4]].concat();
+    Decoder::new(&frame[..]).expect("a decoder").read_to_end(&mut out).expect("a frame");
+    assert_eq!(out, b"after", "the project's own library");
+    let Ok(Lz4Start::Frame(found)) = Lz4Start::parse(&frame) else { panic!("a frame") };
+    let mut room = [0; 100];
+    assert_eq!(lz4_expand_blocks(&blocks, &mut room, found.blocks).expect("expands"), 5);
+    assert_eq!(&room[..5], b"after");
+    let mut expander = Lz4Expander::new(found.blocks);
+    let step = expander.expand_some(&frame[header.len()..], &mut room).expect("expands");
+    assert_eq!((step.written, step.ended, &room[..5]), (5, true, &b"after"[..]));
+}
+
 #[test]
 fn a_damaged_block_is_named_by_its_place() {
     let data = sample(150_000);
