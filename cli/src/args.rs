@@ -13,7 +13,7 @@ mod scan;
 mod size;
 mod top;
 
-pub use bench::{Against, Bench, Operations};
+pub use bench::{Against, Bench, Operations, measured};
 pub use compression::{Compress, Decompress, InputFormat, OutputFormat};
 pub use configure::{Configure, ConfigureAction, Load, Save};
 pub use delta::{Apply, Create, Delta, DeltaAction};

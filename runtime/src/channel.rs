@@ -46,7 +46,7 @@ use small::Smalls;
 use turn::Turn;
 
 /// Operations whose queue depends on more than what the operation is.
-pub(crate) const CHOSEN_WITH_CARE: [Operation; 25] = [
+pub(crate) const CHOSEN_WITH_CARE: [Operation; 28] = [
     Operation::Deflate,
     Operation::Inflate,
     Operation::Dualcast,
@@ -72,6 +72,9 @@ pub(crate) const CHOSEN_WITH_CARE: [Operation; 25] = [
     Operation::DecryptXts,
     Operation::DeflateDictionary,
     Operation::InflateDictionary,
+    Operation::DecryptInflate,
+    Operation::DecryptScan,
+    Operation::DecryptExtract,
 ];
 
 /// What wakes and drops one round of reaping may leave to do with the list unlocked.

@@ -63,6 +63,11 @@ pub enum CipherMode {
     Xts,
 }
 
+impl CipherMode {
+    /// Every mode there is.
+    pub const ALL: [Self; 3] = [Self::Gcm, Self::Cfb, Self::Xts];
+}
+
 /// A key, a mode, and what the mode needs besides: for one message.
 ///
 /// ```

@@ -7,6 +7,7 @@ pub use bits::BitVec;
 pub use predicate::Predicate;
 
 use crate::buffer::IoBuf;
+use crate::cipher::Cipher;
 use crate::filter::Packing;
 
 /// A column of unsigned elements of 1 to 32 bits, in a buffer of any kind.
@@ -27,6 +28,8 @@ pub struct Column<B> {
     pub(crate) width: u8,
     pub(crate) packing: Packing,
     pub(crate) deflated: bool,
+    /// In an allocation, since a job has its address.
+    pub(crate) cipher: Option<Box<Cipher>>,
 }
 
 impl Column<Vec<u8>> {
@@ -57,24 +60,35 @@ impl<B> Column<B> {
     /// `count` elements of `width` bits one behind the other, from bit 0 of each byte up: also arrays of `u8`, `u16` and
     /// `u32` in little-endian bytes.
     pub const fn packed(bytes: B, width: u8, count: u32) -> Self {
-        Self { bytes, count, width, packing: Packing::Little, deflated: false }
+        Self { bytes, count, width, packing: Packing::Little, deflated: false, cipher: None }
     }
 
     /// `count` elements of `width` bits one behind the other, from bit 7 of each byte down: also arrays in big-endian
     /// bytes.
     pub const fn packed_big_endian(bytes: B, width: u8, count: u32) -> Self {
-        Self { bytes, count, width, packing: Packing::Big, deflated: false }
+        Self { bytes, count, width, packing: Packing::Big, deflated: false, cipher: None }
     }
 
     /// `count` elements in Parquet's hybrid of runs and packed groups, behind a byte with their width, which is `width`.
     pub const fn parquet_rle(bytes: B, width: u8, count: u32) -> Self {
-        Self { bytes, count, width, packing: Packing::ParquetRle, deflated: false }
+        Self { bytes, count, width, packing: Packing::ParquetRle, deflated: false, cipher: None }
     }
 
     /// The same, in a raw deflate stream: it is expanded and filtered in one go.
     #[must_use]
     pub const fn deflated(mut self) -> Self {
         self.deflated = true;
+        self
+    }
+
+    /// The same, encrypted as one message: it is decrypted, expanded if it is [`deflated`](Self::deflated), and filtered in one
+    /// go. With GCM the cipher has the tag ([`Cipher::with_tag`]), and no answer is given where that does not match.
+    ///
+    /// Scans, counts, indices, extracts and aggregates work on such a column; what has a second input does not, as a device
+    /// has no place to name both (IAA §3.8).
+    #[must_use]
+    pub fn encrypted(mut self, cipher: Cipher) -> Self {
+        self.cipher = Some(Box::new(cipher));
         self
     }
 
@@ -96,6 +110,11 @@ impl<B> Column<B> {
     /// Whether the bytes are a deflate stream.
     pub const fn is_deflated(&self) -> bool {
         self.deflated
+    }
+
+    /// How the column is encrypted, if it is.
+    pub fn cipher(&self) -> Option<&Cipher> {
+        self.cipher.as_deref()
     }
 
     /// The buffer.

@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use crate::cipher::CipherMode;
 use crate::job::Operation;
 
 /// How the elements of a column lie.
@@ -88,7 +89,7 @@ bitflags! {
 pub struct Filter {
     kind: FilterKind,
     width: u8,
-    /// Packing in bits 1:0, width of the output in 3:2.
+    /// Packing in bits 1:0, width of the output in 3:2, how the column is encrypted in 5:4 (0 for not).
     shape: u8,
     options: FilterOptions,
     low: u32,
@@ -97,6 +98,12 @@ pub struct Filter {
 }
 
 const _: () = assert!(size_of::<Filter>() == 16);
+
+const PACKING_MASK: u8 = 0b11;
+const OUTPUT_BIT: u8 = 2;
+const OUTPUT_MASK: u8 = 0b11 << OUTPUT_BIT;
+const CIPHER_BIT: u8 = 4;
+const CIPHER_MASK: u8 = 0b11 << CIPHER_BIT;
 
 impl Filter {
     /// A filter of `count` elements of `width` bits, 1 to 32, to an output as it comes.
@@ -113,7 +120,19 @@ impl Filter {
     /// The same with elements of the output that wide.
     #[must_use]
     pub const fn with_output(self, width: OutputWidth) -> Self {
-        Self { shape: self.shape & 3 | (width as u8) << 2, ..self }
+        Self { shape: self.shape & !OUTPUT_MASK | (width as u8) << OUTPUT_BIT, ..self }
+    }
+
+    /// The same of a column that is a message encrypted in this mode, or of one that is not encrypted.
+    #[must_use]
+    pub const fn with_decryption(self, mode: Option<CipherMode>) -> Self {
+        let mode = match mode {
+            None => 0,
+            Some(CipherMode::Gcm) => 1,
+            Some(CipherMode::Cfb) => 2,
+            Some(CipherMode::Xts) => 3,
+        };
+        Self { shape: self.shape & !CIPHER_MASK | mode << CIPHER_BIT, ..self }
     }
 
     /// The same with these options too.
@@ -130,7 +149,21 @@ impl Filter {
 
     /// The operation it is.
     pub const fn operation(self) -> Operation {
-        Operation::of_filter(self.kind)
+        match (self.kind, self.decryption()) {
+            (FilterKind::Scan, Some(_)) => Operation::DecryptScan,
+            (FilterKind::Extract, Some(_)) => Operation::DecryptExtract,
+            (kind, _) => Operation::of_filter(kind),
+        }
+    }
+
+    /// How the column is encrypted, if it is. The place of the second input then is the cipher's.
+    pub const fn decryption(self) -> Option<CipherMode> {
+        match (self.shape & CIPHER_MASK) >> CIPHER_BIT {
+            0 => None,
+            1 => Some(CipherMode::Gcm),
+            2 => Some(CipherMode::Cfb),
+            _ => Some(CipherMode::Xts),
+        }
     }
 
     /// What is asked.
@@ -140,7 +173,7 @@ impl Filter {
 
     /// How the elements of the column lie.
     pub const fn packing(self) -> Packing {
-        match self.shape & 3 {
+        match self.shape & PACKING_MASK {
             0 => Packing::Little,
             1 => Packing::Big,
             _ => Packing::ParquetRle,
@@ -169,7 +202,7 @@ impl Filter {
 
     /// Bits of an element of the output.
     pub const fn output(self) -> OutputWidth {
-        match self.shape >> 2 {
+        match (self.shape & OUTPUT_MASK) >> OUTPUT_BIT {
             0 => OutputWidth::Nominal,
             1 => OutputWidth::Bits8,
             2 => OutputWidth::Bits16,
@@ -258,6 +291,8 @@ impl Filter {
     /// other: elements are where their number says, and each part's output ends at a whole byte.
     pub const fn splits(self) -> bool {
         let packed = !matches!(self.packing(), Packing::ParquetRle) && !self.is_deflated();
+        // A message is whole.
+        let packed = packed && self.decryption().is_none();
         let whole = match self.kind {
             FilterKind::Scan | FilterKind::Extract => true,
             FilterKind::SetMembership => !self.is_indices(),
@@ -351,6 +386,9 @@ pub enum ColumnFault {
     /// Only bits can be inverted.
     #[error("an array of more than one bit cannot be inverted")]
     Invert,
+    /// Only scans and extracts take an encrypted column.
+    #[error("an encrypted column can only be scanned and extracted")]
+    Encrypted,
 }
 
 #[cfg(test)]
@@ -363,6 +401,11 @@ mod tests {
             .with_output(OutputWidth::Bits16)
             .with_parameters(3, 4)
             .with_options(FilterOptions::DEFLATED);
+        for mode in [Some(CipherMode::Gcm), Some(CipherMode::Cfb), Some(CipherMode::Xts), None] {
+            let filter = filter.with_decryption(mode);
+            assert_eq!((filter.decryption(), filter.output()), (mode, OutputWidth::Bits16));
+            assert_eq!(filter.packing(), Packing::ParquetRle);
+        }
         assert_eq!((filter.packing(), filter.output()), (Packing::ParquetRle, OutputWidth::Bits16));
         assert_eq!((filter.low(), filter.high(), filter.count()), (3, 4, 99));
         assert!(filter.is_deflated() && !filter.splits());

@@ -328,7 +328,8 @@ pub enum Job {
     Filter {
         /// The column: as many bytes as its elements take, or all of a stream.
         src: Span,
-        /// First byte of the second input, [`Filter::second_bytes`] of which are read.
+        /// First byte of the second input, [`Filter::second_bytes`] of which are read. Of an encrypted column
+        /// ([`Filter::decryption`]), where its [`Cipher`](crate::Cipher) is, as in [`Cipher`](Self::Cipher).
         second: VirtAddr,
         /// Room for the output; none asks for aggregates only.
         dst: Span,
@@ -424,6 +425,19 @@ pub enum Job {
         dst: Span,
         /// What the stream may refer to.
         dictionary: Span,
+        /// Checksum of the output to compute.
+        check: Check,
+    },
+    /// Decrypts a message and expands the whole raw deflate stream in it.
+    DecryptInflate {
+        /// The message; bytes after the stream's end are decrypted, and left alone.
+        src: Span,
+        /// Room for the output.
+        dst: Span,
+        /// Where the [`Cipher`](crate::Cipher) is, as in [`Cipher`](Self::Cipher).
+        cipher: VirtAddr,
+        /// The cipher's mode.
+        mode: CipherMode,
         /// Checksum of the output to compute.
         check: Check,
     },
@@ -545,6 +559,7 @@ impl Job {
             Self::Lz4Decompress { .. } => Operation::Lz4Decompress,
             Self::DeflateDictionary { .. } => Operation::DeflateDictionary,
             Self::InflateDictionary { .. } => Operation::InflateDictionary,
+            Self::DecryptInflate { .. } => Operation::DecryptInflate,
         }
     }
 
@@ -585,6 +600,7 @@ impl Job {
             | Self::Lz4Decompress { src, .. }
             | Self::DeflateDictionary { src, .. }
             | Self::InflateDictionary { src, .. }
+            | Self::DecryptInflate { src, .. }
             | Self::ZeroCompress { src, .. }
             | Self::ZeroDecompress { src, .. } => src.len,
             Self::Noop | Self::Drain => 0,
@@ -655,6 +671,7 @@ impl Job {
             | Self::Inflate { .. }
             | Self::DeflateDictionary { .. }
             | Self::InflateDictionary { .. }
+            | Self::DecryptInflate { .. }
             | Self::Cipher { .. }
             | Self::Noop
             | Self::Drain => None,
@@ -667,8 +684,18 @@ impl Job {
             Self::Deflate { check, .. }
             | Self::Inflate { check, .. }
             | Self::DeflateDictionary { check, .. }
-            | Self::InflateDictionary { check, .. } => check,
+            | Self::InflateDictionary { check, .. }
+            | Self::DecryptInflate { check, .. } => check,
             _ => Check::None,
+        }
+    }
+
+    /// What has to be decrypted in front of the operation: a queue that does it has to have the mode as well.
+    pub const fn decryption(&self) -> Option<CipherMode> {
+        match self {
+            Self::DecryptInflate { mode, .. } => Some(*mode),
+            Self::Filter { filter, .. } => filter.decryption(),
+            _ => None,
         }
     }
 
@@ -817,6 +844,7 @@ impl Job {
             ),
             Self::Deflate { src, dst, .. }
             | Self::Inflate { src, dst, .. }
+            | Self::DecryptInflate { src, dst, .. }
             | Self::Lz4Compress { src, dst, .. }
             | Self::Lz4Decompress { src, dst, .. }
             | Self::ZeroCompress { src, dst, .. }

@@ -330,6 +330,10 @@ impl Runtime {
         let operation = job.operation();
         let why_not = if !capabilities.operations.contains(operation) {
             return Err(device.then_some(Reason::NotOffered { operation }));
+        } else if let Some(mode) = job.decryption()
+            && !capabilities.operations.contains(Operation::of_cipher(mode, false))
+        {
+            return Err(device.then_some(Reason::NotOffered { operation: Operation::of_cipher(mode, false) }));
         } else if job.check() == Check::Adler32 && !capabilities.adler32 {
             Reason::Check
         } else if device && !job.has_device_shape() {

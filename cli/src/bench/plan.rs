@@ -7,7 +7,7 @@ use svala::{DELTA_RANGE_BYTES_MAX, DifBlock};
 use svala_engine::{Device, Operation};
 
 use super::{columns, memory, numbers, streams};
-use crate::args::{Against, Bench, Operations, Size};
+use crate::args::{Against, Bench, Operations, Size, measured};
 use crate::error::Trouble;
 use crate::report::device_name;
 
@@ -226,7 +226,7 @@ fn batches(operation: Operation) -> bool {
 
 fn operations(asked: &[Operations]) -> Vec<Operation> {
     if asked.contains(&Operations::All) {
-        return Operation::ALL.to_vec();
+        return measured().collect();
     }
     let one = asked.iter().filter_map(|asked| match asked {
         Operations::One(operation) => Some(*operation),

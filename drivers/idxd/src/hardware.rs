@@ -403,6 +403,7 @@ fn refused(device: &Device, queue: &WorkQueue) -> impl Iterator<Item = Operation
         (Operation::Inflate, Opcode::DECOMPRESS),
         (Operation::DeflateDictionary, Opcode::COMPRESS),
         (Operation::InflateDictionary, Opcode::DECOMPRESS),
+        (Operation::DecryptInflate, Opcode::DECOMPRESS),
     ];
     let refused = opcodes
         .into_iter()

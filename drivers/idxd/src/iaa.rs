@@ -5,7 +5,8 @@
 //! descriptors as input and output need, of any size: the decoder's state goes from one to the next in the AECS, which
 //! lies in the flight. Windows beyond the device's 4 KiB are left to the CPU engine, and the result says so.
 //!
-//! A message to encrypt or to decrypt is as many descriptors as transfers, with keys and counters in the AECS.
+//! A message to encrypt or to decrypt is as many descriptors as transfers, with keys and counters in the AECS. What is decrypted
+//! in front of an inflate or of a filter has them there as well.
 //!
 //! An IAA keeps nothing of a partial run: a fault starts the part again once all of its memory is there.
 //!
@@ -30,8 +31,8 @@ use svala::backend::{
     Submission, Submitted, Verdict,
 };
 use svala::{
-    Access, Check, CipherMode, Done, Job, Operand, Operands, Operation, Operations, QueueName, Span, Value,
-    VirtAddr,
+    Access, Check, Cipher, CipherMode, Done, Job, Operand, Operands, Operation, Operations, QueueName, Span,
+    Value, VirtAddr,
 };
 
 use crate::portal::{Accepted, Credits, Portal};
@@ -125,7 +126,7 @@ pub struct IaaFlight {
 const GROUP_BYTES_MAX: u64 = 256;
 
 /// What an IAA does beside compression, and the opcodes of it.
-pub(crate) const ANALYTICS: [(Operation, Opcode); 21] = [
+pub(crate) const ANALYTICS: [(Operation, Opcode); 23] = [
     (Operation::Scan, Opcode::SCAN),
     (Operation::SetMembership, Opcode::SET_MEMBERSHIP),
     (Operation::Extract, Opcode::EXTRACT),
@@ -147,7 +148,13 @@ pub(crate) const ANALYTICS: [(Operation, Opcode); 21] = [
     (Operation::DecryptCfb, Opcode::DECRYPT),
     (Operation::EncryptXts, Opcode::ENCRYPT),
     (Operation::DecryptXts, Opcode::DECRYPT),
+    (Operation::DecryptScan, Opcode::SCAN),
+    (Operation::DecryptExtract, Opcode::EXTRACT),
 ];
+
+/// What needs some mode of encryption in front.
+const DECRYPTING: [Operation; 3] =
+    [Operation::DecryptInflate, Operation::DecryptScan, Operation::DecryptExtract];
 
 /// Which modes of encryption a device has (IAA §7.2.2).
 fn missing_modes(iaa_cap: IaaCap) -> impl Iterator<Item = Operation> {
@@ -168,6 +175,7 @@ fn operations(transfer_bytes_max: u64, iaa_cap: IaaCap) -> Operations {
         (Operation::Inflate, DecompressAecs::SIZE as u64),
         (Operation::DeflateDictionary, DictionaryStyle::LongDeep.aecs_bytes() as u64),
         (Operation::InflateDictionary, DecompressAecs::SIZE as u64),
+        (Operation::DecryptInflate, DecompressAecs::SIZE as u64),
     ];
     let analytics = ANALYTICS.into_iter().map(|(operation, _)| (operation, GROUP_BYTES_MAX));
     let offered = needs.into_iter().chain(analytics).filter(|(_, bytes)| *bytes <= transfer_bytes_max);
@@ -176,7 +184,11 @@ fn operations(transfer_bytes_max: u64, iaa_cap: IaaCap) -> Operations {
         true => offered,
         false => offered.without(Operation::DeflateDictionary),
     };
-    missing_modes(iaa_cap).fold(offered, Operations::without)
+    let offered = missing_modes(iaa_cap).fold(offered, Operations::without);
+    match CipherMode::ALL.into_iter().any(|mode| offered.contains(Operation::of_cipher(mode, false))) {
+        true => offered,
+        false => offered.without_any_of(&DECRYPTING),
+    }
 }
 
 impl<P: Portal> IaaQueue<P> {
@@ -241,7 +253,7 @@ impl<P: Portal> IaaQueue<P> {
                 flight.deflating.set(deflating);
                 descriptor
             }
-            Job::Inflate { .. } | Job::InflateDictionary { .. } => {
+            Job::Inflate { .. } | Job::InflateDictionary { .. } | Job::DecryptInflate { .. } => {
                 let mut inflating = flight.inflating.get();
                 let (ranges, _) = self.ranges(flight).ok_or(Failure::Unsupported)?;
                 let descriptor = inflating.load(ranges, &flight.workspace)?;
@@ -250,7 +262,8 @@ impl<P: Portal> IaaQueue<P> {
             }
             job if analytics::is_analytics(&job) => {
                 let mut analytics = flight.analytics.get();
-                let descriptor = analytics.load(&job, self.transfer_bytes_max, &flight.workspace)?;
+                let cipher = flight.cipher_in_front();
+                let descriptor = analytics.load(&job, cipher, self.transfer_bytes_max, &flight.workspace)?;
                 flight.analytics.set(analytics);
                 descriptor
             }
@@ -274,14 +287,16 @@ impl<P: Portal> IaaQueue<P> {
     }
 
     /// The ranges of an inflate job, and its checksum.
-    fn ranges(&self, flight: &IaaFlight) -> Option<(Ranges, Check)> {
+    fn ranges<'f>(&self, flight: &'f IaaFlight) -> Option<(Ranges<'f>, Check)> {
         let (src, dst, dictionary, check) = match flight.job.get() {
             Job::Inflate { src, dst, check } => (src, dst, None, check),
             Job::InflateDictionary { src, dst, dictionary, check } => (src, dst, Some(dictionary), check),
+            Job::DecryptInflate { src, dst, check, .. } => (src, dst, None, check),
             _ => return None,
         };
+        let cipher = flight.cipher_in_front();
         let (transfer_bytes_max, format_2) = (self.transfer_bytes_max, self.iaa_cap.generation_2());
-        Some((Ranges { src, dst, transfer_bytes_max, dictionary, format_2 }, check))
+        Some((Ranges { src, dst, transfer_bytes_max, dictionary, cipher, format_2 }, check))
     }
 
     /// What a deflate job asks, and its checksum.
@@ -374,7 +389,7 @@ impl<P: Portal> IaaQueue<P> {
         flight.set_state(State::Idle);
         let job = flight.job.get();
         let mut analytics = flight.analytics.get();
-        let next = analytics.done(&job, done);
+        let next = analytics.done(&job, flight.cipher_in_front(), done);
         flight.analytics.set(analytics);
         let mut progress = flight.progress.get();
         progress.read = analytics.done_bytes(&job);
@@ -492,7 +507,10 @@ impl IaaFlight {
     }
 
     fn inflates(&self) -> bool {
-        matches!(self.job.get(), Job::Inflate { .. } | Job::InflateDictionary { .. })
+        matches!(
+            self.job.get(),
+            Job::Inflate { .. } | Job::InflateDictionary { .. } | Job::DecryptInflate { .. }
+        )
     }
 
     fn deflates(&self) -> bool {
@@ -501,9 +519,16 @@ impl IaaFlight {
 
     /// Overwrites what a cipher job has put into the AECS.
     fn forget_keys(&self) {
-        if matches!(self.job.get(), Job::Cipher { .. }) {
+        let job = self.job.get();
+        if matches!(job, Job::Cipher { .. }) || job.decryption().is_some() {
             self.workspace.wipe_crypto();
         }
+    }
+
+    /// The cipher of a job that decrypts in front of something else.
+    fn cipher_in_front(&self) -> Option<&Cipher> {
+        // SAFETY: called between `submit` and the end of the job only.
+        unsafe { cipher::in_front(&self.job.get()) }
     }
 
     /// All the part needs, the AECS in the flight too: nothing of it is kept.

@@ -284,3 +284,37 @@ fn messages_with_cold_keys_are_right_both_ways() {
         assert!(done.buffers.1 == vector.message, "{} of {len} bytes", vector.mode);
     }
 }
+
+#[test]
+fn decryption_in_front_with_cold_state_is_right() {
+    let _alone = ALONE.lock();
+    let (runtime, descriptors) = runtime(Version::V2);
+    let bytes = text();
+    let mut deflate = flate2::Compress::new(flate2::Compression::new(6), false);
+    let mut stream = Vec::with_capacity(bytes.len());
+    for block in bytes.chunks(4096) {
+        deflate.compress_vec(block, &mut stream, flate2::FlushCompress::Full).expect("room");
+    }
+    deflate.compress_vec(&[], &mut stream, flate2::FlushCompress::Finish).expect("room");
+    let cipher = || Cipher::gcm(AesKey::new(&[7; 32]).expect("a length of AES"), [1; 12]);
+    let encrypt = |bytes: Vec<u8>| {
+        let room = vec![0; bytes.len()];
+        let done = block_on(runtime.encrypt(bytes, room, cipher())).expect("encrypts");
+        (done.buffers.1, cipher().with_tag(done.value.tag.expect("of GCM")))
+    };
+    let (message, opening) = encrypt(stream);
+    let before = descriptors.load(Ordering::SeqCst);
+    let room = vec![0; bytes.len()];
+    let done = block_on(runtime.decrypt_inflate(message, room, opening, Check::None)).expect("expands");
+    let count = descriptors.load(Ordering::SeqCst) - before;
+    assert!(count > 2, "state goes from descriptor to descriptor");
+    each_faulted("decrypt and inflate", &done.report, count);
+    assert!(done.buffers.1 == bytes);
+
+    let (message, opening) = encrypt(bytes[..50_000].to_vec());
+    let before = descriptors.load(Ordering::SeqCst);
+    let column = Column::packed(message, 8, 50_000).encrypted(opening);
+    let done = block_on(runtime.column(column).count(Predicate::eq(b'e'.into()))).expect("scans");
+    each_faulted("decrypt and scan", &done.report, descriptors.load(Ordering::SeqCst) - before);
+    assert_eq!(done.value as usize, bytes[..50_000].iter().filter(|byte| **byte == b'e').count());
+}

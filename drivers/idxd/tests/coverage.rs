@@ -11,8 +11,8 @@ mod support;
 use std::fmt::Write;
 
 use conformance::{
-    analytics, checksum, cipher, compression, control, delta, dictionary, integrity, memory, numeric,
-    patterns,
+    analytics, checksum, cipher, compression, control, decryption, delta, dictionary, integrity, memory,
+    numeric, patterns,
 };
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, NOTES, Setup, TRANSFER_BYTES_MAX};
@@ -46,7 +46,7 @@ const MEMORY: [fn(&Setup); 20] = [
 const NUMERIC: [fn(&Setup); 4] = [numeric::convert, numeric::reduce, numeric::gather_reduce, numeric::blocks];
 /// Of an IAA.
 const COMPRESSION: [fn(&Setup); 2] = [compression::deflate, compression::cold];
-const ANALYTICS: [fn(&Setup); 14] = [
+const ANALYTICS: [fn(&Setup); 16] = [
     analytics::cold,
     analytics::scan,
     analytics::scan_cold,
@@ -59,6 +59,8 @@ const ANALYTICS: [fn(&Setup); 14] = [
     analytics::zeros,
     analytics::crc_any,
     cipher::messages,
+    decryption::columns,
+    decryption::streams,
     dictionary::deflate,
     dictionary::inflate,
 ];

@@ -7,8 +7,8 @@ mod misbehaviour;
 mod support;
 
 use conformance::{
-    analytics, batch, checksum, cipher, codes, compression, control, delta, dictionary, integrity, memory,
-    numeric, patterns, streams,
+    analytics, batch, checksum, cipher, codes, compression, control, decryption, delta, dictionary,
+    integrity, memory, numeric, patterns, streams,
 };
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, Setup};
@@ -186,6 +186,10 @@ on_devices! {
     forged_messages_are_errors_and_leave_nothing = cipher::forged;
     messages_of_lengths_that_cannot_be_are_refused = cipher::refused;
     broken_columns_are_errors_with_their_values = analytics::broken_columns;
+    encrypted_columns_are_filtered_as_plain_ones = decryption::columns;
+    encrypted_streams_are_expanded = decryption::streams;
+    forged_columns_and_streams_are_errors_and_leave_nothing = decryption::forged;
+    what_cannot_be_decrypted_in_front_is_refused = decryption::refused;
 }
 
 #[test]

@@ -11,8 +11,8 @@ mod conformance;
 mod support;
 
 use conformance::{
-    analytics, batch, checksum, cipher, codes, compression, control, delta, dictionary, integrity, memory,
-    numeric, patterns, streams,
+    analytics, batch, checksum, cipher, codes, compression, control, decryption, delta, dictionary,
+    integrity, memory, numeric, patterns, streams,
 };
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
@@ -190,4 +190,8 @@ on_hardware! {
     messages_are_encrypted_as_openssl_does = cipher::messages;
     forged_messages_are_errors_and_leave_nothing = cipher::forged;
     messages_of_lengths_that_cannot_be_are_refused = cipher::refused;
+    encrypted_columns_are_filtered_as_plain_ones = decryption::columns;
+    encrypted_streams_are_expanded = decryption::streams;
+    forged_columns_and_streams_are_errors_and_leave_nothing = decryption::forged;
+    what_cannot_be_decrypted_in_front_is_refused = decryption::refused;
 }

@@ -48,7 +48,7 @@ use ticket::Ticket;
 use workers::Shared;
 
 /// What the queue does on every machine. Besides, where the processor can, [`Operation::CacheFlush`].
-const DONE: [Operation; 53] = [
+const DONE: [Operation; 56] = [
     Operation::Noop,
     Operation::Drain,
     Operation::Copy,
@@ -102,6 +102,9 @@ const DONE: [Operation; 53] = [
     Operation::DecryptXts,
     Operation::DeflateDictionary,
     Operation::InflateDictionary,
+    Operation::DecryptInflate,
+    Operation::DecryptScan,
+    Operation::DecryptExtract,
 ];
 
 fn operations() -> Operations {

@@ -14,17 +14,22 @@ pub(crate) fn filter<B: IoBuf, S: IoBuf, D: IoBufMut>(
     dst: &mut D,
     filter: Filter,
 ) -> Result<Job, Error> {
-    let operation = Operation::of_filter(filter.kind());
+    let filter = filter.with_decryption(column.cipher().map(|cipher| cipher.mode()));
+    let operation = filter.operation();
     let refuse = |fault| Error::Column { operation, fault };
     check(filter).map_err(refuse)?;
     let mut src = column.bytes().span();
     let expected = filter.count();
+    if let Some(cipher) = column.cipher() {
+        super::cipher::check_message(operation, src.len, cipher)?;
+    }
     // How many elements an expansion takes, its second input says.
     if filter.kind() != FilterKind::Expand && !filter.is_deflated() {
         match filter.column_bytes() {
             Some(bytes) if src.len < bytes => return Err(refuse(ColumnFault::TooShort { expected })),
-            Some(bytes) => src = src.part(0, bytes),
-            None => {}
+            // A message is whole.
+            Some(bytes) if filter.decryption().is_none() => src = src.part(0, bytes),
+            _ => {}
         }
     }
     if src.len == 0 && filter.kind() != FilterKind::Expand {
@@ -38,7 +43,8 @@ pub(crate) fn filter<B: IoBuf, S: IoBuf, D: IoBufMut>(
     if filter.second_bytes() == 0 {
         second = Span::default();
     }
-    Ok(Job::Filter { src, second: second.addr, dst: dst.span_mut(), filter })
+    let second = column.cipher().map_or(second.addr, |cipher| cipher.addr());
+    Ok(Job::Filter { src, second, dst: dst.span_mut(), filter })
 }
 
 /// What a filter cannot be, whatever its inputs are.
@@ -46,6 +52,9 @@ fn check(filter: Filter) -> Result<(), ColumnFault> {
     let width = filter.width();
     if !(1..=32).contains(&width) {
         return Err(ColumnFault::Width { width });
+    }
+    if filter.decryption().is_some() && !matches!(filter.kind(), FilterKind::Scan | FilterKind::Extract) {
+        return Err(ColumnFault::Encrypted);
     }
     let nominal = filter.nominal_width();
     match filter.kind() {
@@ -99,8 +108,9 @@ pub(crate) fn crc_any<S: IoBuf>(src: &S, crc: AnyCrc) -> Result<Job, Error> {
 }
 
 /// What a filter of `column` begins as.
-pub(crate) const fn of_column<B>(kind: FilterKind, column: &Column<B>) -> Filter {
+pub(crate) fn of_column<B>(kind: FilterKind, column: &Column<B>) -> Filter {
     let Column { packing, width, count, deflated, .. } = *column;
     let filter = Filter::new(kind, packing, width, count);
+    let filter = filter.with_decryption(column.cipher().map(|cipher| cipher.mode()));
     if deflated { filter.with_options(FilterOptions::DEFLATED) } else { filter }
 }

@@ -245,7 +245,13 @@ const fn restarts(job: &Job) -> bool {
             | Operation::Lz4Compress
             | Operation::Lz4Decompress
             | Operation::GatherReduce
-    ) || matches!(job, Job::Cipher { .. } | Job::DeflateDictionary { .. } | Job::InflateDictionary { .. })
+    ) || matches!(
+        job,
+        Job::Cipher { .. }
+            | Job::DeflateDictionary { .. }
+            | Job::InflateDictionary { .. }
+            | Job::DecryptInflate { .. }
+    )
 }
 
 #[cfg(test)]

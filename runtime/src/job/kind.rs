@@ -120,11 +120,17 @@ pub enum Operation {
     DeflateDictionary,
     /// Expand a raw deflate stream that may refer to a dictionary.
     InflateDictionary,
+    /// Decrypt a message and expand the raw deflate stream in it.
+    DecryptInflate,
+    /// Decrypt a column and find its elements in a range.
+    DecryptScan,
+    /// Decrypt a column and take elements of it by their indices.
+    DecryptExtract,
 }
 
 impl Operation {
     /// Every kind there is.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 57] = [
         Self::Noop,
         Self::Drain,
         Self::Copy,
@@ -179,6 +185,9 @@ impl Operation {
         Self::DecryptXts,
         Self::DeflateDictionary,
         Self::InflateDictionary,
+        Self::DecryptInflate,
+        Self::DecryptScan,
+        Self::DecryptExtract,
     ];
 
     /// The word used in messages, counters and on the command line.
@@ -238,6 +247,9 @@ impl Operation {
             Self::DecryptXts => "decrypt_xts",
             Self::DeflateDictionary => "deflate_dictionary",
             Self::InflateDictionary => "inflate_dictionary",
+            Self::DecryptInflate => "decrypt_inflate",
+            Self::DecryptScan => "decrypt_scan",
+            Self::DecryptExtract => "decrypt_extract",
         }
     }
 

@@ -1,11 +1,11 @@
 //! Encryption and decryption.
 
-use super::{Ask, Completed, Extract, Outcome, Room};
+use super::{Ask, Completed, Extract, Inflated, Outcome, Room};
 use crate::ask;
 use crate::buffer::{IoBuf, IoBufMut};
-use crate::cipher::{Cipher, CipherFault};
+use crate::cipher::{Cipher, CipherFault, CipherMode};
 use crate::error::{Error, Failed};
-use crate::job::Value;
+use crate::job::{Check, Value};
 use crate::path::Reason;
 use crate::runtime::Runtime;
 
@@ -67,13 +67,13 @@ impl Runtime {
     ) -> Outcome<Encrypted, (S, D)> {
         let lent: WithCipher<S, D> = (src, dst, Box::new(cipher));
         let ask = |(src, dst, cipher): &mut WithCipher<S, D>| ask::cipher::encrypt(src, dst, cipher);
-        without_cipher(self.run_cipher(lent, ask).await)
+        without_cipher(self.run_cipher(lent, ask, Reason::Shape).await)
     }
 
     /// Decrypts `src` into `dst`, which is as long. Answers the bytes written.
     ///
     /// With GCM, `cipher` has the tag to check ([`Cipher::with_tag`]). A device writes before it has seen all of the
-    /// message; so if the tag does not match, `dst` is filled with zeros before it comes back.
+    /// message; so after a failure, as of a tag that does not match, `dst` is filled with zeros before it comes back.
     ///
     /// # Errors
     ///
@@ -84,40 +84,94 @@ impl Runtime {
         dst: D,
         cipher: Cipher,
     ) -> Outcome<u64, (S, D)> {
+        let mode = cipher.mode();
         let lent: WithCipher<S, D> = (src, dst, Box::new(cipher));
         let ask = |(src, dst, cipher): &mut WithCipher<S, D>| ask::cipher::decrypt(src, dst, cipher);
-        let outcome: Outcome<Decrypted, _> = without_cipher(self.run_cipher(lent, ask).await);
+        let outcome: Outcome<Decrypted, _> = without_cipher(self.run_cipher(lent, ask, Reason::Shape).await);
         match outcome {
             Ok(done) => Ok(done.map(|Decrypted(written)| written)),
-            Err(Failed {
-                error: error @ Error::Cipher { fault: CipherFault::Tag, .. },
-                buffers: Some((src, dst)),
-                report,
-            }) => {
-                // What is there is not the message. By the runtime and not here: the memory may be a file that is cut.
-                let dst = match self.fill(dst, 0).await {
-                    Ok(filled) => Some(filled.buffers),
-                    Err(failed) => failed.buffers,
-                };
-                Err(Failed { error, buffers: dst.map(|dst| (src, dst)), report })
-            }
-            Err(failed) => Err(failed),
+            Err(failed) => Err(self.without_plaintext(mode, failed).await),
         }
     }
 
-    /// On the queue it is best done by, or on the CPU if the device does not take it as it is.
+    /// Decrypts `src` and expands the raw deflate stream in it into `dst`, in one go: what was compressed, then encrypted. The
+    /// answer's `read` counts bytes of the stream.
+    ///
+    /// A stream the device cannot decode, and one that is followed by something else within the message, goes to the CPU, as
+    /// the result's path says. The CPU looks at the tag before it expands anything, and has to have the message in memory once
+    /// more. With GCM, after a failure, `dst` is filled with zeros.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::decrypt`] and of [`Runtime::inflate`]; a tag that does not match, before anything that is wrong with
+    /// the stream. Source: IAA §3.5; not in IAA 1.
+    pub async fn decrypt_inflate<S: IoBuf, D: IoBufMut>(
+        &self,
+        src: S,
+        dst: D,
+        cipher: Cipher,
+        check: Check,
+    ) -> Outcome<Inflated, (S, D)> {
+        let mode = cipher.mode();
+        let lent: WithCipher<S, D> = (src, dst, Box::new(cipher));
+        let ask = move |(src, dst, cipher): &mut WithCipher<S, D>| {
+            ask::cipher::decrypt_inflate(src, dst, cipher, check)
+        };
+        match without_cipher(self.run_cipher(lent, ask, Reason::Stream).await) {
+            Ok(done) => Ok(done),
+            Err(failed) => Err(self.without_plaintext(mode, failed).await),
+        }
+    }
+
+    /// A failure that shows nothing of a message that was not found to be the one its tag was made of.
+    pub(super) async fn without_plaintext<S, D: IoBufMut>(
+        &self,
+        mode: CipherMode,
+        failed: Failed<(S, D)>,
+    ) -> Failed<(S, D)> {
+        let Failed { error, buffers: Some((src, dst)), report } = failed else { return failed };
+        if mode != CipherMode::Gcm || !may_have_written(&error) {
+            return Failed { error, buffers: Some((src, dst)), report };
+        }
+        // By the runtime and not here: the memory may be a file that is cut.
+        let dst = match self.fill(dst, 0).await {
+            Ok(filled) => Some(filled.buffers),
+            Err(failed) => failed.buffers,
+        };
+        Failed { error, buffers: dst.map(|dst| (src, dst)), report }
+    }
+
+    /// On the queue it is best done by, or on the CPU, for `reason`, if the device does not take it as it is.
     async fn run_cipher<V: Extract, S: IoBuf, D: IoBufMut>(
         &self,
         lent: WithCipher<S, D>,
         ask: impl Ask<WithCipher<S, D>> + Copy,
+        reason: Reason,
     ) -> Outcome<V, WithCipher<S, D>> {
         match self.run(lent, ask, Room::Wait).await {
             Err(Failed { error: Error::Stream { .. }, buffers: Some(lent), .. })
                 if self.software().is_some() =>
             {
-                self.run_on_cpu(lent, ask, Room::Wait, Reason::Shape).await
+                self.run_on_cpu(lent, ask, Room::Wait, reason).await
             }
             first => first,
         }
     }
+}
+
+/// Whether the operation may have got as far as to write something.
+const fn may_have_written(error: &Error) -> bool {
+    !matches!(
+        error,
+        Error::Length { .. }
+            | Error::Units { .. }
+            | Error::TooLong { .. }
+            | Error::Unsupported { .. }
+            | Error::Busy { .. }
+            | Error::Forked { .. }
+            | Error::Cipher {
+                fault: CipherFault::NoTag | CipherFault::TooShort { .. } | CipherFault::XtsKeys,
+                ..
+            }
+    )
 }

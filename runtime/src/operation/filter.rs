@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::{Completed, Extract, Outcome, Room};
 use crate::ask::filter as ask;
 use crate::buffer::{IoBuf, IoBufMut};
+use crate::cipher::Cipher;
 use crate::column::{BitVec, Column, Predicate};
 use crate::crc::AnyCrc;
 use crate::error::{Error, Failed};
@@ -62,7 +63,8 @@ impl Runtime {
     /// `dst` of no bytes asks for aggregates only. A `second` input that the filter does not use may be empty.
     ///
     /// An IAA takes columns of any length; one it cannot cut ([`Filter::splits`]), and that is longer than one of its
-    /// transfers, is the CPU's, as is a deflated one it cannot expand.
+    /// transfers, is the CPU's, as is a deflated one it cannot expand. An encrypted column is one message, and with GCM `dst` is
+    /// filled with zeros after a failure.
     ///
     /// # Errors
     ///
@@ -75,6 +77,7 @@ impl Runtime {
         dst: D,
         filter: Filter,
     ) -> Outcome<Filtered, (Column<B>, S, D)> {
+        let mode = column.cipher().map(Cipher::mode);
         let buffers = (column, second, dst);
         if filter.count() == 0 {
             let report = Report::new(Path::Software { reason: Reason::Empty });
@@ -91,13 +94,19 @@ impl Runtime {
             }
             first => first,
         };
-        found.map(|done| {
-            done.map(|Found { elements, aggregates }| Filtered {
+        match (found, mode) {
+            (Ok(done), _) => Ok(done.map(|Found { elements, aggregates }| Filtered {
                 elements,
                 written: filter.written_bytes(elements),
                 aggregates,
-            })
-        })
+            })),
+            (Err(failed), Some(mode)) => {
+                let failed = failed.map_buffers(|(column, second, dst)| ((column, second), dst));
+                let failed = self.without_plaintext(mode, failed).await;
+                Err(failed.map_buffers(|((column, second), dst)| (column, second, dst)))
+            }
+            (Err(failed), None) => Err(failed),
+        }
     }
 
     /// Leaves out the words of `src` that are zero: each 128 bytes become a bit for each word and the words that are not
@@ -151,7 +160,7 @@ impl Runtime {
 
 impl<B> Column<B> {
     /// A filter of this column, for [`Runtime::filter`].
-    pub const fn filter(&self, kind: FilterKind) -> Filter {
+    pub fn filter(&self, kind: FilterKind) -> Filter {
         ask::of_column(kind, self)
     }
 }

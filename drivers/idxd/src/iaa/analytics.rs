@@ -5,16 +5,17 @@
 //! those of the whole. What cannot be cut ([`Filter::splits`]) comes here only if it fits one transfer.
 
 use idxd_spec::iaa::{
-    Completion, Crc64, CrcFlags, DecompressFlags, Descriptor, ErrorCode, Filter as Filtering, FilterAecs,
-    FilterFlags,
+    Completion, Crc64, CrcFlags, CryptoAecs, CryptoFlags, DecompressFlags, Descriptor, ErrorCode,
+    Filter as Filtering, FilterAecs, FilterFlags,
 };
-use idxd_spec::{DstAddr, Opcode, SrcAddr};
+use idxd_spec::{DstAddr, Flags, Opcode, SrcAddr};
 use svala::backend::Failure;
 use svala::{
-    Aggregates, AnyCrc, ColumnFault, Done, Filter, FilterKind, FilterOptions, Job, OutputWidth, Packing,
-    Span, Value, VirtAddr, ZeroWord,
+    Aggregates, AnyCrc, Cipher, ColumnFault, Done, Filter, FilterKind, FilterOptions, Job, OutputWidth,
+    Packing, Span, Value, VirtAddr, ZeroWord,
 };
 
+use super::cipher::{authenticate, start_of};
 use super::workspace::Workspace;
 
 /// Elements that begin and end at whole bytes, of input and of output.
@@ -84,12 +85,13 @@ impl Analytics {
     pub(super) fn load(
         &mut self,
         job: &Job,
+        cipher: Option<&Cipher>,
         transfer_bytes_max: u64,
         workspace: &Workspace,
     ) -> Result<Descriptor, Failure> {
         match *job {
             Job::Filter { src, second, dst, filter } => {
-                let ranges = Ranges { src, second, dst, bytes_max: transfer_bytes_max };
+                let ranges = Ranges { src, second, dst, cipher, bytes_max: transfer_bytes_max };
                 self.load_filter(ranges, filter, workspace)
             }
             Job::ZeroCompress { src, dst, word } => {
@@ -136,7 +138,7 @@ impl Analytics {
 
     fn load_filter(
         &mut self,
-        ranges: Ranges,
+        ranges: Ranges<'_>,
         filter: Filter,
         workspace: &Workspace,
     ) -> Result<Descriptor, Failure> {
@@ -182,7 +184,7 @@ impl Analytics {
     fn with_parameters(
         &self,
         descriptor: Descriptor,
-        ranges: Ranges,
+        ranges: Ranges<'_>,
         filter: Filter,
         workspace: &Workspace,
     ) -> Result<Descriptor, Failure> {
@@ -205,11 +207,18 @@ impl Analytics {
                 return Ok(descriptor.with_second_input(SrcAddr(part.addr.get()), size(part.len)?));
             }
         };
-        Ok(descriptor.with_filter_aecs(SrcAddr(workspace.set_filter_aecs(&aecs).get())))
+        let Some(cipher) = ranges.cipher else {
+            return Ok(descriptor.with_filter_aecs(SrcAddr(workspace.set_filter_aecs(&aecs).get())));
+        };
+        let (crypto, key) = start_of(cipher)?;
+        // A filter takes a message to its end (IAA table 4-5).
+        let crypto = crypto.with_flags(crypto.flags() | CryptoFlags::FLUSH_ACCUMULATOR).with_filter(&aecs);
+        let addr = workspace.set_crypto_filter(&crypto, key);
+        Ok(descriptor.with_src2(addr.get(), CryptoAecs::SIZE_U32).with_flags(Flags::READ_SRC2_AECS))
     }
 
     /// Elements of the next part.
-    fn part_of(&self, ranges: Ranges, filter: Filter) -> Result<u64, Failure> {
+    fn part_of(&self, ranges: Ranges<'_>, filter: Filter) -> Result<u64, Failure> {
         let left = last_part(filter).saturating_sub(self.at);
         if !filter.splits() {
             return Ok(left);
@@ -224,7 +233,12 @@ impl Analytics {
     }
 
     /// Takes in the record of a descriptor that ended well.
-    pub(super) fn done(&mut self, job: &Job, record: &Completion) -> Result<Next, Failure> {
+    pub(super) fn done(
+        &mut self,
+        job: &Job,
+        cipher: Option<&Cipher>,
+        record: &Completion,
+    ) -> Result<Next, Failure> {
         if let Job::CrcAny { len, .. } = *job {
             return Ok(Next::End(Done { bytes: len, value: Value::Crc(record.crc64()) }));
         }
@@ -237,7 +251,10 @@ impl Analytics {
         self.written += output;
         self.at += self.part;
         let (end, value) = match *job {
-            Job::Filter { filter, .. } => {
+            Job::Filter { src, filter, .. } => {
+                if let Some(cipher) = cipher {
+                    authenticate(cipher, src.len, record.crypto_hash())?;
+                }
                 self.take(filter, record, first);
                 let (elements, aggregates) = (self.elements, self.aggregates);
                 (last_part(filter), Value::Filter { elements, aggregates })
@@ -318,10 +335,12 @@ pub(super) fn failure(job: &Job, code: ErrorCode) -> Option<Failure> {
 
 /// A filter's ranges.
 #[derive(Clone, Copy)]
-struct Ranges {
+struct Ranges<'c> {
     src: Span,
     second: VirtAddr,
     dst: Span,
+    /// How the column is encrypted.
+    cipher: Option<&'c Cipher>,
     bytes_max: u64,
 }
 

@@ -117,21 +117,17 @@ impl Ciphering {
         if self.written != order.src.len {
             return Err(nonsense("a message of another length"));
         }
-        let (tag, expected) = match order.cipher.parameters() {
-            CipherParameters::Gcm { key, nonce, aad, tag } => {
-                let made = tag_of(key, nonce, aad, order.src.len, record.crypto_hash())?;
-                (Some(made), Some(tag))
+        let (written, hash) = (self.written, record.crypto_hash());
+        let value = match (order.encrypts, order.cipher.parameters()) {
+            (true, CipherParameters::Gcm { key, nonce, aad, .. }) => {
+                let tag = Some(tag_of(key, nonce, aad, order.src.len, hash)?);
+                Value::Encrypted { written, tag }
             }
-            _ => (None, None),
-        };
-        let written = self.written;
-        let value = match (order.encrypts, tag.zip(expected)) {
-            (true, _) => Value::Encrypted { written, tag },
-            (false, Some((_, None))) => return Err(Failure::Cipher { fault: CipherFault::NoTag }),
-            (false, Some((tag, Some(expected)))) if !bool::from(tag.ct_eq(expected)) => {
-                return Err(Failure::Cipher { fault: CipherFault::Tag });
+            (true, _) => Value::Encrypted { written, tag: None },
+            (false, _) => {
+                authenticate(order.cipher, order.src.len, hash)?;
+                Value::Written(written)
             }
-            (false, _) => Value::Written(written),
         };
         Ok(Next::End(Done { bytes: self.read, value }))
     }
@@ -139,13 +135,20 @@ impl Ciphering {
 
 /// Puts the start of a job where its first descriptor reads it.
 fn begin(order: Order<'_>, workspace: &Workspace) -> Result<(), Failure> {
+    let (aecs, key) = start_of(order.cipher)?;
     // Bit 0 of the bits of output says that the state has a format (IAA §3.2.1).
-    let aecs = CryptoAecs::new().with_output_bits(order.format_2.into());
+    workspace.set_crypto(&aecs.with_output_bits(order.format_2.into()), key);
+    Ok(())
+}
+
+/// The state that a message begins in, without its key, and that.
+pub(super) fn start_of(cipher: &Cipher) -> Result<(CryptoAecs, &[u8]), Failure> {
+    let aecs = CryptoAecs::new();
     let flags = |key: &[u8]| match key.len() {
         BLOCK => CryptoFlags::ENABLE,
         _ => CryptoFlags::ENABLE | CryptoFlags::KEY_256,
     };
-    let (aecs, key) = match order.cipher.parameters() {
+    Ok(match cipher.parameters() {
         CipherParameters::Gcm { key, nonce, aad, .. } => {
             let h = encrypted(key, [0; BLOCK])?;
             let mut hash = GHash::new(&h.into());
@@ -162,9 +165,33 @@ fn begin(order: Order<'_>, workspace: &Workspace) -> Result<(), Failure> {
             (aecs.with_counter(encrypted(tweak_key, *tweak)?), key)
         }
         _ => return Err(Failure::Unsupported),
+    })
+}
+
+/// The cipher of a job that decrypts in front of something else; none of any other.
+///
+/// # Safety
+///
+/// The job is under way, so that its cipher is there.
+pub(super) unsafe fn in_front<'c>(job: &Job) -> Option<&'c Cipher> {
+    let addr = match *job {
+        Job::DecryptInflate { cipher, .. } => cipher,
+        Job::Filter { second, filter, .. } if filter.decryption().is_some() => second,
+        _ => return None,
     };
-    workspace.set_crypto(&aecs, key);
-    Ok(())
+    // SAFETY: the caller's contract: the cipher is lent with the job's buffers.
+    Some(unsafe { Cipher::at(addr) })
+}
+
+/// That a message of so many bytes, whose ciphertext has this hash, is the one the cipher's tag was made of. Of a mode
+/// without a tag, any is.
+pub(super) fn authenticate(cipher: &Cipher, len: u64, hash: Block) -> Result<(), Failure> {
+    let CipherParameters::Gcm { key, nonce, aad, tag } = cipher.parameters() else { return Ok(()) };
+    let Some(expected) = tag else { return Err(Failure::Cipher { fault: CipherFault::NoTag }) };
+    match bool::from(tag_of(key, nonce, aad, len, hash)?.ct_eq(expected)) {
+        true => Ok(()),
+        false => Err(Failure::Cipher { fault: CipherFault::Tag }),
+    }
 }
 
 /// What makes a tag of the hash of ciphertext (SP 800-38D, §7.1, steps 5 and 6).

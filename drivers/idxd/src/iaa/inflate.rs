@@ -5,6 +5,10 @@
 //! output overflows; where the stream ended is taken from the AECS. What it cannot decode is somebody else's: a window
 //! beyond 4 KiB and a broken stream look much the same from here.
 //!
+//! An encrypted stream is decrypted on the way: the start of that is in the AECS of the first descriptor, the message ends with
+//! the last, and its hash is in that one's record. If the stream ends before, the rest of the message is left to the CPU,
+//! which has a tag to check.
+//!
 //! A dictionary is output that has been: its last 4 KiB are put into the history of an AECS that the first descriptor reads.
 //!
 //! UNSAFETY: reads a dictionary, which a job has the address of.
@@ -12,9 +16,10 @@
 
 use idxd_spec::iaa::{Completion, Decompress, DecompressAecs, DecompressFlags, Descriptor, ErrorCode};
 use idxd_spec::{DstAddr, Flags, SrcAddr, Status};
-use svala::Span;
 use svala::backend::Failure;
+use svala::{Cipher, Span};
 
+use super::cipher::{authenticate, start_of};
 use super::lent;
 use super::workspace::Workspace;
 
@@ -49,6 +54,8 @@ pub(super) struct Inflating {
     spills: bool,
     /// The stream has ended, and output is left in the AECS.
     flushes: bool,
+    /// Of the message so far.
+    hash: [u8; 16],
 }
 
 /// What follows a descriptor.
@@ -63,12 +70,14 @@ pub(super) enum Next {
 
 /// A job's ranges.
 #[derive(Clone, Copy)]
-pub(super) struct Ranges {
+pub(super) struct Ranges<'c> {
     pub(super) src: Span,
     pub(super) dst: Span,
     pub(super) transfer_bytes_max: u64,
     /// What the stream may refer to.
     pub(super) dictionary: Option<Span>,
+    /// How the stream is encrypted.
+    pub(super) cipher: Option<&'c Cipher>,
     /// State in the second generation's format.
     pub(super) format_2: bool,
 }
@@ -80,11 +89,16 @@ impl Inflating {
     }
 
     /// The next descriptor.
-    pub(super) fn load(&mut self, ranges: Ranges, workspace: &Workspace) -> Result<Descriptor, Failure> {
+    pub(super) fn load(&mut self, ranges: Ranges<'_>, workspace: &Workspace) -> Result<Descriptor, Failure> {
         if let Some(text) = ranges.dictionary.filter(|_| self.runs == 0) {
             // SAFETY: the job is under way, and its dictionary is lent with the buffers.
             let text = unsafe { lent::bytes(text) };
             workspace.set_decompress_aecs(&start_behind(text, ranges.format_2));
+        }
+        if let Some(cipher) = ranges.cipher.filter(|_| self.runs == 0) {
+            let (crypto, key) = start_of(cipher)?;
+            workspace.set_decompress_aecs(&start_behind(&[], ranges.format_2));
+            workspace.add_crypto(&crypto, key);
         }
         let size = |bytes: u64| u32::try_from(bytes).map_err(|_| Failure::Unsupported);
         let Ranges { src, transfer_bytes_max, .. } = ranges;
@@ -93,6 +107,9 @@ impl Inflating {
         let piece = src.part(self.taken, if self.flushes { 0 } else { bytes_max });
         self.piece = piece.len;
         let room = self.room(ranges, workspace);
+        if ranges.cipher.is_some() && self.is_last(ranges) {
+            workspace.flush_decryption();
+        }
         let flags = match (self.flushes, self.is_last(ranges)) {
             (true, _) => DecompressFlags::FLUSH_OUTPUT,
             (false, true) => DecompressFlags::FLUSH_OUTPUT | DecompressFlags::CHECK_FOR_EOB,
@@ -111,24 +128,24 @@ impl Inflating {
     }
 
     /// Whether the descriptor under way has the rest of the input.
-    const fn is_last(&self, ranges: Ranges) -> bool {
+    const fn is_last(&self, ranges: Ranges<'_>) -> bool {
         self.taken + self.piece >= ranges.src.len
     }
 
-    /// The first descriptor reads no AECS, unless there is a dictionary; all write it, to tell where they came to (IAA
+    /// The first descriptor reads no AECS, unless there is a dictionary or a cipher; all write it, to tell where they came to (IAA
     /// §3.10.1).
-    const fn reads_aecs(&self, ranges: Ranges) -> bool {
-        self.runs > 0 || ranges.dictionary.is_some()
+    const fn reads_aecs(&self, ranges: Ranges<'_>) -> bool {
+        self.runs > 0 || ranges.dictionary.is_some() || ranges.cipher.is_some()
     }
 
-    fn aecs_flags(&self, ranges: Ranges) -> Flags {
+    fn aecs_flags(&self, ranges: Ranges<'_>) -> Flags {
         let reads = if self.reads_aecs(ranges) { Flags::READ_SRC2_AECS } else { Flags::empty() };
         let toggles = if self.runs % 2 == 1 { Flags::AECS_TOGGLE } else { Flags::empty() };
         Flags::WRITE_SRC2_AECS | reads | toggles
     }
 
     /// Where the output of the next descriptor goes.
-    fn room(&mut self, ranges: Ranges, workspace: &Workspace) -> Span {
+    fn room(&mut self, ranges: Ranges<'_>, workspace: &Workspace) -> Span {
         let room = ranges.dst.part(self.written, ranges.transfer_bytes_max);
         self.spills |= room.len == 0;
         if self.spills { workspace.spill() } else { room }
@@ -139,7 +156,7 @@ impl Inflating {
         &mut self,
         record: &Completion,
         room: u64,
-        ranges: Ranges,
+        ranges: Ranges<'_>,
         workspace: &Workspace,
     ) -> Next {
         let overflows = record.status().without_write() == Status::OUTPUT_OVERFLOW;
@@ -157,6 +174,7 @@ impl Inflating {
         self.taken += if overflows { used } else { self.piece };
         self.written += output;
         self.crc = record.crc();
+        self.hash = record.crypto_hash();
         self.cuts = 0;
         let aecs = workspace.decompress_aecs(self.runs.is_multiple_of(2));
         self.runs += 1;
@@ -169,7 +187,7 @@ impl Inflating {
             self.flushes = true;
             return Next::Descriptor;
         }
-        self.end()
+        self.end(ranges)
     }
 
     /// How far the device says it has decoded, which cannot be more than it has been given.
@@ -180,17 +198,23 @@ impl Inflating {
         self.lost_count |= news > 8 * self.piece + CARRIED_BITS_MAX || self.decoded_bits > 8 * self.taken;
     }
 
-    fn end(&self) -> Next {
-        if self.lost_count || self.decoded_bits == 0 {
+    fn end(&self, ranges: Ranges<'_>) -> Next {
+        let is_cut = ranges.cipher.is_some() && self.taken < ranges.src.len;
+        if self.lost_count || self.decoded_bits == 0 || is_cut {
             // It is not known where the stream ended, and that is part of the answer.
             return Next::Failed(Failure::Stream);
+        }
+        if let Some(cipher) = ranges.cipher
+            && let Err(failure) = authenticate(cipher, ranges.src.len, self.hash)
+        {
+            return Next::Failed(failure);
         }
         Next::End(self.decoded_bits.div_ceil(8))
     }
 
     /// What to do about an analytics error: cut the input elsewhere, or leave the stream to a decoder without limits,
     /// which also says what is wrong with it.
-    pub(super) fn failed(&mut self, code: ErrorCode, ranges: Ranges) -> Next {
+    pub(super) fn failed(&mut self, code: ErrorCode, ranges: Ranges<'_>) -> Next {
         let can_cut = code == ErrorCode::HEADER_TOO_LARGE && !self.is_last(ranges) && self.cuts < CUTS_MAX;
         if !can_cut {
             return Next::Failed(Failure::Stream);

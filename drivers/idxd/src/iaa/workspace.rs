@@ -38,6 +38,7 @@ pub(super) struct Workspace {
 }
 
 const _: () = assert!(CryptoAecs::SIZE.is_multiple_of(WORD) && CryptoAecs::KEY_OFFSET.is_multiple_of(WORD));
+const _: () = assert!(CryptoAecs::OWN.start.is_multiple_of(WORD) && CryptoAecs::OWN.end.is_multiple_of(WORD));
 const _: () = assert!((AECS_WORDS * WORD).is_multiple_of(CompressAecs::ALIGN));
 const _: () = assert!(Histogram::SIZE.is_multiple_of(WORD) && CompressAecs::SIZE.is_multiple_of(WORD));
 const _: () = assert!(std::mem::offset_of!(Workspace, dictionary_aecs).is_multiple_of(CompressAecs::ALIGN));
@@ -67,15 +68,36 @@ impl Workspace {
         span(&self.aecs[..2 * CRYPTO_WORDS])
     }
 
+    /// Writes the parameters of a filter with a decryption in front of it; says where they are.
+    pub(super) fn set_crypto_filter(&self, aecs: &CryptoAecs, key: &[u8]) -> VirtAddr {
+        self.set_crypto(aecs, key);
+        VirtAddr::of(self.aecs.as_ptr())
+    }
+
     /// Puts `aecs`, with `key` in it, where an encryption without a toggle reads it. The key goes straight there.
     pub(super) fn set_crypto(&self, aecs: &CryptoAecs, key: &[u8]) {
         store(&self.aecs, aecs.as_bytes());
         store(&self.aecs[KEY_WORD..], key);
     }
 
+    /// Puts the start of a decryption, with `key` in it, into the AECS of decompression that is read first.
+    pub(super) fn add_crypto(&self, aecs: &CryptoAecs, key: &[u8]) {
+        store(&self.aecs[CryptoAecs::OWN.start / WORD..], &aecs.as_bytes()[CryptoAecs::OWN]);
+        store(&self.aecs[KEY_WORD..], key);
+    }
+
+    /// Has the descriptor that comes next end its message, whichever half of a decompression's AECS it reads.
+    pub(super) fn flush_decryption(&self) {
+        self.flush([0, AECS_WORDS / 2]);
+    }
+
     /// Has the descriptor that comes next end its job, whichever half it reads.
     pub(super) fn flush_crypto(&self) {
-        for half in [0, CRYPTO_WORDS] {
+        self.flush([0, CRYPTO_WORDS]);
+    }
+
+    fn flush(&self, halves: [usize; 2]) {
+        for half in halves {
             let word = &self.aecs[half + CryptoAecs::FLAGS_OFFSET / WORD];
             let mut bytes = word.get().to_ne_bytes();
             bytes[CryptoAecs::FLAGS_OFFSET % WORD] |= CryptoFlags::FLUSH_ACCUMULATOR.bits();
@@ -83,9 +105,9 @@ impl Workspace {
         }
     }
 
-    /// Forgets keys, and what was made with them.
+    /// Forgets keys, and what was made with them: of a decompression, the end of its output.
     pub(super) fn wipe_crypto(&self) {
-        self.aecs[..2 * CRYPTO_WORDS].iter().for_each(|word| word.set(0));
+        self.aecs.iter().for_each(|word| word.set(0));
     }
 
     /// Room for output that the caller has no room for.

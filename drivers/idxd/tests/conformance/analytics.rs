@@ -12,7 +12,7 @@ use crate::support::{Pages, Setup, State, noise};
 /// Widths at the edges of bytes and words.
 const WIDTHS: [u8; 12] = [1, 2, 3, 7, 8, 9, 12, 16, 17, 24, 31, 32];
 
-fn elements(count: usize, width: u8, seed: u64) -> Vec<u32> {
+pub(super) fn elements(count: usize, width: u8, seed: u64) -> Vec<u32> {
     let mask = u32::MAX >> (32 - width);
     let words = noise(4 * count, seed);
     words
@@ -22,7 +22,7 @@ fn elements(count: usize, width: u8, seed: u64) -> Vec<u32> {
 }
 
 /// A bit at a time.
-fn packed(elements: &[u32], width: u8, big_endian: bool) -> Vec<u8> {
+pub(super) fn packed(elements: &[u32], width: u8, big_endian: bool) -> Vec<u8> {
     let mut bytes = vec![0; (elements.len() * usize::from(width)).div_ceil(8)];
     for (at, element) in elements.iter().enumerate() {
         for step in 0..width {
@@ -65,7 +65,7 @@ fn bits(bits: impl IntoIterator<Item = bool>) -> BitVec {
     bits.into_iter().collect()
 }
 
-fn deflated(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut state = flate2::Compress::new(flate2::Compression::new(6), false);
     let mut stream = Vec::with_capacity(2 * bytes.len() + 100);
     // Blocks that do not refer to each other: no distance is over the 4 KiB of a device.

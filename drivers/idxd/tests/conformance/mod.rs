@@ -7,6 +7,7 @@ pub(crate) mod cipher;
 pub(crate) mod codes;
 pub(crate) mod compression;
 pub(crate) mod control;
+pub(crate) mod decryption;
 pub(crate) mod delta;
 pub(crate) mod dictionary;
 pub(crate) mod integrity;

@@ -39,6 +39,10 @@ pub(super) fn cost(job: &Job) -> u64 {
         Job::Inflate { src, dst, .. } | Job::InflateDictionary { src, dst, .. } => {
             return src.len.max(dst.len).saturating_mul(INFLATE);
         }
+        Job::DecryptInflate { src, dst, mode, .. } => {
+            let expands = src.len.max(dst.len).saturating_mul(INFLATE);
+            return expands.saturating_add(src.len.saturating_mul(decryption(mode)));
+        }
         Job::Lz4Compress { .. } => LZ4,
         Job::Lz4Decompress { src, dst, .. } => return src.len.max(dst.len).saturating_mul(LZ4_BACK),
         Job::Crc { crc, .. } | Job::CopyCrc { crc, .. } if is_reversed(crc) => REVERSED,
@@ -56,24 +60,32 @@ pub(super) fn cost(job: &Job) -> u64 {
         // Elements of whole bytes are compared as fast as they are read; others are unpacked one by one, and the second
         // input, the output or the expanded column may be longer.
         Job::Filter { filter, .. } if filter.kind() == FilterKind::Scan && is_whole(filter) => TWICE,
-        Job::Filter { filter, dst, .. } => {
+        Job::Filter { src, filter, dst, .. } => {
             let elements = u64::from(filter.count()).saturating_mul(ELEMENT);
-            return elements.saturating_add(bytes).saturating_add(dst.len);
+            let decrypts = filter.decryption().map_or(0, |mode| src.len.saturating_mul(decryption(mode)));
+            return elements.saturating_add(bytes).saturating_add(dst.len).saturating_add(decrypts);
         }
         Job::ZeroCompress { .. } | Job::CrcAny { .. } => NUMBERS,
         Job::ZeroDecompress { src, dst, .. } => return src.len.max(dst.len).saturating_mul(NUMBERS),
-        Job::Cipher { mode: CipherMode::Gcm, .. } => CIPHER,
-        Job::Cipher { .. } => CIPHER_CHAIN,
+        Job::Cipher { mode, .. } => decryption(mode),
         Job::CacheFlush { .. } => FLUSH,
         Job::TranslationFetch { .. } => POPULATE,
         _ => 1,
     })
 }
 
+/// What a byte costs, either way.
+const fn decryption(mode: CipherMode) -> u64 {
+    match mode {
+        CipherMode::Gcm => CIPHER,
+        CipherMode::Cfb | CipherMode::Xts => CIPHER_CHAIN,
+    }
+}
+
 /// Whether elements are whole bytes, and the output bits.
 const fn is_whole(filter: Filter) -> bool {
     let whole = matches!(filter.width(), 8 | 16 | 32) && matches!(filter.packing(), Packing::Little);
-    whole && !filter.is_deflated() && !filter.is_indices()
+    whole && !filter.is_deflated() && !filter.is_indices() && filter.decryption().is_none()
 }
 
 const fn is_reversed(crc: Crc) -> bool {

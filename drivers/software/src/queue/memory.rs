@@ -61,7 +61,8 @@ pub(super) const fn compresses(job: &Job) -> bool {
         Job::Deflate { .. }
         | Job::Inflate { .. }
         | Job::DeflateDictionary { .. }
-        | Job::InflateDictionary { .. } => true,
+        | Job::InflateDictionary { .. }
+        | Job::DecryptInflate { .. } => true,
         Job::Filter { filter, .. } => filter.is_deflated(),
         _ => false,
     }

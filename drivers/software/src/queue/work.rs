@@ -62,6 +62,14 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
             let (src, dst) = unsafe { both(src, dst) };
             inflate(src, dst, dictionary, check, contexts.ok_or(NO_CONTEXTS)?)
         }
+        Job::DecryptInflate { src, dst, cipher: addr, check, .. } => {
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            // SAFETY: the cipher is lent with the buffers, for as long as the job takes.
+            let stream = unsafe { cipher::decrypted(addr, src) }?;
+            let made = inflate(&stream, dst, &[], check, contexts.ok_or(NO_CONTEXTS)?)?;
+            Ok(done(made.value))
+        }
         Job::Lz4Compress { src, dst, .. } => {
             // SAFETY: the caller's contract.
             let (src, dst) = unsafe { both(src, dst) };
@@ -111,6 +119,14 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
         | Job::ScatterFill { .. } => {
             // SAFETY: the caller's contract.
             unsafe { work_on_list(job) }.map(done)
+        }
+        Job::Filter { src, second: addr, dst, filter } if filter.decryption().is_some() => {
+            // SAFETY: the caller's contract.
+            let (src, dst) = unsafe { both(src, dst) };
+            // SAFETY: the cipher is lent with the buffers, for as long as the job takes.
+            let column = unsafe { cipher::decrypted(addr, src) }?;
+            let inflater = contexts.map(|contexts| &mut contexts.inflater);
+            column::filter(filter, &column, &[], dst, inflater).map(done)
         }
         Job::Filter { src, second, dst, filter } => {
             // SAFETY: the caller's contract: nobody writes it meanwhile.

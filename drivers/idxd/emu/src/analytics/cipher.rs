@@ -3,13 +3,18 @@
 //! A job goes on from descriptor to descriptor through the AECS: counter, hash, and input that does not fill a block. XTS
 //! keeps one whole block back besides, since only the end of the job says whether it is stolen from.
 //!
-//! Left out: decryption in front of decompression or of a filter, which is an invalid crypto flag there.
+//! In front of a decompression or of a filter, the same with the output going there. A filter takes a whole message; a
+//! decompression goes on from descriptor to descriptor, and where its output overflows, no more ciphertext is taken than the
+//! blocks of what was decoded, so that hash and counter stand there. Of a decompression that ends before its input does, all
+//! input is decrypted and hashed: the text does not say, and a tag could not be checked otherwise.
 
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Aes256};
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
-use idxd_spec::iaa::{CipherFlags, Completion, CryptoAecs, CryptoAlgorithm, CryptoFlags, ErrorCode};
+use idxd_spec::iaa::{
+    CipherFlags, Completion, CryptoAecs, CryptoAlgorithm, CryptoFlags, DecompressFlags, ErrorCode,
+};
 use idxd_spec::{Flags, Opcode, Status};
 
 use super::{Analytics, analytics_error, len};
@@ -28,6 +33,7 @@ impl<B: Bus> Analytics<'_, B> {
         let encrypts = self.descriptor.opcode() == Opcode::ENCRYPT;
         let waiting = usize::from(aecs.accumulator_size());
         check(&aecs)?;
+        self.check_mode(&aecs)?;
         let input = [&aecs.accumulator()[..waiting], &source].concat();
         let mut stream = Stream::new(&aecs, encrypts);
         let flushes = aecs.flags().contains(CryptoFlags::FLUSH_ACCUMULATOR);
@@ -63,6 +69,151 @@ impl<B: Bus> Analytics<'_, B> {
         self.write_both(written, writes.then_some(&next.as_bytes()[..]))?;
         let hash = if aecs.algorithm() == CryptoAlgorithm::GCM { stream.hash } else { [0; BLOCK] };
         Ok(summed.with_output_size(len(written.len())).with_crypto_hash(hash))
+    }
+}
+
+/// A decryption in front of another operation, for one descriptor.
+pub(super) struct Decryption {
+    /// As it was read.
+    aecs: CryptoAecs,
+    /// What waited, and the descriptor's own.
+    input: Vec<u8>,
+    waited: usize,
+    flushes: bool,
+    /// After all of the input that can be done.
+    after: Stream,
+    plain: Vec<u8>,
+}
+
+impl Decryption {
+    /// What comes out.
+    pub(super) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    /// The same, kept.
+    pub(super) fn into_plain(self) -> Vec<u8> {
+        self.plain
+    }
+
+    /// The hash of a message that is done.
+    pub(super) fn hash(&self) -> Block {
+        hash_of(&self.aecs, &self.after)
+    }
+
+    /// How things stand when all of the output has been used.
+    pub(super) fn all_used(&self) -> Used {
+        self.used_up_to(self.plain.len(), &self.after)
+    }
+
+    /// How things stand when only so many bytes of the output have been.
+    pub(super) fn used(&self, bytes: usize) -> Used {
+        let blocks = (bytes.div_ceil(BLOCK) * BLOCK).min(self.plain.len());
+        // What is stolen belongs to the whole block before it.
+        let rest = self.input.len() % BLOCK;
+        let steals = self.flushes && self.after.is_xts() && rest > 0;
+        let taken = match steals && blocks + BLOCK + rest > self.input.len() {
+            true => self.input.len(),
+            false => blocks,
+        };
+        if taken == self.plain.len() {
+            return self.all_used();
+        }
+        let mut stream = Stream::new(&self.aecs, false);
+        stream.run(&self.input[..taken], false);
+        self.used_up_to(taken, &stream)
+    }
+
+    fn used_up_to(&self, taken: usize, stream: &Stream) -> Used {
+        // Bytes that have waited before stay there; of the descriptor's own, what cannot be done waits now.
+        let later = match taken == self.plain.len() {
+            true => &self.input[taken..],
+            false => &self.input[taken..self.waited.max(taken)],
+        };
+        let mut aecs = self
+            .aecs
+            .with_counter(stream.counter)
+            .with_hash(stream.hash)
+            .with_accumulator_size(u16::try_from(later.len()).unwrap_or(u16::MAX));
+        aecs.accumulator_mut().fill(0);
+        aecs.accumulator_mut()[..later.len()].copy_from_slice(later);
+        let source = (taken + later.len()).saturating_sub(self.waited);
+        Used { plain: taken, source, hash: hash_of(&self.aecs, stream), aecs }
+    }
+}
+
+/// How far a decryption has come.
+pub(super) struct Used {
+    /// Bytes of output that are not decrypted again.
+    pub(super) plain: usize,
+    /// Bytes of source 1 they came from, and of what waits.
+    pub(super) source: usize,
+    pub(super) hash: Block,
+    /// The state to go on from.
+    pub(super) aecs: CryptoAecs,
+}
+
+fn hash_of(aecs: &CryptoAecs, stream: &Stream) -> Block {
+    if aecs.algorithm() == CryptoAlgorithm::GCM { stream.hash } else { [0; BLOCK] }
+}
+
+impl<B: Bus> Analytics<'_, B> {
+    /// The decryption that the AECS asks for in front of this operation, if it does.
+    pub(super) fn decryption(&self, source: &[u8]) -> Result<Option<Decryption>, Completion> {
+        let Some(aecs) = self.crypto_aecs()? else { return Ok(None) };
+        check(&aecs)?;
+        self.check_mode(&aecs)?;
+        let flushes = aecs.flags().contains(CryptoFlags::FLUSH_ACCUMULATOR);
+        let waited = usize::from(aecs.accumulator_size());
+        let decompresses = self.descriptor.opcode() == Opcode::DECOMPRESS;
+        let takes = decompresses || matches!(self.descriptor.opcode(), Opcode::SCAN | Opcode::EXTRACT);
+        let flags = self.descriptor.decompress_flags();
+        // Words of 16 bits in front of blocks of 16 bytes are not modelled.
+        let is_sound = takes && (flushes || decompresses) && !flags.contains(DecompressFlags::BIT_ORDER_BE);
+        if !is_sound {
+            return Err(analytics_error(ErrorCode::CRYPTO_FLAG.0));
+        }
+        // Table 4-5: nothing waits for a filter, and what is ignored is at the end of a job.
+        if (!decompresses && waited != 0) || (!flushes && flags.ignore_end_bits() != 0) {
+            return Err(analytics_error(ErrorCode::AECS.0));
+        }
+        let input = [&aecs.accumulator()[..waited], source].concat();
+        let mut after = Stream::new(&aecs, false);
+        // A job whose input has been taken before goes on with nothing.
+        if flushes && after.is_xts() && (1..BLOCK).contains(&input.len()) {
+            return Err(analytics_error(ErrorCode::CRYPTO_SIZE.0));
+        }
+        let taken = if flushes { input.len() } else { after.whole(input.len()) };
+        let plain = after.run(&input[..taken], flushes);
+        Ok(Some(Decryption { aecs, input, waited, flushes, after, plain }))
+    }
+
+    /// The state of a decryption in front of another operation, if the AECS has one.
+    fn crypto_aecs(&self) -> Result<Option<CryptoAecs>, Completion> {
+        if !self.descriptor.flags().contains(Flags::READ_SRC2_AECS) {
+            return Ok(None);
+        }
+        let size = CryptoAecs::SIZE.min(self.descriptor.src2_size() as usize);
+        let mut bytes = [0; CryptoAecs::SIZE];
+        self.read_src2(&mut bytes[..size])?;
+        let aecs = CryptoAecs::from_bytes(bytes);
+        match aecs.flags().contains(CryptoFlags::ENABLE) {
+            false => Ok(None),
+            // There has to be all of it (IAA §6.1.11).
+            true if size < CryptoAecs::SIZE => Err(analytics_error(ErrorCode::CRYPTO_FLAG.0)),
+            true => Ok(Some(aecs)),
+        }
+    }
+
+    /// That the device has the mode (IAA §7.2.2).
+    fn check_mode(&self, aecs: &CryptoAecs) -> Result<(), Completion> {
+        let iaa_cap = self.model.capabilities.iaa_cap;
+        let has = match aecs.algorithm() {
+            CryptoAlgorithm::GCM => iaa_cap.crypto_gcm(),
+            CryptoAlgorithm::CFB => iaa_cap.crypto_cfb(),
+            _ => iaa_cap.crypto_xts(),
+        };
+        if has { Ok(()) } else { Err(analytics_error(ErrorCode::CRYPTO_FLAG.0)) }
     }
 }
 

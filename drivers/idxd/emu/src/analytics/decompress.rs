@@ -7,6 +7,7 @@ use idxd_spec::Flags;
 use idxd_spec::Status;
 use idxd_spec::iaa::{Completion, DecompressAecs, DecompressFlags, ErrorCode};
 
+use super::cipher::{Decryption, Used};
 use super::stream::Stream;
 use super::{Analytics, analytics_error, len};
 use crate::bus::Bus;
@@ -26,12 +27,18 @@ struct Decoded<'a> {
     /// Bytes of the input that are not this descriptor's.
     taken: usize,
     inflated: Inflated,
+    decryption: Option<Decryption>,
 }
 
 impl<B: Bus> Analytics<'_, B> {
     pub(super) fn decompress(&self) -> Result<Completion, Completion> {
         let flags = self.descriptor.decompress_flags();
-        let source = in_order(self.read_src1()?, flags);
+        let source = self.read_src1()?;
+        let decryption = self.decryption(&source)?;
+        let source = match &decryption {
+            Some(decryption) => decryption.plain().to_vec(),
+            None => in_order(source, flags),
+        };
         let mut stream = self.read_stream()?;
         let taken = stream.input.len();
         let input = [std::mem::take(&mut stream.input), source].concat();
@@ -39,7 +46,7 @@ impl<B: Bus> Analytics<'_, B> {
         let bits = bits.ignore_end(ignored_end_bits(flags));
         if flags.contains(DecompressFlags::SUPPRESS_OUTPUT) {
             let inflated = self.decode_unseen(&mut stream, bits)?;
-            let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated };
+            let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated, decryption };
             return self.decoded(&decoded, &[], false);
         }
         let room = self.descriptor.dst_size_max() as usize;
@@ -55,7 +62,7 @@ impl<B: Bus> Analytics<'_, B> {
         if overflows || !flushes {
             stream.output = written.split_off(written.len().min(room) / WORD * WORD);
         }
-        let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated };
+        let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated, decryption };
         self.decoded(&decoded, &written, overflows)
     }
 
@@ -86,20 +93,29 @@ impl<B: Bus> Analytics<'_, B> {
         written: &[u8],
         overflows: bool,
     ) -> Result<Completion, Completion> {
-        let Decoded { stream, bits, input_len, taken, inflated } = decoded;
+        let Decoded { stream, bits, input_len, taken, inflated, decryption } = decoded;
         let status = if overflows { Status::OUTPUT_OVERFLOW } else { Status::SUCCESS };
         let end = stream.input_start + inflated.consumed_bits;
         let takes_all = matches!(inflated.outcome, Outcome::InputEnd { .. });
         let unit =
             if self.descriptor.decompress_flags().contains(DecompressFlags::BIT_ORDER_BE) { 2 } else { 1 };
         let begun = end.div_ceil(8).saturating_sub(*taken).next_multiple_of(unit);
-        let used = if takes_all { *input_len } else { taken + begun };
+        let used = if takes_all { input_len - taken } else { begun };
+        let decrypted = decryption.as_ref().map(|decryption| match overflows {
+            true => decryption.used(used),
+            false => decryption.all_used(),
+        });
+        let (used, source) = decrypted.as_ref().map_or((used, used), |used| (used.plain, used.source));
         let rest = bits.skip(inflated.consumed_bits);
-        let rest = rest.take((used * 8).saturating_sub(end));
-        let aecs = self.next_stream(stream, rest, inflated.outcome, overflows)?;
+        let rest = rest.take(((taken + used) * 8).saturating_sub(end));
+        let mut aecs = self.next_stream(stream, rest, inflated.outcome, overflows)?;
+        if let (Some(aecs), Some(Used { aecs: crypto, .. })) = (&mut aecs, &decrypted) {
+            aecs.set_crypto(crypto);
+        }
         self.write_both(written, aecs.as_ref().map(|aecs| &aecs.as_bytes()[..self.aecs_len()]))?;
-        let completed = if overflows { len(used - taken) } else { 0 };
+        let completed = if overflows { len(source) } else { 0 };
         let completion = Completion::new(status).with_bytes_completed(completed).with_crc(stream.crc);
+        let completion = completion.with_crypto_hash(decrypted.map_or([0; 16], |used| used.hash));
         Ok(completion.with_xor_csum(stream.xor_csum).with_output_size(len(written.len())))
     }
 

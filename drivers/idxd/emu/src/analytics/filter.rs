@@ -1,4 +1,4 @@
-//! Filters, with decompression before them where the descriptor asks for it, and zero compression.
+//! Filters, with decryption and decompression before them where the descriptor asks for it, and zero compression.
 //!
 //! What the specification reserves (set membership, bursts of runs, unique values, zero compression) does what the public
 //! software models do. Where neither says which error an input is, the choice is this model's: a run that ends before it
@@ -11,6 +11,7 @@ use svala_software::filter::{
 };
 use svala_software::{ZeroError, ZeroWord, zero_compress, zero_decompress};
 
+use super::cipher::Decryption;
 use super::decompress::{ignored_end_bits, in_order, stop_on};
 use super::stream::Stream;
 use super::{Analytics, analytics_error, len, read_whole};
@@ -28,6 +29,9 @@ impl<B: Bus> Analytics<'_, B> {
     pub(super) fn filter(&self) -> Result<Completion, Completion> {
         let flags = self.descriptor.filter_flags();
         let source = self.read_src1()?;
+        let decryption = self.decryption(&source)?;
+        let hash = decryption.as_ref().map_or([0; 16], Decryption::hash);
+        let source = decryption.map_or(source, Decryption::into_plain);
         let aecs = self.filter_aecs()?;
         let second = self.second_input()?;
         let dropped = usize::from(aecs.drop_initial_bytes());
@@ -66,7 +70,8 @@ impl<B: Bus> Analytics<'_, B> {
             .with_output_bits(bits)
             .with_min(aggregates.min)
             .with_max(aggregates.max)
-            .with_sum(aggregates.sum))
+            .with_sum(aggregates.sum)
+            .with_crypto_hash(hash))
     }
 
     fn asked<'b>(&self, flags: FilterFlags, aecs: &FilterAecs, second: Second<'b>) -> Option<Filter<'b>> {

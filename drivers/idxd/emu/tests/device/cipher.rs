@@ -1,9 +1,11 @@
 //! Encryption and decryption, against the examples of SP 800-38A (CFB), of the submission of GCM, and of IEEE 1619 (XTS);
 //! whole and cut anywhere.
 
+use idxd_emu::Version;
 use idxd_emu::{DeviceConfig, DeviceKind};
 use idxd_spec::iaa::{
-    CipherFlags, Completion, CryptoAecs, CryptoAlgorithm, CryptoFlags, Descriptor, ErrorCode,
+    CipherFlags, Completion, CryptoAecs, CryptoAlgorithm, CryptoFlags, Decompress, DecompressAecs,
+    DecompressFlags, Descriptor, ErrorCode, Filter, FilterAecs, FilterFlags,
 };
 use idxd_spec::{Flags, Opcode, Status};
 
@@ -229,4 +231,141 @@ fn states_that_no_job_has_are_refused() {
     assert_eq!(rig.run_iaa(&descriptor(160)).status(), Status::TRANSFER_SIZE);
     let unread = Descriptor::cipher(Opcode::ENCRYPT, src.src(0), 15, dst.dst(0), 64);
     assert_eq!(rig.run_iaa(&unread).status(), Status::INVALID_FLAGS);
+}
+
+/// A stream of zlib's that the device can decode, and what is in it.
+fn stream(len: usize) -> (Vec<u8>, Vec<u8>) {
+    let data: Vec<u8> = (0..len).map(|at| if at % 700 < 400 { 7 } else { ((at * at) >> 5) as u8 }).collect();
+    let mut state = flate2::Compress::new(flate2::Compression::new(6), false);
+    let mut stream = Vec::with_capacity(2 * len + 1000);
+    for block in data.chunks(4096) {
+        state.compress_vec(block, &mut stream, flate2::FlushCompress::Full).unwrap();
+    }
+    state.compress_vec(&[], &mut stream, flate2::FlushCompress::Finish).unwrap();
+    (data, stream)
+}
+
+/// Where a decompression begins that decrypts.
+fn start(crypto: &CryptoAecs) -> DecompressAecs {
+    let mut aecs = DecompressAecs::new();
+    aecs.set_state(DecompressAecs::AT_HEADER);
+    aecs.set_crypto(crypto);
+    aecs
+}
+
+/// Decrypts and expands in pieces of input and of room; what came out, and the last record.
+fn expand(rig: &Rig, crypto: CryptoAecs, message: &[u8], piece: usize, room: usize) -> (Vec<u8>, Completion) {
+    const SIZE: usize = DecompressAecs::SIZE;
+    let (src, dst) = (Memory::with(message), Memory::warm(room));
+    let state = Memory::with(&[start(&crypto).as_bytes().as_slice(), &[0; SIZE]].concat());
+    let (mut out, mut from) = (Vec::new(), 0);
+    for turn in 0.. {
+        let at = if turn % 2 == 0 { 0 } else { SIZE };
+        let len = piece.min(message.len() - from);
+        let ends = from + len == message.len();
+        if ends {
+            let mut bytes = state.read(at, SIZE);
+            bytes[CryptoAecs::FLAGS_OFFSET] |= CryptoFlags::FLUSH_ACCUMULATOR.bits();
+            state.write(at, &bytes);
+        }
+        let flags = DecompressFlags::STOP_ON_EOB | DecompressFlags::SELECT_BFINAL_EOB;
+        let flags = if ends { flags | DecompressFlags::FLUSH_OUTPUT } else { flags };
+        let toggle = if turn % 2 == 0 { Flags::empty() } else { Flags::AECS_TOGGLE };
+        let descriptor = Descriptor::decompress(Decompress {
+            src: src.src(from),
+            src_size: len as u32,
+            dst: dst.dst(0),
+            dst_size_max: room as u32,
+            flags,
+        })
+        .with_src2(state.addr(0), SIZE as u32)
+        .with_flags(Flags::READ_SRC2_AECS | Flags::WRITE_SRC2_AECS | toggle);
+        let done = rig.run_iaa(&descriptor);
+        out.extend(dst.read(0, done.output_size() as usize));
+        match done.status() {
+            Status::OUTPUT_OVERFLOW => from += done.bytes_completed() as usize,
+            Status::SUCCESS if ends => return (out, done),
+            Status::SUCCESS => from += len,
+            status => panic!("{status:?} {done:?} at {from} of {} by {piece} into {room}", message.len()),
+        }
+    }
+    unreachable!("a job ends")
+}
+
+/// However input and output are cut, within blocks and within words, the output is the same, and the hash that of the whole
+/// message as its decryption alone has it.
+#[test]
+fn a_stream_is_decrypted_and_expanded_over_every_cut() {
+    let rig = iaa();
+    let (data, stream) = stream(6000);
+    let key = block("feffe9928665731c6d6a8f9467308308");
+    let algorithms = [CryptoAlgorithm::GCM, CryptoAlgorithm::CFB, CryptoAlgorithm::XTS];
+    for algorithm in algorithms {
+        let crypto = CryptoAecs::new()
+            .with_algorithm(algorithm)
+            .with_flags(CryptoFlags::ENABLE)
+            .with_key_low(key)
+            .with_gcm_h(aes(&rig, key, [0; 16]))
+            .with_counter(block("cafebabefacedbaddecaf88800000002"));
+        let (_, _, message) = run(&rig, Opcode::ENCRYPT, crypto, &stream, &[]);
+        let (alone, _, _) = run(&rig, Opcode::DECRYPT, crypto, &message, &[]);
+        let cuts =
+            [(5000, 8192), (1000, 8192), (5000, 64), (1, 8192), (17, 40), (333, 9), (48, 8), (5000, 1003)];
+        for (piece, room) in cuts {
+            let (out, done) = expand(&rig, crypto, &message, piece, room);
+            assert!(out == data, "{algorithm:?} by {piece} into {room}");
+            assert_eq!(done.crypto_hash(), alone.crypto_hash(), "{algorithm:?} by {piece} into {room}");
+            assert_eq!(done.crc(), crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&data));
+        }
+    }
+}
+
+#[test]
+fn decryption_in_front_that_cannot_be_is_refused() {
+    let rig = iaa();
+    let sound = CryptoAecs::new()
+        .with_algorithm(CryptoAlgorithm::CFB)
+        .with_flags(CryptoFlags::ENABLE | CryptoFlags::FLUSH_ACCUMULATOR)
+        .with_filter(&FilterAecs::new().with_high(255));
+    let (src, dst) = (Memory::with(&[7; 64]), Memory::warm(64));
+    let filter = |opcode, aecs: CryptoAecs, size, decompress, rig: &Rig| {
+        let state = Memory::with(aecs.as_bytes());
+        let filter = Filter {
+            src: src.src(0),
+            src_size: 64,
+            dst: dst.dst(0),
+            dst_size_max: 64,
+            flags: FilterFlags::empty().with_src1_width(7),
+            input_count: 64,
+        };
+        let descriptor = Descriptor::filter(opcode, filter).with_decompress_flags(decompress);
+        let done = rig.run_iaa(&descriptor.with_src2(state.addr(0), size).with_flags(Flags::READ_SRC2_AECS));
+        (done.status(), done.error_code())
+    };
+    let (whole, none) = (CryptoAecs::SIZE_U32, DecompressFlags::empty());
+    let refused = |code| (Status::ANALYTICS_ERROR, code);
+    assert_eq!(filter(Opcode::SCAN, sound, whole, none, &rig).0, Status::SUCCESS);
+    assert_eq!(filter(Opcode::EXTRACT, sound, whole, none, &rig).0, Status::SUCCESS);
+    let unflushed = sound.with_flags(CryptoFlags::ENABLE);
+    let words = DecompressFlags::ENABLE | DecompressFlags::BIT_ORDER_BE;
+    let xts = sound.with_algorithm(CryptoAlgorithm(3));
+    for (opcode, aecs, size, flags) in [
+        (Opcode::SCAN, unflushed, whole, none),
+        (Opcode::SCAN, sound, FilterAecs::SIZE_U32, none),
+        (Opcode::SCAN, sound, whole, words),
+        (Opcode::SCAN, xts, whole, none),
+        (Opcode::FIND_UNIQUE, sound, whole, none),
+    ] {
+        assert_eq!(filter(opcode, aecs, size, flags, &rig), refused(ErrorCode::CRYPTO_FLAG), "{opcode:?}");
+    }
+    let waits = sound.with_accumulator_size(3);
+    assert_eq!(filter(Opcode::SCAN, waits, whole, none, &rig), refused(ErrorCode::AECS));
+    // The first generation has none of it.
+    let first = Rig::new(DeviceConfig {
+        name: "iax1".into(),
+        kind: DeviceKind::Iaa,
+        version: Version::V1,
+        ..DeviceConfig::default()
+    });
+    assert_eq!(filter(Opcode::SCAN, sound, whole, none, &first), refused(ErrorCode::CRYPTO_FLAG));
 }

@@ -5,10 +5,12 @@ use core::fmt;
 use bitflags::bitflags;
 
 use crate::field::Field;
+use crate::iaa::FilterAecs;
 
 const CRC: Field<u32> = Field::at(0x0);
 const XOR_CSUM: Field<u16> = Field::at(0x4);
-const ALGORITHM: Field<u8> = Field::at(0x18);
+const ALGORITHM_OFFSET: usize = 0x18;
+const ALGORITHM: Field<u8> = Field::at(ALGORITHM_OFFSET);
 const FLAGS: Field<u8> = Field::at(0x19);
 const ACCUMULATOR_SIZE: Field<u16> = Field::at(0x1a);
 const ACCUMULATOR: usize = 0x20;
@@ -158,6 +160,8 @@ impl CryptoAecs {
     pub const FLAGS_OFFSET: usize = 0x19;
     /// Where the key is: [`key_low`](Self::key_low), and [`key_high`](Self::key_high) behind it.
     pub const KEY_OFFSET: usize = KEY_LOW;
+    /// What is there for encryption alone: algorithm and flags to hash. The rest it shares with decompression.
+    pub const OWN: core::ops::Range<usize> = ALGORITHM_OFFSET..HASH + 16;
     /// Bytes of input that can wait for the rest of their block.
     pub const ACCUMULATOR_MAX: usize = 40;
 
@@ -165,6 +169,13 @@ impl CryptoAecs {
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: [0; Self::SIZE] }
+    }
+
+    /// The same with the parameters of a filter that what is decrypted goes to.
+    #[must_use]
+    pub fn with_filter(mut self, filter: &FilterAecs) -> Self {
+        self.bytes[..ALGORITHM_OFFSET].copy_from_slice(&filter.as_bytes()[..ALGORITHM_OFFSET]);
+        self
     }
 
     /// Takes the bytes as the device wrote them.
@@ -237,6 +248,7 @@ impl fmt::Debug for CryptoAecs {
 #[cfg(test)]
 mod tests {
     use super::{CryptoAecs, CryptoAlgorithm, CryptoFlags};
+    use crate::iaa::FilterAecs;
 
     /// Rows of table 6-14: byte offsets and what lies there.
     #[test]
@@ -253,6 +265,11 @@ mod tests {
             .with_output(u64::MAX)
             .with_output_bits(56);
         aecs.accumulator_mut().fill(6);
+        let parameters =
+            FilterAecs::new().with_crc(u32::MAX).with_high(u32::MAX).with_drop_initial_bytes(0x0101);
+        let both = aecs.with_filter(&parameters);
+        assert_eq!(both.as_bytes()[..0x18], parameters.as_bytes()[..0x18]);
+        assert_eq!(both.as_bytes()[0x18..], aecs.as_bytes()[0x18..]);
         let set = (0..CryptoAecs::SIZE).filter(|&at| aecs.as_bytes()[at] != 0);
         let ranges = [0x18..0x1b, 0x20..0x68, 0x78..0xb1];
         assert!(set.eq(ranges.into_iter().flatten()));

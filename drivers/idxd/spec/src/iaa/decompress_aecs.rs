@@ -3,13 +3,14 @@
 //! Most of it is the device's own affair and comes back to it as it was. What software has a use for has a name here:
 //! checksums, how far the input is consumed, whether the stream has ended, what is not written yet.
 //!
-//! Left out: the fields of filters and of encryption, and the codes of a block in the form of tables 6-16 to 6-18, of
+//! Left out: the fields of filters, those of encryption, which are a [`CryptoAecs`](super::CryptoAecs), and the codes of a block in the form of tables 6-16 to 6-18, of
 //! which only the place is here.
 
 use core::fmt;
 use core::ops::Range;
 
 use crate::field::Field;
+use crate::iaa::CryptoAecs;
 
 const CRC: Field<u32> = Field::at(0x0);
 const XOR_CSUM: Field<u16> = Field::at(0x4);
@@ -139,6 +140,11 @@ impl DecompressAecs {
     /// The same to write to.
     pub const fn as_bytes_mut(&mut self) -> &mut [u8; Self::SIZE] {
         &mut self.bytes
+    }
+
+    /// Puts the state of a decryption in front of it there.
+    pub fn set_crypto(&mut self, crypto: &CryptoAecs) {
+        self.bytes[CryptoAecs::OWN].copy_from_slice(&crypto.as_bytes()[CryptoAecs::OWN]);
     }
 
     /// Whether the device has stopped at the end of a block that counts: what it is given from here on is not of this
