@@ -173,8 +173,13 @@ fn operation_flags(descriptor: &Descriptor, rules: &Rules) -> Result<(), Complet
                 | DecompressFlags::CHECK_FOR_EOB
                 | DecompressFlags::SELECT_BFINAL_EOB
                 | DecompressFlags::SUPPRESS_OUTPUT
+                | index_flags(flags, rules)
                 | input_end(flags);
-            let invalid = (flags - supported) | (DecompressFlags::ENABLE - flags);
+            let unflushed = match flags.indexing() {
+                1.. if descriptor.flags().contains(Flags::WRITE_SRC2_AECS) => DecompressFlags::FLUSH_OUTPUT,
+                _ => DecompressFlags::empty(),
+            };
+            let invalid = (flags - (supported - unflushed)) | (DecompressFlags::ENABLE - flags);
             refuse(Status::INVALID_COMPRESSION_FLAGS, invalid.bits().into())
         }
         Opcode::COMPRESS => {
@@ -255,6 +260,14 @@ fn filter_decompress_flags(flags: DecompressFlags) -> DecompressFlags {
         | DecompressFlags::CHECK_FOR_EOB
         | DecompressFlags::SELECT_BFINAL_EOB
         | input_end(flags)
+}
+
+/// An index, where the device makes one: in the place of output (IAA table 6-8).
+fn index_flags(flags: DecompressFlags, rules: &Rules) -> DecompressFlags {
+    match rules.gen_cap.indexing() && flags.contains(DecompressFlags::SUPPRESS_OUTPUT) {
+        true => DecompressFlags::empty().with_indexing(7),
+        false => DecompressFlags::empty(),
+    }
 }
 
 /// What says how the input's bits lie: more of them than a byte has are ignored only where words are read.

@@ -136,7 +136,7 @@ fn iaa_cap(kind: DeviceKind, version: Version) -> IaaCap {
     }
     let streams = IaaCap(0).with_early_abort(true).with_header_generation(true).with_dictionary(true);
     let crypto = streams.with_crypto_gcm(true).with_crypto_cfb(true).with_crypto_xts(true);
-    crypto.with_force_array_output(true)
+    crypto.with_force_array_output(true).with_drop_initial_bits(true)
 }
 
 /// Entries of both types, 64 of them, in the smallest size; offset mode, and updates without a drain.
@@ -190,7 +190,9 @@ fn gen_cap(hardware: &Hardware) -> GenCap {
             .with_inter_domain(second && hardware.inter_domain)
             .with_batch_of_one(version >= Version::V3),
         // Its record has 64 bytes, so an entry of the log has 128.
-        DeviceKind::Iaa => common.with_decompress(true).with_event_log(if second { 2 } else { 0 }),
+        DeviceKind::Iaa => {
+            common.with_decompress(true).with_indexing(true).with_event_log(if second { 2 } else { 0 })
+        }
     }
 }
 

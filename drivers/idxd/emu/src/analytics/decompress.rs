@@ -8,7 +8,7 @@ use idxd_spec::Status;
 use idxd_spec::iaa::{Completion, DecompressAecs, DecompressFlags, ErrorCode};
 
 use super::cipher::{Decryption, Used};
-use super::stream::Stream;
+use super::stream::{POSITIONS, Stream};
 use super::{Analytics, analytics_error, len};
 use crate::bus::Bus;
 use crate::iaa::{Inflated, InputBits, Outcome, StopOn};
@@ -45,9 +45,15 @@ impl<B: Bus> Analytics<'_, B> {
         let bits = InputBits::new(&input).skip(stream.input_start);
         let bits = bits.ignore_end(ignored_end_bits(flags));
         if flags.contains(DecompressFlags::SUPPRESS_OUTPUT) {
-            let inflated = self.decode_unseen(&mut stream, bits)?;
+            let (inflated, index) = match flags.indexing() {
+                0 => (self.decode_unseen(&mut stream, bits)?, Vec::new()),
+                indexing => self.decode_indexed(&mut stream, bits, 256 << indexing)?,
+            };
+            if index.len() > self.descriptor.dst_size_max() as usize {
+                return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW.0));
+            }
             let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated, decryption };
-            return self.decoded(&decoded, &[], false);
+            return self.decoded(&decoded, &index, false);
         }
         let room = self.descriptor.dst_size_max() as usize;
         let mut output = vec![0; (room / WORD * WORD + WORD - 1).saturating_sub(stream.output.len())];
@@ -84,6 +90,56 @@ impl<B: Bus> Analytics<'_, B> {
         self.ended(outcome)?;
         stream.output.clear();
         Ok(Inflated { consumed_bits, output_size: 0, outcome })
+    }
+
+    /// Decodes for an index of miniblocks of `size` bytes (IAA §3.3.2): of each, eight bytes with the position of the first bit
+    /// that is not of it, and of the end of a block that follows, in the lower half, and the CRC so far in the upper.
+    fn decode_indexed(
+        &self,
+        stream: &mut Stream,
+        bits: InputBits<'_>,
+        size: usize,
+    ) -> Result<(Inflated, Vec<u8>), Completion> {
+        let mut index = Vec::new();
+        let (mut consumed_bits, mut is_off) = (0, false);
+        let mut miniblock = vec![0; size];
+        stream.inflater.forget_before(stream.position % size);
+        let outcome = loop {
+            let room = size - stream.position % size;
+            let inflated =
+                stream.inflater.run(bits.skip(consumed_bits), StopOn::AnyBlock, &mut miniblock[..room]);
+            let output = &miniblock[..inflated.output_size];
+            if is_off && !output.is_empty() {
+                return Err(analytics_error(ErrorCode::BLOCK_SIZE.0));
+            }
+            self.account(stream, output, inflated.consumed_bits);
+            consumed_bits += inflated.consumed_bits;
+            let is_whole = output.len() == room;
+            let ends = inflated.outcome == Outcome::StreamEnd && !stream.position.is_multiple_of(size);
+            if is_whole || ends {
+                index.extend((u64::from(stream.crc) << 32 | u64::from(stream.bit_offset)).to_le_bytes());
+            }
+            if is_whole {
+                if stream.inflater.is_within_match() {
+                    return Err(analytics_error(ErrorCode::LENGTH_SPANS_MINIBLOCKS.0));
+                }
+                stream.inflater.forget_before(0);
+            }
+            match inflated.outcome {
+                Outcome::Overflow => {}
+                Outcome::BlockEnd => is_off = !stream.position.is_multiple_of(size),
+                // There is output before it, which has been forgotten.
+                Outcome::Error(code)
+                    if code.raw() == ErrorCode::DISTANCE_BEFORE_START.0 && !index.is_empty() =>
+                {
+                    return Err(analytics_error(ErrorCode::DISTANCE_SPANS_MINIBLOCKS.0));
+                }
+                outcome => break outcome,
+            }
+        };
+        self.ended(outcome)?;
+        stream.output.clear();
+        Ok((Inflated { consumed_bits, output_size: 0, outcome }, index))
     }
 
     /// Writes what is to be written, and says so.
@@ -143,7 +199,7 @@ impl<B: Bus> Analytics<'_, B> {
         let word = |bytes: &[u8]| u16::from_le_bytes([bytes[0], bytes.get(1).copied().unwrap_or(0)]);
         let half = second_half.first().map_or(0, |byte| u16::from(*byte) << 8);
         stream.xor_csum ^= words.chunks(2).map(word).fold(half, |xor, word| xor ^ word);
-        stream.position = (stream.position + output.len()) % DecompressAecs::HISTORY_SIZE;
+        stream.position = (stream.position + output.len()) % POSITIONS;
         // Modulo 2^32, as the field is.
         let [a, b, c, d, ..] = bits.to_le_bytes();
         stream.bit_offset = stream.bit_offset.wrapping_add(u32::from_le_bytes([a, b, c, d]));
@@ -159,7 +215,8 @@ impl<B: Bus> Analytics<'_, B> {
         let mut aecs = DecompressAecs::new();
         let used = size.min(DecompressAecs::SIZE);
         aecs.as_bytes_mut()[..used].copy_from_slice(&bytes[..used]);
-        Stream::load(&aecs, used).map_err(|code| analytics_error(code.raw()))
+        let drops = self.model.capabilities.iaa_cap.drop_initial_bits();
+        Stream::load(&aecs, used, drops).map_err(|code| analytics_error(code.raw()))
     }
 
     /// The AECS to write, if one is (IAA table 6-3, Write Source 2).

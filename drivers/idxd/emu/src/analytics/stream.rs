@@ -14,6 +14,9 @@ use crate::iaa::{CodeLengths, ErrorCode, Inflater, InputBits, Position, Saved};
 const LITERAL_LENGTHS: usize = 288;
 const DISTANCES: usize = 32;
 
+/// What a position has 15 bits for: the largest miniblock (IAA table 6-18, History Buffer Write Pointer).
+pub(super) const POSITIONS: usize = 1 << 15;
+
 /// A job's state.
 pub(super) struct Stream {
     pub(super) inflater: Inflater,
@@ -24,7 +27,7 @@ pub(super) struct Stream {
     pub(super) output: Vec<u8>,
     pub(super) crc: u32,
     pub(super) xor_csum: u16,
-    /// Bytes of output so far, modulo an even number.
+    /// Bytes of output so far, modulo [`POSITIONS`].
     pub(super) position: usize,
     /// Bits of input decoded so far.
     pub(super) bit_offset: u32,
@@ -45,16 +48,17 @@ impl Stream {
         }
     }
 
-    /// Takes a job up from what [`save`](Self::save) wrote, of which only the first `size` bytes have been read.
+    /// Takes a job up from what [`save`](Self::save) wrote, of which only the first `size` bytes have been read. `drops`: the
+    /// device can leave out bits of the input.
     ///
     /// Source of the checks: IAA table 4-5.
-    pub(super) fn load(aecs: &DecompressAecs, size: usize) -> Result<Self, ErrorCode> {
+    pub(super) fn load(aecs: &DecompressAecs, size: usize, drops: bool) -> Result<Self, ErrorCode> {
         let bits = aecs.output_bits();
         if bits & 1 != 0
             || aecs.format() & 7 != 0
             || !bits.is_multiple_of(8)
             || bits > 56
-            || aecs.drop_initial_bits() != 0
+            || (aecs.drop_initial_bits() != 0 && !(drops && aecs.input_bits() == 0))
         {
             return Err(ErrorCode::AECS);
         }
@@ -64,11 +68,12 @@ impl Stream {
         Ok(Self {
             inflater: Inflater::restore(saved(aecs, history)?)?,
             input,
-            input_start,
+            // Nothing waits if something is dropped.
+            input_start: input_start + usize::from(aecs.drop_initial_bits()),
             output: aecs.output().to_le_bytes()[..usize::from(bits / 8)].to_vec(),
             crc: aecs.crc(),
             xor_csum: aecs.xor_csum(),
-            position: pointer % DecompressAecs::HISTORY_SIZE,
+            position: pointer % POSITIONS,
             bit_offset: aecs.bit_offset(),
         })
     }
@@ -109,13 +114,17 @@ impl Stream {
         if let Some((length, distance)) = saved.pending {
             aecs.set_reserved(u32::try_from(length << 16 | distance).unwrap_or(u32::MAX));
         }
+        let mut history = saved.history;
+        // What was forgotten is zeros, which nothing may refer to either.
+        let forgotten = self.position.min(DecompressAecs::HISTORY_SIZE).saturating_sub(history.len());
+        history.splice(..0, std::iter::repeat_n(0, forgotten));
         let lengths = saved.lengths.literal_length.iter().chain(&saved.lengths.distance);
         for (at, length) in lengths.enumerate() {
             aecs.codes_mut()[at / 2] |= length << (4 * (at % 2));
         }
-        let full = saved.history.len() == DecompressAecs::HISTORY_SIZE;
+        let full = history.len() == DecompressAecs::HISTORY_SIZE;
         let start = if full { self.position } else { 0 };
-        for (at, byte) in saved.history.iter().enumerate() {
+        for (at, byte) in history.iter().enumerate() {
             aecs.history_mut()[(start + at) % DecompressAecs::HISTORY_SIZE] = *byte;
         }
         let pointer = u16::try_from(self.position).unwrap_or(0);
@@ -130,10 +139,11 @@ fn history(aecs: &DecompressAecs, size: usize) -> Result<Vec<u8>, ErrorCode> {
     let at = usize::from(pointer & !DecompressAecs::HISTORY_FULL);
     let used = if full { DecompressAecs::HISTORY_SIZE } else { at };
     let is_read = used == 0 || size >= DecompressAecs::HISTORY_OFFSET + used;
-    if at >= DecompressAecs::HISTORY_SIZE || !is_read {
+    // Table 4-5: once round, it has been round.
+    if (at >= DecompressAecs::HISTORY_SIZE && !full) || !is_read {
         return Err(ErrorCode::AECS);
     }
-    let history = aecs.history();
+    let (history, at) = (aecs.history(), at % DecompressAecs::HISTORY_SIZE);
     Ok(if full { [&history[at..], &history[..at]].concat() } else { history[..at].to_vec() })
 }
 

@@ -139,6 +139,17 @@ impl Inflater {
         Inflated { consumed_bits, output_size, outcome }
     }
 
+    /// Keeps only the last `bytes` of the output: what comes next may not refer to what was before them.
+    pub fn forget_before(&mut self, bytes: usize) {
+        self.history.drain(..self.history.len().saturating_sub(bytes));
+    }
+
+    /// Whether a match is half copied.
+    #[must_use]
+    pub const fn is_within_match(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Does one block header, or as much as it can of one block.
     fn step(&mut self, run: &mut Run<'_>, stop: StopOn) -> Result<(), Outcome> {
         if let Some(pending) = self.pending.take() {

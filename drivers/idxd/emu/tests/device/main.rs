@@ -19,6 +19,7 @@ mod filters;
 mod groups;
 mod halts;
 mod hostile;
+mod indexing;
 mod instant;
 mod inter_domain;
 mod lengths;
