@@ -6,6 +6,7 @@ mod configure;
 mod delta;
 mod dif;
 mod doctor;
+mod encryption;
 mod faults;
 mod files;
 mod pattern;
@@ -19,6 +20,7 @@ pub use configure::{Configure, ConfigureAction, Load, Save};
 pub use delta::{Apply, Create, Delta, DeltaAction};
 pub use dif::{Block, Checks, Dif, DifAction, DifCheck, DifInsert, DifStrip, Guard, Tags};
 pub use doctor::Doctor;
+pub use encryption::{Decrypt, Encrypt, Encryption, Mode};
 pub use faults::Faults;
 pub use files::{Compare, Copy, Crc, Fill, Kind};
 pub use pattern::{Pattern, Pattern16};
@@ -32,7 +34,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand};
 use svala_engine::{Device, FaultPolicy};
 
-/// Copy, checksum, compare, fill and compress files through an accelerator
+/// Copy, checksum, compare, fill, compress and encrypt files through an accelerator
 ///
 /// svala hands work on files to an accelerator (Intel DSA and IAA, or a model of them) or to the CPU, and says which
 /// of them did it. It runs on any Linux machine: without an accelerator the CPU does the work.
@@ -44,6 +46,7 @@ use svala_engine::{Device, FaultPolicy};
     svala crc *.iso\n  \
     svala compare a.img b.img && echo same\n  \
     svala compress log.txt -o log.txt.gz\n  \
+    svala encrypt log.txt -o log.enc --key-file key\n  \
     svala copy big.img copy.img --device emulated --stats   # watch the page faults\n  \
     svala delta create old.img new.img -o new.delta\n  \
     svala dif check disk.img --block 512\n  \
@@ -84,6 +87,10 @@ pub enum Command {
     Compress(Compress),
     /// Expand a compressed file, and check its checksum
     Decompress(Decompress),
+    /// Encrypt a file, so that what was changed is not decrypted
+    Encrypt(Encrypt),
+    /// Decrypt a file, and check that it is what was encrypted
+    Decrypt(Decrypt),
     /// Note how a file differs from another, and make the one of the other again
     Delta(Delta),
     /// Data integrity fields behind the blocks of a file: add, check and take away
@@ -115,6 +122,8 @@ impl Command {
             Self::Fill(_) => "fill",
             Self::Compress(_) => "compress",
             Self::Decompress(_) => "decompress",
+            Self::Encrypt(_) => "encrypt",
+            Self::Decrypt(_) => "decrypt",
             Self::Delta(_) => "delta",
             Self::Dif(_) => "dif",
             Self::Scan(_) => "scan",
@@ -226,7 +235,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_command_line_panics(words in prop::collection::vec("(copy|scan|crc|fill|compress|list|doctor|top|configure|save|load|delta|create|dif|check|bench|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
+        fn no_command_line_panics(words in prop::collection::vec("(copy|scan|crc|fill|compress|encrypt|decrypt|list|doctor|top|configure|save|load|delta|create|dif|check|bench|-[a-z]|--(size|device|pattern|level|block|depth|json)(=.{0,8})?|.{0,12})", 0..8)) {
             let _ = parse(std::iter::once("svala".to_owned()).chain(words));
         }
     }

@@ -7,6 +7,7 @@ use svala_engine::OpenError;
 use svala_idxd::configuration::ConfigurationError;
 
 use crate::delta::Flaw;
+use crate::encrypt;
 use crate::exit::Exit;
 
 /// Why a command did not do what it was asked for.
@@ -42,6 +43,12 @@ pub(crate) enum Trouble {
     /// What should be a delta is none, or is broken.
     #[error("{}: at byte {offset}: {flaw}", path.display())]
     Delta { path: PathBuf, offset: u64, flaw: Flaw },
+    /// What should have been encrypted was not, or was changed.
+    #[error("{}: at byte {offset}: {flaw}", path.display())]
+    Encrypted { path: PathBuf, offset: u64, flaw: encrypt::Flaw },
+    /// A file holds no key.
+    #[error("{}: {bytes} bytes are no key: expected {expected}, or as many in hexadecimal", path.display())]
+    Key { path: PathBuf, bytes: usize, expected: &'static str },
     /// A delta of another file.
     #[error(
         "{}: not the file the delta was made of: {len} bytes with CRC-32C {crc32c:08x}, wanted {wanted_len} bytes with \
@@ -61,8 +68,8 @@ pub(crate) enum Trouble {
     /// What faults cost cannot be measured like that.
     #[error("faults: {0}")]
     Faults(String),
-    /// Compressed data is not for people's eyes.
-    #[error("standard output is a terminal: compressed data is not written to it")]
+    /// Compressed or encrypted data is not for people's eyes.
+    #[error("standard output is a terminal: data that is not text is not written to it")]
     Terminal,
     /// Two things want to go to standard output.
     #[error("--json and the data would both go to standard output")]

@@ -18,7 +18,8 @@
 //! `copy` and `compare` map two windows of 32 MiB of two files at a time, `crc` and `fill` one or two of one file;
 //! `compress` has two segments of 1 MiB per CPU in flight (4 to 32), with room for their output; `decompress` works
 //! in half a mebibyte, or with twice what one job of the device takes. `delta` has eight stretches of half a mebibyte
-//! in flight, twice mapped and once read or made; `dif` maps a window of two files. `scan` maps two windows of one file,
+//! in flight, twice mapped and once read or made; `encrypt` and `decrypt` have four chunks of 1 MiB in flight, as they are
+//! read and as they are made; `dif` maps a window of two files. `scan` maps two windows of one file,
 //! or all of it in Parquet's encoding or deflated, with room for what is found. `bench` takes at most half of the memory
 //! there is, and says so before it begins; `faults` three times its `--size`, which has to be there.
 //!
@@ -35,6 +36,8 @@
 //! | `fill` | `destination`, `bytes` |
 //! | `compress` | `source`, `destination`, `bytes` (of input), `compressed_bytes` |
 //! | `decompress` | the same with `format` and `members`; `bytes` are those of output |
+//! | `encrypt` | `source`, `destination`, `mode`, `authenticated`, `bytes` (of the data), `encrypted_bytes` |
+//! | `decrypt` | the same |
 //! | `delta create` | `action`, `old`, `new`, `delta`, `old_bytes`, `new_bytes`, `delta_bytes`, `old_crc32c`, `new_crc32c`, `stretches`, `stretches_whole` (stored as they are) |
 //! | `delta apply` | the same without the stretches |
 //! | `dif` | `action`, `file`, `bytes`, `blocks`, `block_bytes`; `insert` and `strip`: `output`; `check`: `ok`, `mismatch` (null, or `block`, `block_offset`, `field_offset`, `what`, `field`) |
@@ -67,6 +70,7 @@ mod delta;
 mod dictionary;
 mod dif;
 mod doctor;
+mod encrypt;
 mod error;
 mod exit;
 mod faults;

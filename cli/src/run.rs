@@ -18,8 +18,8 @@ use crate::report::Stats;
 use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::{
-    bench, compare, compress, configure, copy, crc, decompress, delta, dif, doctor, faults, fill, list,
-    output, scan, top,
+    bench, compare, compress, configure, copy, crc, decompress, delta, dif, doctor, encrypt, faults, fill,
+    list, output, scan, top,
 };
 
 /// What a command works with.
@@ -167,6 +167,8 @@ async fn dispatch(session: &Session<'_>, command: &Command) -> Result<Finding, T
         Command::Fill(args) => fill::run(session, args).await,
         Command::Compress(args) => compress::run(session, args).await,
         Command::Decompress(args) => decompress::run(session, args).await,
+        Command::Encrypt(args) => encrypt::run(session, &args.what, true).await,
+        Command::Decrypt(args) => encrypt::run(session, &args.what, false).await,
         Command::Delta(args) => delta::run(session, args).await,
         Command::Dif(args) => dif::run(session, args).await,
         Command::Scan(args) => scan::run(session, args).await,

@@ -19,11 +19,13 @@ fn has_temporary(place: &Place) -> bool {
 fn a_signal_half_way_leaves_nothing() {
     let place = Place::new();
     place.sparse("src", LARGE);
+    place.file("key", &[7; 32]);
     for device in DEVICES {
         for args in [
             &["copy", "src", "dst"][..],
             &["compress", "src", "-o", "dst"],
             &["fill", "dst", "--size", "2G", "--pattern", "00"],
+            &["encrypt", "src", "-o", "dst", "-k", "key"],
         ] {
             for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
                 let mut running = place.start(device, args);
@@ -31,7 +33,7 @@ fn a_signal_half_way_leaves_nothing() {
                 running.signal(signal);
                 let (status, complaint) = running.end();
                 assert_eq!(status.code(), Some(code), "{args:?} on {device}: {complaint}");
-                assert_eq!(place.names(), ["src"], "{args:?} on {device}");
+                assert_eq!(place.names(), ["key", "src"], "{args:?} on {device}");
             }
         }
     }

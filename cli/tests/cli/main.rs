@@ -10,6 +10,7 @@ mod delta;
 mod dictionary;
 mod dif;
 mod doctor;
+mod encryption;
 mod endings;
 mod faults;
 mod files;
