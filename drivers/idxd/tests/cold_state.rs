@@ -62,7 +62,7 @@ unsafe impl GlobalAlloc for Allocator {
                     return std::ptr::null_mut();
                 }
                 LENGTHS[index].store(layout.size(), Ordering::SeqCst);
-                STARTS[index].store(start.addr(), Ordering::SeqCst);
+                STARTS[index].store(start.expose_provenance(), Ordering::SeqCst);
                 return start.cast();
             }
         }
@@ -96,6 +96,23 @@ fn evict() {
     }
 }
 
+/// Whether any flight's state has `key` in it.
+fn holds(key: &[u8]) -> bool {
+    STARTS.iter().zip(&LENGTHS).any(|(start, len)| {
+        let (start, len) = (start.load(Ordering::SeqCst), len.load(Ordering::SeqCst));
+        if start <= 1 || len == 0 {
+            return false;
+        }
+        let start: *const u8 = std::ptr::with_exposed_provenance(start);
+        // SAFETY: a mapping of `alloc`'s, and nothing is under way that writes there.
+        let state = unsafe { std::slice::from_raw_parts(start, len) };
+        state.windows(key.len()).any(|window| window == key)
+    })
+}
+
+/// A key that a test looks for, and whether it was in some flight's state when a descriptor was submitted.
+static KEY: Mutex<(Vec<u8>, bool)> = Mutex::new((Vec::new(), false));
+
 /// The portal of an emulated IAA that evicts before each descriptor it has not seen just before.
 struct Evicting {
     portal: EmulatedPortal,
@@ -111,6 +128,8 @@ impl Portal for Evicting {
         let mut last = self.last.lock();
         if last.replace(bytes) != Some(bytes) {
             self.descriptors.fetch_add(1, Ordering::SeqCst);
+            let mut key = KEY.lock();
+            key.1 |= !key.0.is_empty() && holds(&key.0);
             evict();
         }
         self.portal.submit(descriptor)
@@ -317,4 +336,39 @@ fn decryption_in_front_with_cold_state_is_right() {
     let done = block_on(runtime.column(column).count(Predicate::eq(b'e'.into()))).expect("scans");
     each_faulted("decrypt and scan", &done.report, descriptors.load(Ordering::SeqCst) - before);
     assert_eq!(done.value as usize, bytes[..50_000].iter().filter(|byte| **byte == b'e').count());
+}
+
+/// Keys are where a device reads them for as long as a job takes, and nowhere in a flight when it is over, well or not.
+#[test]
+fn keys_are_gone_when_a_job_is_over() {
+    let _alone = ALONE.lock();
+    let (runtime, _) = runtime(Version::V2);
+    let bytes = text();
+    let key = noise(32, 77);
+    let cipher = |key: &[u8]| Cipher::gcm(AesKey::new(key).expect("a length of AES"), [1; 12]);
+    let is_gone = |what: &str| {
+        let mut place = KEY.lock();
+        assert!(std::mem::take(&mut place.1), "{what}: it has not been there");
+        assert!(!holds(&key), "{what}: it is still there");
+    };
+    *KEY.lock() = (key.clone(), false);
+    let len = bytes.len();
+    let done = block_on(runtime.encrypt(bytes.clone(), vec![0; len], cipher(&key))).expect("encrypts");
+    is_gone("encrypt");
+    let (message, tag) = (done.buffers.1, done.value.tag.expect("of GCM"));
+    let decrypt = runtime.decrypt(message.clone(), vec![0; len], cipher(&key).with_tag(tag));
+    assert!(block_on(decrypt).expect("decrypts").buffers.1 == bytes);
+    is_gone("decrypt");
+    let forged = runtime.decrypt(message.clone(), vec![0; len], cipher(&key).with_tag([0; 16]));
+    assert!(block_on(forged).is_err());
+    is_gone("forged");
+    let column = Column::packed(message[..60_000].to_vec(), 8, 60_000);
+    let column = column.encrypted(cipher(&key).with_tag(tag));
+    assert!(block_on(runtime.column(column).count(Predicate::eq(1))).is_err(), "half of a message");
+    is_gone("scan");
+    // What is in it is no stream.
+    let inflate = runtime.decrypt_inflate(message, vec![0; 100], cipher(&key).with_tag(tag), Check::None);
+    assert!(block_on(inflate).is_err());
+    is_gone("inflate");
+    *KEY.lock() = (Vec::new(), false);
 }
