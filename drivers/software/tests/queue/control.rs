@@ -4,13 +4,15 @@
 #![expect(unsafe_code, reason = "mincore, RDTSC and memory while it is lent are the oracles")]
 
 use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use svala::{Error, FileMap, IoBuf, Job, Operation, Runtime, VirtAddr};
-use svala_software::{CacheLines, SoftwareConfig};
+use svala::backend::{Notifier, Polled, Queue, Submission, Submitted};
+use svala::{Crc, Error, FileMap, IoBuf, Job, Operation, Runtime, VirtAddr};
+use svala_software::{CacheLines, SoftwareConfig, SoftwareFlight, SoftwareQueue};
 
 use super::{Counted, INLINE_BYTES, never_inline, noise, runtime, runtime_with};
 
@@ -73,28 +75,68 @@ fn drain_ends_when_everything_before_it_has() {
     }
 }
 
-/// The worker is busy with a long job behind the drain, of which the drain must not wait for the end.
+/// A worker that stops where it tells of a job that is over, until it is let on. What comes behind a drain cannot be done
+/// meanwhile.
+struct Held {
+    queue: SoftwareQueue,
+    told: Receiver<()>,
+    go_on: SyncSender<()>,
+}
+
+impl Held {
+    fn new() -> Self {
+        let queue = SoftwareQueue::new(SoftwareConfig { workers: 1, ..never_inline() }).unwrap();
+        let (tell, told) = sync_channel(0);
+        let (go_on, wait) = sync_channel(0);
+        let wait = Mutex::new(wait);
+        // Both fail only when the test is over.
+        queue.attach(Notifier::new(move || {
+            let _ = tell.send(());
+            let _ = wait.lock().unwrap().recv();
+        }));
+        Self { queue, told, go_on }
+    }
+
+    fn submit(&self, job: &Job) -> SoftwareFlight {
+        let flight = self.queue.flight();
+        // SAFETY: the flight is new, and the jobs here read a static or nothing.
+        let submitted = unsafe { self.queue.submit(&flight, job, Submission::default()) };
+        assert!(matches!(submitted, Ok(Submitted::Flying)));
+        flight
+    }
+
+    fn is_over(&self, flight: &SoftwareFlight) -> bool {
+        matches!(self.queue.poll(flight, &mut []), Polled::Done(Ok(_)))
+    }
+
+    /// Waits until the worker has told of a job.
+    fn wait(&self) {
+        self.told.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+}
+
 #[test]
 fn drain_does_not_wait_for_what_comes_after_it() {
-    let overtaken = |_| {
-        let runtime = runtime_with(SoftwareConfig { workers: 1, ..never_inline() });
-        let mut before = pin!(runtime.copy(noise(1 << 20), noise(1 << 20)));
-        let _ = before.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let mut drain = runtime.drain();
-        let drained_early = poll_once(&mut drain).is_ready();
-        let mut behind = runtime.copy(vec![1_u8; 256 << 20], vec![0_u8; 256 << 20]);
-        let done_early = poll_once(&mut behind).is_ready();
-        if !drained_early {
-            pollster::block_on(drain).unwrap();
-        }
-        // Where one was over when first looked at, the other had nothing to overtake.
-        let overtaken = !drained_early && !done_early && poll_once(&mut behind).is_pending();
-        drop(behind);
-        assert_eq!(runtime.shutdown().unanswered, 0);
-        overtaken
-    };
-    // Not every time: this thread may be kept away until the copy is done, on a busy machine again and again.
-    assert!((0..100).any(overtaken));
+    static DATA: [u8; 64] = [7; 64];
+    let sum = Job::Crc { src: VirtAddr::of(DATA.as_ptr()), len: 64, crc: Crc::CRC32C, seed: 0 };
+    let held = Held::new();
+    let first = held.submit(&sum);
+    held.wait();
+    // The worker stands behind the first one: the next three are in line when it goes on.
+    let before = held.submit(&sum);
+    let drain = held.submit(&Job::Drain);
+    let behind = held.submit(&sum);
+    assert!(held.is_over(&first) && !held.is_over(&before) && !held.is_over(&drain));
+    held.go_on.send(()).unwrap();
+    held.wait();
+    assert!(held.is_over(&before) && held.is_over(&drain), "what the drain waits for is over");
+    assert!(!held.is_over(&behind), "nobody can have done it");
+    held.go_on.send(()).unwrap();
+    held.wait();
+    assert!(held.is_over(&behind));
+    let Held { queue, told, go_on } = held;
+    drop((told, go_on));
+    drop(queue);
 }
 
 #[test]
@@ -134,8 +176,8 @@ fn drains_behind_dropped_jobs_and_other_drains_end() {
 
 #[test]
 fn every_operation_is_offered_and_flushing_where_the_processor_can() {
-    let queue = svala_software::SoftwareQueue::new(SoftwareConfig::default()).unwrap();
-    let offered = svala::backend::Queue::capabilities(&queue).operations;
+    let queue = SoftwareQueue::new(SoftwareConfig::default()).unwrap();
+    let offered = queue.capabilities().operations;
     for operation in Operation::ALL {
         let wanted = operation != Operation::CacheFlush || CacheLines::detect().is_some();
         assert_eq!(offered.contains(operation), wanted, "{operation}");
