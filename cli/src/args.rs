@@ -147,7 +147,8 @@ pub struct Common {
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
     /// What to do when a device meets a page that is not in memory: resolve (fetch it and what follows, go on),
-    /// prefetch (fetch everything first), block (the device waits for each page), fail
+    /// prefetch (fetch everything first), block (the device waits for each page), auto (for each operation whichever
+    /// of these three should cost least), fail
     #[arg(long, global = true, value_name = "POLICY", default_value = "resolve")]
     pub faults: FaultPolicy,
     /// Print what happened to standard error: operations, bytes, what did them and why, faults, time
@@ -182,8 +183,8 @@ impl Common {
     }
 }
 
-const LIST_HELP: &str = "The queues svala would use, best first; the emulated ones; the devices of the idxd driver as a tree of\n\
-    groups, engines and work queues, with who may open each; virtual functions of QAT; and what was found of hardware. 'svala doctor' says\n\
+const LIST_HELP: &str = "The queues svala would use, best first; the emulated ones; the devices of the idxd driver as a tree of \
+    groups, engines and work queues, with who may open each; virtual functions of QAT; and what was found of hardware. 'svala doctor' says \
     what keeps a device from being used.\n\n\
     Examples:\n  \
     svala list\n  \

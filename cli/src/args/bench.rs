@@ -11,9 +11,9 @@ use super::Size;
 /// Measure operations.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "Every combination of the lists is a point. Each operation's result is checked before it is measured. A\n\
-    latency is from submission until this program sees the end. Rates count the bytes of the column 'size'.\n\
-    'cpu' is the rate of this machine's CPU engine for the same point, in the same way; 'ratio' is how many times as\n\
+    after_help = "Every combination of the lists is a point. Each operation's result is checked before it is measured. A \
+    latency is from submission until this program sees the end. Rates count the bytes of the column 'size'. \
+    'cpu' is the rate of this machine's CPU engine for the same point, in the same way; 'ratio' is how many times as \
     fast the queue is. Numbers of emulated devices say nothing about hardware.\n\n\
     Examples:\n  \
     svala bench --quick\n  \

@@ -48,7 +48,7 @@ pub struct Save {
 /// Read a file.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "What the devices cannot do is refused before anything is written. If the kernel refuses a write, or on\n\
+    after_help = "What the devices cannot do is refused before anything is written. If the kernel refuses a write, or on \
     Ctrl-C, what was written is put back. What is as the file has it already is not written.\n\n\
     Examples:\n  \
     svala configure load dsa.conf --dry-run\n  \

@@ -7,7 +7,7 @@ use clap::{Args as Group, Subcommand};
 /// Differences of files.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "Files are compared place by place, in words of 8 bytes: good for disk images and databases that change in\n\
+    after_help = "Files are compared place by place, in words of 8 bytes: good for disk images and databases that change in \
     place, not for texts in which a line was put.\n\n\
     Examples:\n  \
     svala delta create old.img new.img -o new.delta\n  \

@@ -8,8 +8,8 @@ use svala::{DifBlock, DifChecks, DifFields, DifFormat, DifGuard, DifTags};
 /// Data integrity fields.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "A field is 8 bytes behind each block: the guard (CRC-16 of the block, T10), the application tag (2 bytes)\n\
-    and the reference tag (4 bytes), big-endian. The reference tag grows by one with each block and the\n\
+    after_help = "A field is 8 bytes behind each block: the guard (CRC-16 of the block, T10), the application tag (2 bytes) \
+    and the reference tag (4 bytes), big-endian. The reference tag grows by one with each block and the \
     application tag stays, unless options say otherwise.\n\n\
     Examples:\n  \
     svala dif insert disk.img -o disk.dif --block 512\n  \

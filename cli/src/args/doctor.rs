@@ -5,9 +5,9 @@ use clap::Args as Group;
 /// Say what is missing.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "One line for each requirement: ok, wrong, unknown or not needed; what it is; in brackets what was read; and\n\
-    after an arrow what mends it. Changes nothing. To see whether a process can be bound to a device, each work\n\
-    queue that is enabled for processes is opened once; run it as the user who will use the queues. Some files\n\
+    after_help = "One line for each requirement: ok, wrong, unknown or not needed; what it is; in brackets what was read; and \
+    after an arrow what mends it. Changes nothing. To see whether a process can be bound to a device, each work \
+    queue that is enabled for processes is opened once; run it as the user who will use the queues. Some files \
     are for root only: as root fewer lines are unknown.\n\n\
     Exit status:\n  \
     0    a work queue can be used\n  \

@@ -10,12 +10,12 @@ use super::Size;
 /// Measure what page faults of a device cost.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "Workloads are memory that is absent and operations on it; each is laid out anew for each run. Policies are\n\
-    the floor (the CPU populates everything first, then the operation runs), what others do, and svala's own. Results\n\
-    are checked before their times count; times are medians of the runs, whose order alternates. The probe is a 4 KiB\n\
+    after_help = "Workloads are memory that is absent and operations on it; each is laid out anew for each run. Policies are \
+    the floor (the CPU populates everything first, then the operation runs), what others do, and svala's own. Results \
+    are checked before their times count; times are medians of the runs, whose order alternates. The probe is a 4 KiB \
     copy of present memory beside the workload, again and again: what other tasks notice.\n\n\
-    Without --device, or with 'auto', an emulated device: its numbers say nothing about hardware. With --modelled the\n\
-    times are what the device's timing model makes of the same runs, by published figures for Sapphire Rapids: no\n\
+    Without --device, or with 'auto', an emulated device: its numbers say nothing about hardware. With --modelled the \
+    times are what the device's timing model makes of the same runs, by published figures for Sapphire Rapids: no \
     measurement of hardware either ('auto', which learns from the clock, is left out).\n\n\
     Workloads:\n  \
     sequential        one copy, source and destination not mapped\n  \

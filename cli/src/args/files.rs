@@ -9,7 +9,7 @@ use super::{Pattern, Pattern16, Size};
 /// Copy a file.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "The copy has the permission bits of SRC, as far as the umask lets it, and belongs to you, also\n\
+    after_help = "The copy has the permission bits of SRC, as far as the umask lets it, and belongs to you, also \
     where it replaces a file. Holes are filled.\n\n\
     Examples:\n  \
     svala copy big.img copy.img\n  \

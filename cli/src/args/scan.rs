@@ -9,7 +9,7 @@ use svala::Predicate;
 /// Find the elements of a column.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
-    after_help = "Elements are unsigned. CONDITION is =N, !=N, <N, <=N, >N, >=N, LOW..HIGH or !LOW..HIGH, where both ends\n\
+    after_help = "Elements are unsigned. CONDITION is =N, !=N, <N, <=N, >N, >=N, LOW..HIGH or !LOW..HIGH, where both ends \
     are included; numbers are decimal, or hexadecimal behind 0x.\n\n\
     Examples:\n  \
     svala scan ages.u8 --width 8 --where '18..65'\n  \
