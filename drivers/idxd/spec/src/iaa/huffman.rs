@@ -259,15 +259,12 @@ impl Header {
             lengths.iter().rposition(|&length| length != 0).map_or(least, |last| (last + 1).max(least))
         };
         let (ll_count, d_count) = (used(&lengths.literal_length, 257), used(&lengths.distance, 1));
-        let mut all = [0; LENGTHS_MAX];
-        all[..ll_count].copy_from_slice(&lengths.literal_length[..ll_count]);
-        all[ll_count..ll_count + d_count].copy_from_slice(&lengths.distance[..d_count]);
         let mut this = Self { tokens: [(0, 0); LENGTHS_MAX], count: 0, ll_count, d_count };
-        let mut rest = &all[..ll_count + d_count];
-        while let [first, ..] = *rest {
-            let run = rest.iter().take_while(|&&length| length == first).count();
-            this.push_run(first, run);
-            rest = &rest[run..];
+        // No run goes from the one alphabet into the other: a device would not read it (IAA table 4-8, 0x04 and 0x06).
+        for alphabet in [&lengths.literal_length[..ll_count], &lengths.distance[..d_count]] {
+            for run in alphabet.chunk_by(|length, next| length == next) {
+                this.push_run(run[0], run.len());
+            }
         }
         this
     }
