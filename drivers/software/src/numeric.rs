@@ -205,7 +205,7 @@ impl Conversion {
     pub fn convert(&self, src: &[u8], dst: &mut [u8]) -> Exceptions {
         let Self { input, output, rules } = *self;
         check_lengths(&[(input, src.len()), (output, dst.len())]);
-        if let Some(exceptions) = fast::convert(input, output, rules, src, dst) {
+        if let Some(exceptions) = (fast::Change { input, output, rules }).run(src, dst) {
             return exceptions;
         }
         match (input.format(), output.format()) {
@@ -280,11 +280,11 @@ fn combine(
     rules: Rules,
 ) -> Exceptions {
     check_lengths(&[(first.0, first.1.len()), (second.0, second.1.len()), (dst.0, dst.1.len())]);
-    if first.0 == second.0
-        && first.0 == dst.0
-        && let Some(exceptions) = fast::combine(combine, first.0, rules, first.1, second.1, dst.1)
-    {
-        return exceptions;
+    if first.0 == second.0 && first.0 == dst.0 {
+        let combination = fast::Combination { combine, element: first.0, rules, a: first.1, b: second.1 };
+        if let Some(exceptions) = combination.run(dst.1) {
+            return exceptions;
+        }
     }
     match (first.0.format(), second.0.format(), dst.0.format()) {
         (Some(a), Some(b), Some(to)) => {

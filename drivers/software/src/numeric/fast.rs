@@ -1,7 +1,8 @@
 //! Loops for common cases, in a form the compiler turns into vectors.
 //!
 //! Integers of one type cannot surprise. With floating-point numbers a block is computed by the CPU's own instructions
-//! and looked at: if a NaN, a denormal or an overflow has any part in it, the block is computed again the exact way.
+//! and looked at: if a NaN, a denormal or an overflow has any part in it, the block is computed again, in single and double
+//! precision by masks, otherwise the exact way, number by number.
 //!
 //! On x86 with AVX2 the same loops are compiled for that: what tells the ordinary from the rest takes more instructions
 //! than the arithmetic, and SSE2 lacks some of them.
@@ -14,77 +15,67 @@ use super::{Combine, Element, Exceptions, Format, Rounding, Rules, float};
 /// Elements between two looks at whether something is out of the ordinary.
 const BLOCK: usize = 128;
 
-/// Combines elements of one type; `None` if this is no common case.
-pub(super) fn combine(
-    combine: Combine,
-    element: Element,
-    rules: Rules,
-    a: &[u8],
-    b: &[u8],
-    dst: &mut [u8],
-) -> Option<Exceptions> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, asked in the line above.
-        return unsafe { avx2::combine(combine, element, rules, a, b, dst) };
-    }
-    combine_by_loops(combine, element, rules, a, b, dst)
+/// Two vectors of one type to be combined.
+#[derive(Clone, Copy)]
+pub(super) struct Combination<'a> {
+    pub(super) combine: Combine,
+    pub(super) element: Element,
+    pub(super) rules: Rules,
+    pub(super) a: &'a [u8],
+    pub(super) b: &'a [u8],
 }
 
-/// Converts; `None` if this is no common case.
-pub(super) fn convert(
-    input: Element,
-    output: Element,
-    rules: Rules,
-    src: &[u8],
-    dst: &mut [u8],
-) -> Option<Exceptions> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, asked in the line above.
-        return unsafe { avx2::convert(input, output, rules, src, dst) };
+/// From one type to another.
+#[derive(Clone, Copy)]
+pub(super) struct Change {
+    pub(super) input: Element,
+    pub(super) output: Element,
+    pub(super) rules: Rules,
+}
+
+impl Combination<'_> {
+    /// Combines; `None` if this is no common case.
+    pub(super) fn run(self, dst: &mut [u8]) -> Option<Exceptions> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, asked in the line above.
+            return unsafe { avx2::combine(self, dst) };
+        }
+        combine_by_loops(self, dst)
     }
-    convert_by_loops(input, output, rules, src, dst)
+}
+
+impl Change {
+    /// Converts; `None` if this is no common case.
+    pub(super) fn run(self, src: &[u8], dst: &mut [u8]) -> Option<Exceptions> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, asked in the line above.
+            return unsafe { avx2::convert(self, src, dst) };
+        }
+        convert_by_loops(self, src, dst)
+    }
 }
 
 /// The loops, compiled for AVX2.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Combine, Element, Exceptions, Rules, combine_by_loops, convert_by_loops};
+    use super::{Change, Combination, Exceptions, combine_by_loops, convert_by_loops};
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn combine(
-        combine: Combine,
-        element: Element,
-        rules: Rules,
-        a: &[u8],
-        b: &[u8],
-        dst: &mut [u8],
-    ) -> Option<Exceptions> {
-        combine_by_loops(combine, element, rules, a, b, dst)
+    pub(super) fn combine(combination: Combination<'_>, dst: &mut [u8]) -> Option<Exceptions> {
+        combine_by_loops(combination, dst)
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn convert(
-        input: Element,
-        output: Element,
-        rules: Rules,
-        src: &[u8],
-        dst: &mut [u8],
-    ) -> Option<Exceptions> {
-        convert_by_loops(input, output, rules, src, dst)
+    pub(super) fn convert(change: Change, src: &[u8], dst: &mut [u8]) -> Option<Exceptions> {
+        convert_by_loops(change, src, dst)
     }
 }
 
 #[inline(always)]
-fn combine_by_loops(
-    combine: Combine,
-    element: Element,
-    rules: Rules,
-    a: &[u8],
-    b: &[u8],
-    dst: &mut [u8],
-) -> Option<Exceptions> {
+fn combine_by_loops(combination: Combination<'_>, dst: &mut [u8]) -> Option<Exceptions> {
+    let Combination { combine, element, rules, a, b } = combination;
     if rules.negate_first || rules.negate_second {
         return None;
     }
@@ -127,8 +118,7 @@ macro_rules! integers {
                     let (dst, _) = dst.as_chunks_mut::<BYTES>();
                     // Whatever is not zero in what the second function says of any pair.
                     macro_rules! each {
-                        ($f:expr, $odd:expr) => {
-{
+                        ($f:expr, $odd:expr) => {{
                             let mut odd = 0;
                             for ((a, b), dst) in a.iter().zip(b).zip(dst) {
                                 let (a, b) = ($integer::from_le_bytes(*a), $integer::from_le_bytes(*b));
@@ -136,8 +126,7 @@ macro_rules! integers {
                                 odd |= $odd(a, b);
                             }
                             odd
-                        }
-                        };
+                        }};
                     }
                     let never = |_, _| 0;
                     let overflows = match self.combine {
@@ -178,12 +167,13 @@ integers! {
 }
 
 macro_rules! floats {
-    ($name:ident, $float:ident, $bits:ident, $signed:ident, $format:expr) => {
+    ($name:ident, $float:ident, $bits:ident, $signed:ident) => {
         #[inline(always)]
         fn $name(combine: Combine, rules: Rules, a: &[u8], b: &[u8], dst: &mut [u8]) -> Exceptions {
             const BYTES: usize = size_of::<$bits>();
             const SIGN: $bits = 1 << ($bits::BITS - 1);
             const INFINITY: $bits = $float::INFINITY.to_bits();
+            const QUIET: $bits = 1 << ($float::MANTISSA_DIGITS - 2);
             const LEAST: $bits = $float::MIN_POSITIVE.to_bits();
             // As integers these order as the numbers do.
             let ordered =
@@ -227,17 +217,64 @@ macro_rules! floats {
                         INFINITY
                     }
                 };
-                if least < LEAST - 1 || greatest >= end {
-                    exceptions |= float::combine_same(combine, $format, rules, a, b, dst);
+                if least >= LEAST - 1 && greatest < end {
+                    continue;
                 }
+                // Again, with what is out of the ordinary chosen by masks.
+                let is_nan = |bits: $bits| bits & !SIGN > INFINITY;
+                let is_infinite = |bits: $bits| bits & !SIGN == INFINITY;
+                let is_denormal = |bits: $bits| (bits & !SIGN).wrapping_sub(1) < LEAST - 1;
+                let (mut invalid, mut denormal, mut overflow, mut underflow) = (0, 0, 0, 0);
+                macro_rules! carefully {
+                    ($f:expr, $overflows:expr) => {
+                        let operands = a.as_chunks::<BYTES>().0.iter().zip(b.as_chunks::<BYTES>().0);
+                        for ((a, b), dst) in operands.zip(dst.as_chunks_mut::<BYTES>().0) {
+                            let (a, b) = ($bits::from_le_bytes(*a), $bits::from_le_bytes(*b));
+                            let (a_denormal, b_denormal) = (is_denormal(a), is_denormal(b));
+                            let (a_zero, b_zero) = (
+                                a_denormal & rules.denormals_are_zero,
+                                b_denormal & rules.denormals_are_zero,
+                            );
+                            let x = if a_zero { a & SIGN } else { a };
+                            let y = if b_zero { b & SIGN } else { b };
+                            let bits = $f(x, y);
+                            let bits = if is_nan(bits) { SIGN | INFINITY | QUIET } else { bits };
+                            let bits = if is_nan(b) { b | QUIET } else { bits };
+                            let bits = if is_nan(a) { a | QUIET } else { bits };
+                            let is_small = is_denormal(bits);
+                            let flushed = if is_small & rules.flush_to_zero { bits & SIGN } else { bits };
+                            *dst = flushed.to_le_bytes();
+                            invalid |= $bits::from(is_nan(bits));
+                            denormal |= $bits::from((a_denormal & !a_zero) | (b_denormal & !b_zero));
+                            let was_infinite = is_infinite(a) | is_infinite(b);
+                            overflow |= $bits::from($overflows & is_infinite(bits) & !was_infinite);
+                            underflow |= $bits::from(is_small);
+                        }
+                    };
+                }
+                match combine {
+                    Combine::Min => {
+                        carefully!(|a, b| if ordered(a) <= ordered(b) { a } else { b }, false);
+                    }
+                    Combine::Max => {
+                        carefully!(|a, b| if ordered(a) >= ordered(b) { a } else { b }, false);
+                    }
+                    _ => {
+                        carefully!(add, true);
+                    }
+                }
+                exceptions |= Exceptions::INVALID.when(invalid != 0)
+                    | Exceptions::DENORMAL.when(denormal != 0)
+                    | Exceptions::OVERFLOW.when(overflow != 0)
+                    | Exceptions::UNDERFLOW.when(underflow != 0);
             }
             exceptions
         }
     };
 }
 
-floats!(floats_32, f32, u32, i32, Format::F32);
-floats!(floats_64, f64, u64, i64, Format::F64);
+floats!(floats_32, f32, u32, i32);
+floats!(floats_64, f64, u64, i64);
 
 /// A 16-bit format and how its normal numbers become single precision and back. Sums of two such numbers may be rounded
 /// to single precision first: it has more than twice their bits.
@@ -325,13 +362,8 @@ fn halves(combine: Combine, half: &Half, rules: Rules, a: &[u8], b: &[u8], dst: 
 }
 
 #[inline(always)]
-fn convert_by_loops(
-    input: Element,
-    output: Element,
-    rules: Rules,
-    src: &[u8],
-    dst: &mut [u8],
-) -> Option<Exceptions> {
+fn convert_by_loops(change: Change, src: &[u8], dst: &mut [u8]) -> Option<Exceptions> {
+    let Change { input, output, rules } = change;
     if rules.negate_first || rules.rounding != Rounding::NearestEven {
         return None;
     }
