@@ -300,7 +300,10 @@ pub(crate) const PAIRS: [Pair; 26] = [
         "loop of copy_from_slice",
         |room, len| {
             let offsets = &room.offsets[..len / GATHERED_BYTES];
-            u64::from(scatter_gather::gather(&room.src, offsets, &mut room.first[..len]).is_ok())
+            u64::from(
+                scatter_gather::gather(&room.src, offsets, black_box(GATHERED_BYTES), &mut room.first[..len])
+                    .is_ok(),
+            )
         },
         |room, len| {
             let offsets = &room.offsets[..len / GATHERED_BYTES];
@@ -313,7 +316,15 @@ pub(crate) const PAIRS: [Pair; 26] = [
         "loop of copy_from_slice",
         |room, len| {
             let offsets = &room.offsets[..len / GATHERED_BYTES];
-            u64::from(scatter_gather::scatter(&room.src[..len], offsets, &mut room.first).is_ok())
+            u64::from(
+                scatter_gather::scatter(
+                    &room.src[..len],
+                    offsets,
+                    black_box(GATHERED_BYTES),
+                    &mut room.first,
+                )
+                .is_ok(),
+            )
         },
         |room, len| {
             let offsets = &room.offsets[..len / GATHERED_BYTES];

@@ -1,7 +1,7 @@
 //! Comparing memory, to the offset of the first difference.
 //!
-//! `memcmp` says whether, not where. So blocks are compared by `memcmp`, and only the block that differs is searched. A
-//! pattern is compared without laying it out: see `repeated`.
+//! `memcmp` says whether, not where. So blocks are compared by `memcmp`, or by what is faster (see `wide`), and only the
+//! block that differs is searched. A pattern is compared without laying it out: see `repeated`.
 
 mod repeated;
 
@@ -25,7 +25,18 @@ pub fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
     let mut kept = (a, b);
     put_aside(&mut kept);
     // A block takes less time than the loop takes to begin.
-    if a.len() <= BLOCK_BYTES && a == b { None } else { first_difference_by_blocks(kept.0, kept.1) }
+    let are_equal = a.len() <= BLOCK_BYTES && a.len() == b.len() && are_equal(a, b);
+    if are_equal { None } else { first_difference_by_blocks(kept.0, kept.1) }
+}
+
+/// Whether two ranges of the same length are equal.
+#[inline]
+pub(crate) fn are_equal(a: &[u8], b: &[u8]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(wide) = crate::wide::Wide::detect() {
+        return wide.are_equal(a, b);
+    }
+    a == b
 }
 
 /// Leaves what is needed only if ranges differ in memory, and not in registers over a call to `memcmp`: to save and restore
@@ -43,7 +54,7 @@ pub(crate) fn first_difference_by_blocks(a: &[u8], b: &[u8]) -> Option<usize> {
     while at < common {
         let end = common.min(at + block);
         let (a, b) = (&a[at..end], &b[at..end]);
-        if a != b {
+        if !are_equal(a, b) {
             return Some(at + locate(a, b));
         }
         at = end;

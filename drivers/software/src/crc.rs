@@ -76,11 +76,22 @@ pub(crate) fn copied<T, const BLOCK_BYTES: usize>(
     dst: &mut [u8],
     crc: impl Fn(T, &[u8]) -> T,
 ) -> T {
-    assert_eq!(src.len(), dst.len(), "source and destination differ in length");
     if src.len() <= BLOCK_BYTES {
         dst.copy_from_slice(src);
         return crc(seed, src);
     }
+    copied_by_blocks::<T, BLOCK_BYTES>(seed, src, dst, crc)
+}
+
+/// Apart from [`copied`], which would save registers for this loop that a single block has no use for.
+#[inline(never)]
+fn copied_by_blocks<T, const BLOCK_BYTES: usize>(
+    seed: T,
+    src: &[u8],
+    dst: &mut [u8],
+    crc: impl Fn(T, &[u8]) -> T,
+) -> T {
+    assert_eq!(src.len(), dst.len(), "source and destination differ in length");
     let copy = if src.len() < STREAMED_BYTES_MIN { crate::copy::copy } else { copy_block_past_caches };
     src.chunks(BLOCK_BYTES).zip(dst.chunks_mut(BLOCK_BYTES)).fold(seed, |value, (src, dst)| {
         copy(src, dst);

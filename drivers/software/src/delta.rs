@@ -12,7 +12,7 @@ mod line;
 
 use std::fmt;
 
-use crate::compare::{first_difference, first_difference_by_blocks, put_aside};
+use crate::compare::{are_equal, first_difference, first_difference_by_blocks, put_aside};
 
 /// Bytes of an entry.
 pub const ENTRY_BYTES: usize = 10;
@@ -158,14 +158,14 @@ pub fn create_at(
     let mut kept = Kept { start, first, second, record };
     put_aside(&mut kept);
     // What most ranges are.
-    if bytes <= MEMCMP_BYTES && first == second {
+    if bytes <= AT_ONCE_BYTES && are_equal(first, second) {
         return Ok(Created { outcome: Outcome::Equal, record_bytes: 0, compared_bytes: bytes });
     }
     Ok(kept.create())
 }
 
 /// Bytes of ranges that are compared at once, before their first difference is looked for: as many as that looks at.
-const MEMCMP_BYTES: usize = 64 << 10;
+const AT_ONCE_BYTES: usize = 64 << 10;
 
 /// What [`create_at`] was asked, in order.
 struct Kept<'a> {
@@ -208,7 +208,7 @@ impl Writer<'_> {
         let mut at = equal / LINE_BYTES * LINE_BYTES;
         while at < first.len() {
             let end = first.len().min(at + BLOCK_BYTES);
-            if first[at..end] == second[at..end] {
+            if are_equal(&first[at..end], &second[at..end]) {
                 // Where one block is equal, more may be: `memcmp` over longer stretches.
                 let equal = first_difference(&first[end..], &second[end..]);
                 let Some(equal) = equal else { return Ok(()) };

@@ -27,6 +27,8 @@ pub mod populate_check;
 #[cfg(feature = "queue")]
 mod queue;
 pub mod scatter_gather;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 pub mod zero;
 
 pub use bypass::Bypass;

@@ -5,6 +5,8 @@
 
 use crate::fill::fill;
 use crate::pattern::Pattern;
+#[cfg(target_arch = "x86_64")]
+use crate::wide::{Wide, prefetch_for_write};
 
 /// A block that does not lie inside the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,8 +20,7 @@ pub struct BlockOutside {
     pub len: usize,
 }
 
-/// Copies the block at each of `offsets` of `src` to `dst`, one behind the other. The size of a block is that of `dst`
-/// divided by their number.
+/// Copies the block of `block` bytes at each of `offsets` of `src` to `dst`, one behind the other.
 ///
 /// # Errors
 ///
@@ -28,20 +29,22 @@ pub struct BlockOutside {
 /// # Panics
 ///
 /// If `dst` does not hold as many blocks.
-pub fn gather(src: &[u8], offsets: &[usize], dst: &mut [u8]) -> Result<(), BlockOutside> {
-    let block = block_bytes(dst.len(), offsets.len());
-    // One division is enough: an iterator over chunks would make another.
+pub fn gather(src: &[u8], offsets: &[usize], block: usize, dst: &mut [u8]) -> Result<(), BlockOutside> {
+    check(dst.len(), offsets.len(), block);
+    // An iterator over chunks would divide.
     let mut rest = dst;
     for (index, &offset) in offsets.iter().enumerate() {
-        let from = range(offset, block).and_then(|range| src.get(range));
+        let Some(from) = range(offset, block).and_then(|range| src.get(range)) else {
+            return Err(outside(index, offset, src.len()));
+        };
         let (to, behind) = rest.split_at_mut(block);
-        to.copy_from_slice(from.ok_or_else(|| outside(index, offset, src.len()))?);
+        to.copy_from_slice(from);
         rest = behind;
     }
     Ok(())
 }
 
-/// Copies `src`, cut into equal blocks, to each of `offsets` of `dst`.
+/// Copies `src`, cut into blocks of `block` bytes, to each of `offsets` of `dst`.
 ///
 /// # Errors
 ///
@@ -50,14 +53,61 @@ pub fn gather(src: &[u8], offsets: &[usize], dst: &mut [u8]) -> Result<(), Block
 /// # Panics
 ///
 /// If `src` does not hold as many blocks.
-pub fn scatter(src: &[u8], offsets: &[usize], dst: &mut [u8]) -> Result<(), BlockOutside> {
-    let block = block_bytes(src.len(), offsets.len());
+pub fn scatter(src: &[u8], offsets: &[usize], block: usize, dst: &mut [u8]) -> Result<(), BlockOutside> {
+    check(src.len(), offsets.len(), block);
+    #[cfg(target_arch = "x86_64")]
+    if src.len() > CACHED_BYTES && Wide::detect().is_some() {
+        return scatter_ahead(src, offsets, block, dst);
+    }
+    scatter_by(src, offsets, block, dst, |_| ())
+}
+
+/// Has the lines of the next block come while one is copied.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn scatter_ahead(src: &[u8], offsets: &[usize], block: usize, dst: &mut [u8]) -> Result<(), BlockOutside> {
+    scatter_by(src, offsets, block, dst, prefetch_for_write)
+}
+
+/// What is written beyond this is not in the first-level cache.
+#[cfg(target_arch = "x86_64")]
+const CACHED_BYTES: usize = 32 << 10;
+
+#[inline]
+fn check(len: usize, blocks: usize, block: usize) {
+    if block.checked_mul(blocks) != Some(len) {
+        misfit(len, blocks, block);
+    }
+}
+
+/// Apart from [`check`], so that the numbers need not be in memory for it.
+#[cold]
+#[inline(never)]
+fn misfit(len: usize, blocks: usize, block: usize) -> ! {
+    panic!("{len} bytes are not {blocks} blocks of {block}");
+}
+
+/// `announce` is told of each block but the first before the one in front of it is copied.
+#[inline(always)]
+fn scatter_by(
+    src: &[u8],
+    offsets: &[usize],
+    block: usize,
+    dst: &mut [u8],
+    announce: impl Fn(&[u8]),
+) -> Result<(), BlockOutside> {
     let len = dst.len();
     let mut rest = src;
     for (index, &offset) in offsets.iter().enumerate() {
-        let to = range(offset, block).and_then(|range| dst.get_mut(range));
+        let next = offsets.get(index + 1).and_then(|&next| range(next, block));
+        if let Some(next) = next.and_then(|range| dst.get(range)) {
+            announce(next);
+        }
+        let Some(to) = range(offset, block).and_then(|range| dst.get_mut(range)) else {
+            return Err(outside(index, offset, len));
+        };
         let (from, behind) = rest.split_at(block);
-        to.ok_or_else(|| outside(index, offset, len))?.copy_from_slice(from);
+        to.copy_from_slice(from);
         rest = behind;
     }
     Ok(())
@@ -80,12 +130,6 @@ pub fn scatter_fill(
         fill(to.ok_or_else(|| outside(index, offset, len))?, pattern);
     }
     Ok(())
-}
-
-fn block_bytes(len: usize, blocks: usize) -> usize {
-    let block = len.checked_div(blocks).unwrap_or(0);
-    assert!(block * blocks == len, "{len} bytes are not {blocks} blocks");
-    block
 }
 
 #[cold]

@@ -45,13 +45,18 @@ pub(super) fn gather_reduce(
 }
 
 /// Copies blocks, one behind the other.
-pub(super) fn gather(base: &[u8], offsets: &[usize], dst: &mut [u8]) -> Result<Value, Failure> {
-    outcome(scatter_gather::gather(base, offsets, dst))
+pub(super) fn gather(base: &[u8], offsets: &[usize], block: usize, dst: &mut [u8]) -> Result<Value, Failure> {
+    outcome(scatter_gather::gather(base, offsets, block, dst))
 }
 
 /// Copies one range to blocks.
-pub(super) fn scatter(src: &[u8], offsets: &[usize], base: &mut [u8]) -> Result<Value, Failure> {
-    outcome(scatter_gather::scatter(src, offsets, base))
+pub(super) fn scatter(
+    src: &[u8],
+    offsets: &[usize],
+    block: usize,
+    base: &mut [u8],
+) -> Result<Value, Failure> {
+    outcome(scatter_gather::scatter(src, offsets, block, base))
 }
 
 /// Fills blocks.

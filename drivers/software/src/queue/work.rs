@@ -382,12 +382,12 @@ unsafe fn work_on_list(job: &Job) -> Result<Value, Failure> {
         Job::GatherCopy { .. } => {
             // SAFETY: the caller's contract.
             let (base, dst) = unsafe { both(blocks.base, other) };
-            numbers::gather(base, offsets, dst)
+            numbers::gather(base, offsets, block, dst)
         }
         Job::ScatterCopy { .. } => {
             // SAFETY: the caller's contract.
             let (src, base) = unsafe { both(other, blocks.base) };
-            numbers::scatter(src, offsets, base)
+            numbers::scatter(src, offsets, block, base)
         }
         Job::ScatterFill { pattern, .. } => {
             // SAFETY: the caller's contract: nobody else uses it meanwhile.
