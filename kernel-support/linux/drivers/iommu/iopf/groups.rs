@@ -27,7 +27,7 @@ pub(crate) struct Group {
     answered: Atomic<u32>,
 }
 
-fn fault_of(request: &PageRequest) -> bindings::iopf_fault {
+pub(crate) fn fault_of(request: &PageRequest) -> bindings::iopf_fault {
     let access = request.access();
     let mut perm = 0;
     for (bit, flag) in [

@@ -228,7 +228,7 @@ const VM_FAULT_ERROR: bindings::vm_fault_t = bindings::vm_fault_reason_VM_FAULT_
     | bindings::vm_fault_reason_VM_FAULT_HWPOISON_LARGE
     | bindings::vm_fault_reason_VM_FAULT_FALLBACK;
 
-fn fault_flags(request: &PageRequest) -> u32 {
+pub(crate) fn fault_flags(request: &PageRequest) -> u32 {
     let mut flags = bindings::fault_flag_FAULT_FLAG_REMOTE;
     if request.access().contains(Access::WRITE) {
         flags |= bindings::fault_flag_FAULT_FLAG_WRITE;

@@ -54,7 +54,7 @@ impl PinnedDrop for FaultQueue {
 }
 
 /// What a driver says a request is, in the core's words.
-fn request(prm: &bindings::iommu_fault_page_request) -> Option<PageRequest> {
+pub(crate) fn request(prm: &bindings::iommu_fault_page_request) -> Option<PageRequest> {
     let with_pasid = prm.flags & bindings::IOMMU_FAULT_PAGE_REQUEST_PASID_VALID != 0;
     let pasid = if with_pasid {
         PasidNumber::new(prm.pasid)?

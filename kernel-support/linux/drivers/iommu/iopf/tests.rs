@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KUnit: the core on the kernel's locks and memory. What the C interface does is tested through
-//! it, from user space.
+//! KUnit: the core on the kernel's locks and memory, and what the border translates. What the C
+//! interface does is tested through it, from user space.
 
 use super::env::KernelEnv;
+use super::groups::fault_of;
+use super::platform::{code_from_c, code_to_c};
+use super::populate::fault_flags;
+use super::queue::request as translate;
 use super::sva_core::env::Env;
 use super::sva_core::{
     handle, Access, Bond, Code, Discard, FaultGroup, GroupIndex, Hardware, HardwareError, Holder,
@@ -12,6 +16,7 @@ use super::sva_core::{
 };
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::bindings;
 use kernel::prelude::*;
 
 struct Space(u32);
@@ -35,7 +40,7 @@ impl Device {
 
 impl Responder for Device {
     fn respond(&self, response: PageResponse) {
-        let at = super::platform::code_to_c(response.code) as usize;
+        let at = code_to_c(response.code) as usize;
         self.0[at].fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -209,6 +214,65 @@ mod suite {
             page += pages;
         }
         assert_eq!(windows.fault(900, 0..1000), 900..901);
+    }
+
+    /// Every field of a request, to the core and back to what a handler in C is given.
+    #[test]
+    fn a_request_is_translated_whole() -> Result {
+        let mut event = bindings::iopf_fault::default();
+        let prm = &mut event.fault.prm;
+        prm.flags = bindings::IOMMU_FAULT_PAGE_REQUEST_PASID_VALID
+            | bindings::IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE;
+        (prm.pasid, prm.grpid, prm.addr) = (5, 9, 0x7000);
+        prm.perm = bindings::IOMMU_FAULT_PERM_WRITE | bindings::IOMMU_FAULT_PERM_PRIV;
+        let request = translate(prm).ok_or(EINVAL)?;
+        assert_eq!(request.pasid(), number(5));
+        assert_eq!((request.index().0, request.address()), (9, 0x7000));
+        assert!(request.is_last() && request.is_privileged());
+        assert!(request.access().contains(Access::WRITE));
+        assert!(!request.access().contains(Access::READ));
+        let back = fault_of(&request).fault.prm;
+        assert_eq!((back.flags, back.pasid, back.grpid), (prm.flags, 5, 9));
+        assert_eq!((back.perm, back.addr), (prm.perm, 0x7000));
+        Ok(())
+    }
+
+    #[test]
+    fn a_pasid_has_20_bits_and_is_meant_if_it_is_said_to_be() -> Result {
+        let mut event = bindings::iopf_fault::default();
+        let prm = &mut event.fault.prm;
+        prm.pasid = 1 << 20;
+        assert_eq!(translate(prm).ok_or(EINVAL)?.pasid(), PasidNumber::NONE);
+        prm.flags = bindings::IOMMU_FAULT_PAGE_REQUEST_PASID_VALID;
+        assert!(translate(prm).is_none());
+        prm.pasid -= 1;
+        assert!(translate(prm).is_some());
+        // A request for nothing is for something to read: whoever sends it wants an answer.
+        assert!(translate(prm)
+            .ok_or(EINVAL)?
+            .access()
+            .contains(Access::READ));
+        Ok(())
+    }
+
+    #[test]
+    fn a_fault_is_the_users_and_a_write_only_if_the_request_is() {
+        let read = fault_flags(&request(3, 1, true));
+        assert!(read & bindings::fault_flag_FAULT_FLAG_REMOTE != 0);
+        assert!(read & bindings::fault_flag_FAULT_FLAG_USER != 0);
+        assert!(read & bindings::fault_flag_FAULT_FLAG_WRITE == 0);
+        let write = PageRequest::new(number(3), GroupIndex(1), 0x1000, Access::WRITE);
+        let write = fault_flags(&write.with_privileged(true));
+        assert!(write & bindings::fault_flag_FAULT_FLAG_USER == 0);
+        assert!(write & bindings::fault_flag_FAULT_FLAG_WRITE != 0);
+    }
+
+    #[test]
+    fn codes_go_there_and_back() {
+        for code in [Code::Success, Code::Invalid, Code::Failure] {
+            assert!(code_from_c(code_to_c(code)) == code);
+        }
+        assert!(code_from_c(77) == Code::Failure);
     }
 
     #[test]
