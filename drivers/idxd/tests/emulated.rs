@@ -201,6 +201,16 @@ fn an_iaa_alone_fetches_translations() {
     }
 }
 
+/// Where no queue fills, what was decrypted of a forged message is cleared all the same.
+#[test]
+fn an_iaa_alone_leaves_nothing_of_a_forged_message() {
+    let setup =
+        Emulation { version: Version::V2, ..Emulation::new(QueueConfig::shared(16), Faults::Resolve) };
+    let setup = setup.iaa_alone();
+    assert!(setup.offers(svala::Operation::DecryptGcm) && !setup.offers(svala::Operation::Fill));
+    cipher::forged(&setup);
+}
+
 /// A DSA 3, with each policy that can end well, small transfers and large.
 fn on_dsa_3(body: fn(&Setup)) {
     for faults in [Faults::Resolve, Faults::Prefetch, Faults::BlockOnFault] {

@@ -1,5 +1,8 @@
 //! Encryption and decryption.
 
+use std::fs::File;
+use std::io::Read;
+
 use super::{Ask, Completed, Extract, Inflated, Outcome, Room};
 use crate::ask;
 use crate::buffer::{IoBuf, IoBufMut};
@@ -136,7 +139,7 @@ impl Runtime {
         // By the runtime and not here: the memory may be a file that is cut.
         let dst = match self.fill(dst, 0).await {
             Ok(filled) => Some(filled.buffers),
-            Err(failed) => failed.buffers,
+            Err(failed) => failed.buffers.map(cleared_by_the_kernel),
         };
         Failed { error, buffers: dst.map(|dst| (src, dst)), report }
     }
@@ -157,6 +160,16 @@ impl Runtime {
             first => first,
         }
     }
+}
+
+/// The same with zeros, for a runtime without a queue that fills. The kernel writes them, on this thread: of memory that is no
+/// more it says so, where the process would get a signal.
+fn cleared_by_the_kernel<D: IoBufMut>(mut dst: D) -> D {
+    let cleared = File::open("/dev/zero").and_then(|mut zeros| zeros.read_exact(dst.bytes_mut()));
+    if let Err(error) = cleared {
+        tracing::error!(%error, "what was decrypted of a message that is not authentic stays in its buffer");
+    }
+    dst
 }
 
 /// Whether the operation may have got as far as to write something.
