@@ -1,6 +1,7 @@
 //! Deflate of any bytes, on the emulated IAA and on the CPU engine: no panic, no byte written outside, and accepted and
-//! refused as zlib-rs and miniz_oxide do, with the same output. The device alone may refuse a distance beyond its 4 KiB,
-//! and nothing else that they accept; cut into any two descriptors, it answers the same.
+//! refused as zlib-rs and miniz_oxide do, with the same output. The device alone may refuse a distance beyond its 4 KiB
+//! and a header that repeats a code length from one alphabet into the other, and nothing else that they accept; cut into
+//! any two descriptors, it answers the same.
 //!
 //! The CPU engine is asked for the stream whole, whole and summed up as gzip has it, and in pieces of any size each way.
 //!
@@ -8,7 +9,8 @@
 #![no_main]
 
 use flate2::{Decompress, FlushDecompress, Status};
-use idxd_emu::iaa::{ErrorCode, Inflater, InputBits, Outcome, StopOn};
+use idxd_emu::iaa::{Inflater, InputBits, Outcome, StopOn};
+use idxd_spec::iaa::ErrorCode;
 use libfuzzer_sys::fuzz_target;
 use svala_software::{CheckKind, InflateError, Inflater as CpuInflater, inflate};
 
@@ -29,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
         (Answer::Done(read, bytes), Answer::Done(there, expected)) => {
             assert_eq!((read, bytes), (there, expected), "the device and zlib");
         }
-        (Answer::Far, _) | (Answer::Refused, Answer::Refused) | (Answer::Full, Answer::Full) => {}
+        (Answer::Beyond, _) | (Answer::Refused, Answer::Refused) | (Answer::Full, Answer::Full) => {}
         // Of a stream that is broken or cut behind its room nobody has to see that.
         (Answer::Full, Answer::Refused) | (Answer::Refused, Answer::Full) => {}
         (ours, theirs) => panic!("the device: {ours:?}, zlib: {theirs:?}"),
@@ -47,8 +49,8 @@ enum Answer {
     Refused,
     /// More output than room.
     Full,
-    /// A distance the device does not have.
-    Far,
+    /// What the device alone refuses.
+    Beyond,
 }
 
 /// A buffer with bytes behind it that must stay as they are.
@@ -169,7 +171,9 @@ fn by_device(stream: &[u8], cut: usize, room: usize) -> Answer {
         _ if bytes.len() > room => Answer::Full,
         Outcome::StreamEnd => Answer::Done(consumed.div_ceil(8), bytes),
         Outcome::Overflow => Answer::Full,
-        Outcome::Error(ErrorCode::BAD_DISTANCE) => Answer::Far,
+        Outcome::Error(
+            ErrorCode::BAD_DISTANCE | ErrorCode::FIRST_D_CODE_16 | ErrorCode::LL_CODE_COUNT,
+        ) => Answer::Beyond,
         _ => Answer::Refused,
     }
 }

@@ -196,8 +196,8 @@ fn faulted(stop: Stop, written: u64) -> Completion {
         .with_bytes_completed(record.bytes_completed())
 }
 
-fn analytics_error(code: u8) -> Completion {
-    Completion::new(Status::ANALYTICS_ERROR).with_error_code(ErrorCode(code))
+fn analytics_error(code: ErrorCode) -> Completion {
+    Completion::new(Status::ANALYTICS_ERROR).with_error_code(code)
 }
 
 /// A length that came from 32-bit fields.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use idxd_spec::Status;
+use idxd_spec::iaa::ErrorCode;
 use idxd_spec::register::ResetType;
 use parking_lot::Mutex;
 
@@ -86,7 +87,7 @@ pub struct FaultPlan {
     never_answer: Which,
     answer_twice: Which,
     nonsense: Option<(Nonsense, Which)>,
-    failure: Option<(Status, Which)>,
+    failure: Option<(Failure, Which)>,
     delay: Duration,
     halt: Option<(u64, ResetType)>,
     disable: Which,
@@ -161,7 +162,14 @@ impl FaultPlan {
     /// descriptor brings about ([`Status::HARDWARE`] and the like).
     #[must_use]
     pub fn fail(self, status: Status, which: Which) -> Self {
-        Self { failure: Some((status, which)), ..self }
+        Self { failure: Some((Failure { status, code: ErrorCode(0) }, which)), ..self }
+    }
+
+    /// The same on an IAA with an analytics error: of these, too, some are the hardware's own, as
+    /// [`ErrorCode::VERIFY`].
+    #[must_use]
+    pub fn fail_analytics(self, code: ErrorCode, which: Which) -> Self {
+        Self { failure: Some((Failure { status: Status::ANALYTICS_ERROR, code }, which)), ..self }
     }
 
     /// Waits before each descriptor. Shutdown cuts the wait short.
@@ -229,8 +237,9 @@ impl fmt::Display for FaultPlan {
         if let Some((nonsense, which)) = self.nonsense {
             items.push(format!("{nonsense:?} ({which:?})"));
         }
-        if let Some((status, which)) = self.failure {
-            items.push(format!("status {:#04x} ({which:?})", status.0));
+        if let Some((Failure { status, code }, which)) = self.failure {
+            let code = if code.0 == 0 { String::new() } else { format!(", error code {:#04x}", code.0) };
+            items.push(format!("status {:#04x}{code} ({which:?})", status.0));
         }
         if let Some((descriptors, reset)) = self.halt {
             items.push(format!("halt after {descriptors} descriptors ({reset:?})"));
@@ -248,6 +257,14 @@ impl fmt::Display for FaultPlan {
     }
 }
 
+/// How the plan has a descriptor end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    /// Of an analytics error; otherwise 0.
+    pub(crate) code: ErrorCode,
+}
+
 /// What the plan has in store for one descriptor.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fate {
@@ -255,7 +272,7 @@ pub(crate) struct Fate {
     pub(crate) answers: u8,
     pub(crate) nonsense: Option<Nonsense>,
     /// What it ends with instead.
-    pub(crate) failure: Option<Status>,
+    pub(crate) failure: Option<Failure>,
     /// The device halts instead.
     pub(crate) halt: Option<ResetType>,
     /// Its work queue is disabled.
@@ -311,7 +328,7 @@ impl Plan {
             () => 1,
         };
         let nonsense = self.plan.nonsense.filter(|(_, which)| which.is(at)).map(|(nonsense, _)| nonsense);
-        let failure = self.plan.failure.filter(|(_, which)| which.is(at)).map(|(status, _)| status);
+        let failure = self.plan.failure.filter(|(_, which)| which.is(at)).map(|(failure, _)| failure);
         let halt = self.plan.halt.filter(|(after, _)| *after == at).map(|(_, reset)| reset);
         Fate { answers, nonsense, failure, halt, disables: self.plan.disable.is(at) }
     }

@@ -2,7 +2,7 @@
 
 use idxd_spec::{Completion, FaultInfo, Opcode, Operand, Status};
 
-use crate::fault_plan::Nonsense;
+use crate::fault_plan::{Failure, Nonsense};
 
 /// A status code no specification uses.
 const UNKNOWN_STATUS: u8 = 0x3e;
@@ -62,10 +62,11 @@ impl Record {
     }
 
     /// A record that says nothing but how it ended.
-    pub(crate) fn failed(self, status: Status) -> Self {
+    pub(crate) fn failed(self, failure: Failure) -> Self {
         let mut bytes = [0; 64];
-        bytes[0] = status.0;
-        Self { bytes, meaning: 0xf1, ..self }
+        bytes[..2].copy_from_slice(&[failure.status.0, failure.code.0]);
+        let has_code = u64::from(failure.code.0 != 0);
+        Self { bytes, meaning: 0xf1 | has_code << 1, ..self }
     }
 
     /// The same record with something no device may say.

@@ -24,6 +24,9 @@ macro_rules! statuses {
         impl Status {
             $($(#[$doc])* pub const $name: Self = Self($code);)*
 
+            /// Every code that has a name here, without the write bit.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// What the code means in a few words, if it has a name here. The write bit makes no difference.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {

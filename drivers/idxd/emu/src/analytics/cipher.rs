@@ -38,7 +38,7 @@ impl<B: Bus> Analytics<'_, B> {
         let mut stream = Stream::new(&aecs, encrypts);
         let flushes = aecs.flags().contains(CryptoFlags::FLUSH_ACCUMULATOR);
         if flushes && stream.is_xts() && input.len() < BLOCK {
-            return Err(analytics_error(ErrorCode::CRYPTO_SIZE.0));
+            return Err(analytics_error(ErrorCode::CRYPTO_SIZE));
         }
         let taken = if flushes { input.len() } else { stream.whole(input.len()) };
         let (now, later) = input.split_at(taken);
@@ -52,7 +52,7 @@ impl<B: Bus> Analytics<'_, B> {
         let kept = out.split_off(out.len() - left);
         let written = if flags.contains(CipherFlags::SUPPRESS_OUTPUT) { &[][..] } else { &out[..] };
         if written.len() > self.descriptor.dst_size_max() as usize {
-            return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW.0));
+            return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW));
         }
         let summed = self.checksummed(Completion::new(Status::SUCCESS), plain, (aecs.crc(), aecs.xor_csum()));
         let mut next = aecs
@@ -171,17 +171,17 @@ impl<B: Bus> Analytics<'_, B> {
         // Words of 16 bits in front of blocks of 16 bytes are not modelled.
         let is_sound = takes && (flushes || decompresses) && !flags.contains(DecompressFlags::BIT_ORDER_BE);
         if !is_sound {
-            return Err(analytics_error(ErrorCode::CRYPTO_FLAG.0));
+            return Err(analytics_error(ErrorCode::CRYPTO_FLAG));
         }
         // Table 4-5: nothing waits for a filter, and what is ignored is at the end of a job.
         if (!decompresses && waited != 0) || (!flushes && flags.ignore_end_bits() != 0) {
-            return Err(analytics_error(ErrorCode::AECS.0));
+            return Err(analytics_error(ErrorCode::AECS));
         }
         let input = [&aecs.accumulator()[..waited], source].concat();
         let mut after = Stream::new(&aecs, false);
         // A job whose input has been taken before goes on with nothing.
         if flushes && after.is_xts() && (1..BLOCK).contains(&input.len()) {
-            return Err(analytics_error(ErrorCode::CRYPTO_SIZE.0));
+            return Err(analytics_error(ErrorCode::CRYPTO_SIZE));
         }
         let taken = if flushes { input.len() } else { after.whole(input.len()) };
         let plain = after.run(&input[..taken], flushes);
@@ -200,7 +200,7 @@ impl<B: Bus> Analytics<'_, B> {
         match aecs.flags().contains(CryptoFlags::ENABLE) {
             false => Ok(None),
             // There has to be all of it (IAA §6.1.11).
-            true if size < CryptoAecs::SIZE => Err(analytics_error(ErrorCode::CRYPTO_FLAG.0)),
+            true if size < CryptoAecs::SIZE => Err(analytics_error(ErrorCode::CRYPTO_FLAG)),
             true => Ok(Some(aecs)),
         }
     }
@@ -213,7 +213,7 @@ impl<B: Bus> Analytics<'_, B> {
             CryptoAlgorithm::CFB => iaa_cap.crypto_cfb(),
             _ => iaa_cap.crypto_xts(),
         };
-        if has { Ok(()) } else { Err(analytics_error(ErrorCode::CRYPTO_FLAG.0)) }
+        if has { Ok(()) } else { Err(analytics_error(ErrorCode::CRYPTO_FLAG)) }
     }
 }
 
@@ -222,12 +222,12 @@ fn check(aecs: &CryptoAecs) -> Result<(), Completion> {
     let known = CryptoFlags::ENABLE | CryptoFlags::KEY_256 | CryptoFlags::FLUSH_ACCUMULATOR;
     let is_enabled = aecs.flags().contains(CryptoFlags::ENABLE) && known.contains(aecs.flags());
     if !is_enabled || aecs.algorithm().0 > CryptoAlgorithm::XTS.0 {
-        return Err(analytics_error(ErrorCode::CRYPTO_FLAG.0));
+        return Err(analytics_error(ErrorCode::CRYPTO_FLAG));
     }
     // Whole bytes, fewer than a word, and the format is the first.
     let is_sound = aecs.output_bits().is_multiple_of(8) && aecs.output_bits() < 64;
     if !is_sound || usize::from(aecs.accumulator_size()) > CryptoAecs::ACCUMULATOR_MAX {
-        return Err(analytics_error(ErrorCode::AECS.0));
+        return Err(analytics_error(ErrorCode::AECS));
     }
     Ok(())
 }

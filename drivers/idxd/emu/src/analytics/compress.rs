@@ -89,7 +89,7 @@ impl<B: Bus> Analytics<'_, B> {
                 self.encode(aecs, &input, options, end)
             }
             Generation::OnePass(_) if input.len() > ONE_PASS_BYTES_MAX => {
-                Err(analytics_error(ErrorCode::DATA_TOO_LARGE.0))
+                Err(analytics_error(ErrorCode::DATA_TOO_LARGE))
             }
             Generation::OnePass(header) => {
                 let mut aecs = self.optional_aecs()?;
@@ -139,7 +139,7 @@ impl<B: Bus> Analytics<'_, B> {
         let (literals, lengths) = tokens.literal_length.split_at(256);
         let estimate = literals.iter().sum::<u32>() + 2 * lengths.iter().sum::<u32>();
         if u64::from(estimate) * 8 >= u64::from(eighths) * size as u64 {
-            return Err(analytics_error(ErrorCode::EARLY_ABORT.0));
+            return Err(analytics_error(ErrorCode::EARLY_ABORT));
         }
         Ok(())
     }
@@ -154,12 +154,12 @@ impl<B: Bus> Analytics<'_, B> {
     ) -> Result<Completion, Completion> {
         let tables = tables(&aecs);
         let bits = usize::from(aecs.accumulator_bits());
-        let mut accumulator = BitBuffer::from_bytes(aecs.accumulator(), bits)
-            .map_err(|_| analytics_error(ErrorCode::AECS.0))?;
+        let mut accumulator =
+            BitBuffer::from_bytes(aecs.accumulator(), bits).map_err(|_| analytics_error(ErrorCode::AECS))?;
         let mut output = vec![0; self.descriptor.dst_size_max() as usize];
         let flush = self.descriptor.compress_flags().contains(CompressFlags::FLUSH_OUTPUT);
         let compressed = iaa::compress(input, &tables, &mut accumulator, end, options, flush, &mut output)
-            .map_err(|error| analytics_error(error.code().raw()))?;
+            .map_err(|error| analytics_error(error.code()))?;
         let completion = self
             .sum(&mut aecs, input)
             .with_output_size(len(compressed.output_size))
@@ -175,7 +175,7 @@ impl<B: Bus> Analytics<'_, B> {
     /// Puts codes made of `counts`, and their header if one is asked for, into `aecs`.
     fn generate(&self, aecs: &mut CompressAecs, counts: &Counts, header: Header) -> Result<(), Completion> {
         if aecs.accumulator_bits() >= CompressAecs::ACCUMULATOR_BITS_MAX {
-            return Err(analytics_error(ErrorCode::AECS.0));
+            return Err(analytics_error(ErrorCode::AECS));
         }
         let makes_complete =
             self.descriptor.compress_flags_2().contains(CompressFlags2::MAKE_COMPLETE_TABLES);
@@ -185,13 +185,13 @@ impl<B: Bus> Analytics<'_, B> {
             return Ok(());
         };
         if counts.literal_length[256..].iter().all(|&count| count == 0) {
-            return Err(analytics_error(ErrorCode::NO_DEFLATE_HEADER.0));
+            return Err(analytics_error(ErrorCode::NO_DEFLATE_HEADER));
         }
         let lengths = CodeLengths::of(&counts);
         aecs.set_codes(&lengths);
         match aecs.push_dynamic_header(&lengths, is_final) {
             true => Ok(()),
-            false => Err(analytics_error(ErrorCode::HEADER_OVERFLOW.0)),
+            false => Err(analytics_error(ErrorCode::HEADER_OVERFLOW)),
         }
     }
 
@@ -203,7 +203,7 @@ impl<B: Bus> Analytics<'_, B> {
             distance: std::array::from_fn(|token| aecs.d_code(token).0),
         };
         if counts.literal_length.iter().chain(&counts.distance).any(|&count| count > Counts::COUNT_MAX) {
-            return Err(analytics_error(ErrorCode::AECS.0));
+            return Err(analytics_error(ErrorCode::AECS));
         }
         if let Generation::TwoPass(header) = Generation::of(self.descriptor.compress_flags()) {
             self.generate(&mut aecs, &counts, header)?;
@@ -216,7 +216,7 @@ impl<B: Bus> Analytics<'_, B> {
     fn write_histogram(&self, histogram: &Histogram, input: &[u8]) -> Result<Completion, Completion> {
         let output = counts(histogram).to_bytes();
         if output.len() > self.descriptor.dst_size_max() as usize {
-            return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW.0));
+            return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW));
         }
         self.write_output(&output)?;
         let completion = Completion::new(Status::SUCCESS);

@@ -50,7 +50,7 @@ impl<B: Bus> Analytics<'_, B> {
                 indexing => self.decode_indexed(&mut stream, bits, 256 << indexing)?,
             };
             if index.len() > self.descriptor.dst_size_max() as usize {
-                return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW.0));
+                return Err(analytics_error(ErrorCode::OUTPUT_OVERFLOW));
             }
             let decoded = Decoded { stream, bits, input_len: input.len(), taken, inflated, decryption };
             return self.decoded(&decoded, &index, false);
@@ -110,7 +110,7 @@ impl<B: Bus> Analytics<'_, B> {
                 stream.inflater.run(bits.skip(consumed_bits), StopOn::AnyBlock, &mut miniblock[..room]);
             let output = &miniblock[..inflated.output_size];
             if is_off && !output.is_empty() {
-                return Err(analytics_error(ErrorCode::BLOCK_SIZE.0));
+                return Err(analytics_error(ErrorCode::BLOCK_SIZE));
             }
             self.account(stream, output, inflated.consumed_bits);
             consumed_bits += inflated.consumed_bits;
@@ -121,7 +121,7 @@ impl<B: Bus> Analytics<'_, B> {
             }
             if is_whole {
                 if stream.inflater.is_within_match() {
-                    return Err(analytics_error(ErrorCode::LENGTH_SPANS_MINIBLOCKS.0));
+                    return Err(analytics_error(ErrorCode::LENGTH_SPANS_MINIBLOCKS));
                 }
                 stream.inflater.forget_before(0);
             }
@@ -129,10 +129,8 @@ impl<B: Bus> Analytics<'_, B> {
                 Outcome::Overflow => {}
                 Outcome::BlockEnd => is_off = !stream.position.is_multiple_of(size),
                 // There is output before it, which has been forgotten.
-                Outcome::Error(code)
-                    if code.raw() == ErrorCode::DISTANCE_BEFORE_START.0 && !index.is_empty() =>
-                {
-                    return Err(analytics_error(ErrorCode::DISTANCE_SPANS_MINIBLOCKS.0));
+                Outcome::Error(code) if code == ErrorCode::DISTANCE_BEFORE_START && !index.is_empty() => {
+                    return Err(analytics_error(ErrorCode::DISTANCE_SPANS_MINIBLOCKS));
                 }
                 outcome => break outcome,
             }
@@ -179,10 +177,10 @@ impl<B: Bus> Analytics<'_, B> {
     pub(super) fn ended(&self, outcome: Outcome) -> Result<bool, Completion> {
         let flags = self.descriptor.decompress_flags();
         match outcome {
-            Outcome::Error(code) => Err(analytics_error(code.raw())),
+            Outcome::Error(code) => Err(analytics_error(code)),
             Outcome::InputEnd { after_block } if flags.contains(DecompressFlags::CHECK_FOR_EOB) => {
                 if flags.contains(DecompressFlags::SELECT_BFINAL_EOB) || !after_block {
-                    return Err(analytics_error(ErrorCode::BAD_END_OF_FILE.0));
+                    return Err(analytics_error(ErrorCode::BAD_END_OF_FILE));
                 }
                 Ok(true)
             }
@@ -216,7 +214,7 @@ impl<B: Bus> Analytics<'_, B> {
         let used = size.min(DecompressAecs::SIZE);
         aecs.as_bytes_mut()[..used].copy_from_slice(&bytes[..used]);
         let drops = self.model.capabilities.iaa_cap.drop_initial_bits();
-        Stream::load(&aecs, used, drops).map_err(|code| analytics_error(code.raw()))
+        Stream::load(&aecs, used, drops).map_err(analytics_error)
     }
 
     /// The AECS to write, if one is (IAA table 6-3, Write Source 2).
@@ -235,7 +233,7 @@ impl<B: Bus> Analytics<'_, B> {
         let stops = matches!(outcome, Outcome::StreamEnd | Outcome::BlockEnd);
         // What is behind the end is not of this stream.
         let rest = if stops { rest.take(0) } else { rest };
-        stream.save(rest, stops).map(Some).map_err(|code| analytics_error(code.raw()))
+        stream.save(rest, stops).map(Some).map_err(analytics_error)
     }
 
     /// The smaller of the nominal and the specified size (IAA §3.2).

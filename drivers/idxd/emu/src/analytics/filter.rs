@@ -46,7 +46,7 @@ impl<B: Bus> Analytics<'_, B> {
         };
         let bytes = match input.get(dropped..) {
             Some(bytes) if !bytes.is_empty() || self.descriptor.opcode() == Opcode::EXPAND => bytes,
-            _ => return Err(analytics_error(self.too_small().0)),
+            _ => return Err(analytics_error(self.too_small())),
         };
         let column = Column {
             bytes,
@@ -139,7 +139,7 @@ impl<B: Bus> Analytics<'_, B> {
                 return Ok((kept, (stream.crc, stream.xor_csum)));
             }
             if inflated.output_size == 0 && matches!(inflated.outcome, Outcome::Overflow) {
-                return Err(analytics_error(ErrorCode::TIMEOUT.0));
+                return Err(analytics_error(ErrorCode::TIMEOUT));
             }
         }
     }
@@ -176,7 +176,7 @@ impl<B: Bus> Analytics<'_, B> {
             }
             _ => return Completion::new(Status::INVALID_FILTER_FLAGS),
         };
-        analytics_error(code.0)
+        analytics_error(code)
     }
 
     pub(super) fn zero(&self) -> Result<Completion, Completion> {
@@ -192,8 +192,8 @@ impl<B: Bus> Analytics<'_, B> {
             _ => zero_decompress(ZeroWord::Bits32, &input, &mut room),
         };
         let written = written.map_err(|error| match error {
-            ZeroError::OutputFull { .. } => analytics_error(ErrorCode::OUTPUT_OVERFLOW.0),
-            _ => analytics_error(ErrorCode::SRC1_TOO_SMALL.0),
+            ZeroError::OutputFull { .. } => analytics_error(ErrorCode::OUTPUT_OVERFLOW),
+            _ => analytics_error(ErrorCode::SRC1_TOO_SMALL),
         })?;
         let output = &room[..written];
         self.write_output(output)?;

@@ -6,9 +6,9 @@
 //! what is left of a match that did not fit lies in a reserved field: an AECS of software's own making (canned codes) is
 //! therefore not understood, and refused where it makes no sense.
 
-use idxd_spec::iaa::DecompressAecs;
+use idxd_spec::iaa::{DecompressAecs, ErrorCode};
 
-use crate::iaa::{CodeLengths, ErrorCode, Inflater, InputBits, Position, Saved};
+use crate::iaa::{CodeLengths, Inflater, InputBits, Position, Saved};
 
 /// Literal/length symbols whose lengths are kept; distances follow.
 const LITERAL_LENGTHS: usize = 288;

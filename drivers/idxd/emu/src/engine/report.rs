@@ -41,8 +41,8 @@ impl<B: Bus> Run<'_, B> {
     ) -> Reported {
         let model = self.model;
         let fate = model.plan.fate();
-        if let Some(status) = fate.failure {
-            *record = record.failed(status);
+        if let Some(failure) = fate.failure {
+            *record = record.failed(failure);
         }
         if let Some(reset) = fate.halt {
             model.halt(reset);
@@ -60,7 +60,9 @@ impl<B: Bus> Run<'_, B> {
         let speaks_for_itself = self.speaks_for_itself(status);
         let flags = descriptor.flags();
         let has_record = flags.contains(Flags::COMPLETION_ADDR_VALID);
-        if !has_record && !speaks_for_itself {
+        // A page request without an answer is told of in both places (IAA table 4-7).
+        let is_told_twice = status == Status::PAGE_REQUEST_TIMEOUT;
+        if (!has_record || is_told_twice) && !speaks_for_itself {
             model.log(self.era, &self.entry_of_outcome(origin, descriptor, record), &[]);
         }
         let is_written = has_record && (!speaks_for_itself || flags.contains(Flags::REQUEST_COMPLETION));

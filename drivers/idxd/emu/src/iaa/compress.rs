@@ -1,12 +1,13 @@
 //! Compression: input to Huffman codes of given tables.
 
+use idxd_spec::iaa::ErrorCode;
+
 use super::alphabet::{
     DISTANCE_SYMBOLS, DISTANCES, END_OF_BLOCK, FIRST_LENGTH, LENGTH_MAX, LENGTH_MIN, LENGTHS, Span,
     distance_symbol_of, length_index_of,
 };
 use super::bit_buffer::BitBuffer;
 use super::bit_writer::{BitWriter, Overflow};
-use super::error_code::ErrorCode;
 use super::matcher::{MatchOptions, Tokens, tokenize};
 use super::tables::{Code, Tables};
 
@@ -63,8 +64,8 @@ impl CompressError {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::Overflow => ErrorCode::UNRECOVERABLE_OUTPUT_OVERFLOW,
-            Self::MissingCode => ErrorCode::INVALID_HUFFMAN_CODE,
+            Self::Overflow => ErrorCode::OUTPUT_OVERFLOW,
+            Self::MissingCode => ErrorCode::HUFFMAN_CODE,
         }
     }
 }

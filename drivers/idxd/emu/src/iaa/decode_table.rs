@@ -91,6 +91,16 @@ pub(super) enum BadLengths {
     Incomplete,
 }
 
+/// The codes of such lengths.
+struct Counted {
+    /// The first code of each length.
+    starts: [u16; 16],
+    /// The longest length in use.
+    longest: u32,
+    /// Every bit is the beginning of a code.
+    is_complete: bool,
+}
+
 /// A table with a root of `ROOT_BITS` bits.
 #[derive(Clone)]
 pub(super) struct DecodeTable<const ROOT_BITS: u32> {
@@ -109,13 +119,14 @@ impl<const ROOT_BITS: u32> DecodeTable<ROOT_BITS> {
     /// Makes this the table of the codes with `lengths` bits, 0 to 15, where `meaning` says what a symbol is.
     ///
     /// No code at all is taken, since a block of literals needs no distances; then every bit is an invalid code.
-    /// A single code of one bit is taken too, and the other bit is invalid. Nothing else may be incomplete.
+    /// A single code of one bit is taken too, and the other bit is invalid. Nothing else may be incomplete; the table is
+    /// made all the same, with what no code begins with as invalid.
     pub(super) fn build(
         &mut self,
         lengths: &[u8],
         meaning: impl Fn(usize) -> Entry,
     ) -> Result<(), BadLengths> {
-        let (starts, longest) = Self::check(lengths)?;
+        let Counted { starts, longest, is_complete } = Self::count(lengths)?;
         self.entries.clear();
         self.entries.resize(1 << ROOT_BITS, Entry::INVALID.with_code_bits(1));
         self.subtable_bits = longest.saturating_sub(ROOT_BITS);
@@ -126,11 +137,10 @@ impl<const ROOT_BITS: u32> DecodeTable<ROOT_BITS> {
             let stream_bits = usize::from(code.reverse_bits() >> (16 - length));
             self.set(stream_bits, length, meaning(symbol).with_code_bits(length));
         }
-        Ok(())
+        if is_complete || longest <= 1 { Ok(()) } else { Err(BadLengths::Incomplete) }
     }
 
-    /// The first code of each length, and the longest length in use.
-    fn check(lengths: &[u8]) -> Result<([u16; 16], u32), BadLengths> {
+    fn count(lengths: &[u8]) -> Result<Counted, BadLengths> {
         let mut counts = [0u16; 16];
         for &length in lengths {
             counts[usize::from(length & 0xf)] += 1;
@@ -149,10 +159,7 @@ impl<const ROOT_BITS: u32> DecodeTable<ROOT_BITS> {
                 longest = length;
             }
         }
-        if free > 0 && longest > 1 {
-            return Err(BadLengths::Incomplete);
-        }
-        Ok((starts, longest))
+        Ok(Counted { starts, longest, is_complete: free == 0 })
     }
 
     fn set(&mut self, stream_bits: usize, length: u8, entry: Entry) {

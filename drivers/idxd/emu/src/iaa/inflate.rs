@@ -8,10 +8,11 @@
 mod header;
 mod saved;
 
+use idxd_spec::iaa::ErrorCode;
+
 use super::HISTORY_BYTES;
 use super::bit_reader::{BitReader, InputBits};
 use super::decode_table::{DecodeTable, Entry};
-use super::error_code::ErrorCode;
 use header::{BlockHeader, Codes};
 
 pub use header::CodeLengths;
@@ -283,7 +284,7 @@ impl Inflater {
             return Err(CUT_OFF);
         }
         if distance.is_special() {
-            return Err(Outcome::Error(ErrorCode::BAD_DISTANCE_CODE));
+            return Err(Outcome::Error(ErrorCode::BAD_D_CODE));
         }
         if distance.code_bits() + distance.extra_bits() > reader.available() {
             return Err(CUT_OFF);
@@ -351,7 +352,7 @@ impl Output<'_> {
             return Err(ErrorCode::BAD_DISTANCE);
         }
         if reference.distance > self.len + self.history.len() {
-            return Err(ErrorCode::DISTANCE_BEFORE_START_OF_FILE);
+            return Err(ErrorCode::DISTANCE_BEFORE_START);
         }
         Ok(())
     }

@@ -172,20 +172,21 @@ fn zlib(data: &[u8], block: usize) -> Vec<u8> {
     stream
 }
 
+/// What an index of miniblocks of 512 bytes comes to, of data that zlib made blocks of that size of.
+pub(crate) fn refusal(data: &[u8], block: usize) -> ErrorCode {
+    let done = index(&iaa(Version::V2), &zlib(data, block), 1 << 20, 1).0;
+    assert_eq!(done.status(), Status::ANALYTICS_ERROR, "{done:?}");
+    done.error_code()
+}
+
 #[test]
 fn streams_that_have_no_miniblocks_have_no_index() {
-    let rig = iaa(Version::V2);
-    let code = |data: &[u8], block| {
-        let done = index(&rig, &zlib(data, block), 1 << 20, 1).0;
-        assert_eq!(done.status(), Status::ANALYTICS_ERROR, "{done:?}");
-        done.error_code()
-    };
-    assert_eq!(code(&[7; 4000], 4000), ErrorCode::LENGTH_SPANS_MINIBLOCKS);
+    assert_eq!(refusal(&[7; 4000], 4000), ErrorCode::LENGTH_SPANS_MINIBLOCKS);
     // A match behind the boundary that refers to what is before it.
     let noise = bytes(512, 9);
     let again = [&noise[..], &[0xaa], &noise[100..300]].concat();
-    assert_eq!(code(&again, 4000), ErrorCode::DISTANCE_SPANS_MINIBLOCKS);
-    assert_eq!(code(&bytes(1400, 9), 700), ErrorCode::BLOCK_SIZE);
+    assert_eq!(refusal(&again, 4000), ErrorCode::DISTANCE_SPANS_MINIBLOCKS);
+    assert_eq!(refusal(&bytes(1400, 9), 700), ErrorCode::BLOCK_SIZE);
 }
 
 #[test]

@@ -20,13 +20,13 @@ use proptest::prelude::*;
 
 use crate::support::{DEADLINE, Memory, PAGE, bytes};
 
-const OWNER: u32 = 0x111;
-const SUBMITTER: u32 = 0x2_2222;
+pub(crate) const OWNER: u32 = 0x111;
+pub(crate) const SUBMITTER: u32 = 0x2_2222;
 const STRANGER: u32 = 0x33;
 
 /// A device, and a record for one descriptor after the other.
-struct Rig {
-    model: Arc<Model<ProcessMemory>>,
+pub(crate) struct Rig {
+    pub(crate) model: Arc<Model<ProcessMemory>>,
     record: Memory,
 }
 
@@ -38,16 +38,16 @@ impl Rig {
         Self { model, record: Memory::warm(PAGE) }
     }
 
-    fn dsa() -> Self {
+    pub(crate) fn dsa() -> Self {
         Self::new(Version::V3, None)
     }
 
     /// An entry for `SUBMITTER` at `index`.
-    fn open(&self, index: u16, permissions: Permissions, window: Window) -> IdptHandle {
+    pub(crate) fn open(&self, index: u16, permissions: Permissions, window: Window) -> IdptHandle {
         self.set(index, PermissionEntry::new(OWNER, Submitters::One(SUBMITTER), permissions, window))
     }
 
-    fn set(&self, index: u16, entry: PermissionEntry) -> IdptHandle {
+    pub(crate) fn set(&self, index: u16, entry: PermissionEntry) -> IdptHandle {
         // What is in use is read-only but for two bits.
         assert!(self.model.set_permission_entry(index, &PermissionEntry::default()));
         assert!(self.model.set_permission_entry(index, &entry));
@@ -55,7 +55,7 @@ impl Rig {
         IdptHandle(index)
     }
 
-    fn run_as(&self, pasid: u32, descriptor: &Descriptor) -> Completion {
+    pub(crate) fn run_as(&self, pasid: u32, descriptor: &Descriptor) -> Completion {
         self.record.write(0, &[0; 32]);
         let descriptor = descriptor.with_completion(self.record.addr(0)).with_pasid(pasid);
         assert_eq!(self.model.submit(0, &descriptor), Submission::Accepted);
@@ -63,7 +63,7 @@ impl Rig {
         Completion::from_bytes(self.record.read(0, 32)[..].try_into().unwrap())
     }
 
-    fn run(&self, descriptor: &Descriptor) -> Completion {
+    pub(crate) fn run(&self, descriptor: &Descriptor) -> Completion {
         self.run_as(SUBMITTER, descriptor)
     }
 }

@@ -8,6 +8,7 @@ mod analytics_streams;
 mod batches;
 mod checks;
 mod cipher;
+mod codes;
 mod commands;
 mod delta;
 mod dif;

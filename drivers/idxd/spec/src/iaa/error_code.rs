@@ -18,6 +18,9 @@ macro_rules! error_codes {
                 pub const $name: Self = Self($code);
             )*
 
+            /// Every code that has a name here.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// What the code means in a few words, if it has a name here.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
@@ -71,7 +74,7 @@ error_codes! {
     DATA_TOO_LARGE = 0x28, "more than 4 KiB with one-pass header generation";
     EARLY_ABORT = 0x29, "compression stopped early";
     NO_DEFLATE_HEADER = 0x2a, "fewer than 257 literal and length tokens";
-    COMPRESSION_LINKING = 0x2b, "previous descriptor was the last";
+    COMPRESSION_LINKING = 0x2b, "previous descriptor ended within a miniblock";
     HEADER_OVERFLOW = 0x2c, "deflate header does not fit the accumulator";
     AECS_FORMAT = 0x2d, "wrong aecs format";
     INCONSISTENT_STATE = 0x2e, "inconsistent decompress state";

@@ -309,7 +309,7 @@ fn a_buffer_one_byte_short_overflows_and_keeps_the_accumulator() {
             }
         }
     }
-    assert_eq!(CompressError::Overflow.code().raw(), 0x19);
+    assert_eq!(CompressError::Overflow.code(), ErrorCode::OUTPUT_OVERFLOW);
 }
 
 /// Each symbol that the input needs, taken away in turn.
@@ -336,7 +336,7 @@ fn a_symbol_of_length_0_is_an_error_when_it_is_used() {
     let mut tables = Tables::fixed();
     tables.literal_length[256] = Code::new(0, 0);
     assert_eq!(run(&tables, EndProcessing::None), Ok(()), "the end is not written");
-    assert_eq!(CompressError::MissingCode.code().raw(), 0x1e);
+    assert_eq!(CompressError::MissingCode.code(), ErrorCode::HUFFMAN_CODE);
 }
 
 /// A stored block, a header and five literals of nine bits: 2048 bits, which is all an accumulator holds.

@@ -1,11 +1,12 @@
 //! Block headers: what kind of block follows, and its Huffman codes.
 
+use idxd_spec::iaa::ErrorCode;
+
 use super::super::alphabet::{
     DISTANCE_SYMBOLS, DISTANCES, END_OF_BLOCK, FIRST_LENGTH, LENGTHS, LITERAL_LENGTH_SYMBOLS, low_byte,
 };
 use super::super::bit_reader::BitReader;
-use super::super::decode_table::{DecodeTable, Entry};
-use super::super::error_code::ErrorCode;
+use super::super::decode_table::{BadLengths, DecodeTable, Entry};
 use super::{DistanceTable, LiteralLengthTable};
 
 /// The order in which a header has the lengths of the code length code (RFC 1951 §3.2.7).
@@ -76,7 +77,7 @@ pub(super) fn read(reader: &mut BitReader<'_>, codes: &mut Codes) -> Result<Bloc
             dynamic(reader, codes)?;
             Ok(BlockHeader::Codes { final_block })
         }
-        _ => Err(Some(ErrorCode::INVALID_BLOCK_TYPE)),
+        _ => Err(Some(ErrorCode::BLOCK_TYPE)),
     }
 }
 
@@ -85,7 +86,7 @@ fn stored_length(reader: &mut BitReader<'_>) -> Result<usize, Stop> {
     let bits = reader.take(32).ok_or(None)?;
     let (length, complement) = (bits & 0xffff, bits >> 16);
     if length ^ complement != 0xffff {
-        return Err(Some(ErrorCode::INVALID_STORED_LENGTH));
+        return Err(Some(ErrorCode::STORED_LENGTH));
     }
     Ok(length as usize)
 }
@@ -99,39 +100,61 @@ fn dynamic(reader: &mut BitReader<'_>, codes: &mut Codes) -> Result<(), Stop> {
         return Err(Some(ErrorCode::TOO_MANY_LL_CODES));
     }
     if distance_count > DISTANCE_SYMBOLS {
-        return Err(Some(ErrorCode::TOO_MANY_DISTANCE_CODES));
+        return Err(Some(ErrorCode::TOO_MANY_D_CODES));
     }
-    let code_lengths = code_length_table(reader, code_length_count)?;
-    let mut lengths = [0; LITERAL_LENGTH_SYMBOLS + DISTANCE_SYMBOLS];
-    let lengths = &mut lengths[..literal_length_count + distance_count];
-    read_lengths(reader, &code_lengths, lengths)?;
-    let (literal_length, distance) = lengths.split_at(literal_length_count);
+    let (code_lengths, is_complete) = code_length_table(reader, code_length_count)?;
+    let (mut literal_length, mut distance) = ([0; LITERAL_LENGTH_SYMBOLS], [0; DISTANCE_SYMBOLS]);
+    let literal_length = &mut literal_length[..literal_length_count];
+    let distance = &mut distance[..distance_count];
+    let refusals = Refusals { starts_with_16: ErrorCode::FIRST_LL_CODE_16, count: ErrorCode::LL_CODE_COUNT };
+    read_lengths(reader, &code_lengths, literal_length, refusals)?;
+    let refusals = Refusals { starts_with_16: ErrorCode::FIRST_D_CODE_16, count: ErrorCode::D_CODE_COUNT };
+    read_lengths(reader, &code_lengths, distance, refusals)?;
+    if !is_complete {
+        return Err(Some(ErrorCode::BAD_CL_LENGTHS));
+    }
     if literal_length.iter().all(|&length| length == 0) {
-        return Err(Some(ErrorCode::NO_VALID_LL_CODE));
+        return Err(Some(ErrorCode::NO_LL_CODE));
     }
     if literal_length[END_OF_BLOCK] == 0 {
-        return Err(Some(ErrorCode::BAD_LL_CODE_LENGTHS));
+        return Err(Some(ErrorCode::BAD_LL_LENGTHS));
     }
     Ok(codes.set(literal_length, distance)?)
 }
 
-fn code_length_table(reader: &mut BitReader<'_>, count: usize) -> Result<DecodeTable<7>, Stop> {
+/// The code of the code lengths, and whether it is complete. If it is not, bits that are no code may come first.
+fn code_length_table(reader: &mut BitReader<'_>, count: usize) -> Result<(DecodeTable<7>, bool), Stop> {
     let mut lengths = [0; 19];
     for &symbol in &CODE_LENGTH_ORDER[..count] {
         lengths[usize::from(symbol)] = (reader.take(3).ok_or(None)? & 7) as u8;
     }
-    let bad = Some(ErrorCode::BAD_CL_CODE_LENGTHS);
-    // One code of one bit is refused too: the exception is for the other two alphabets.
-    if lengths.iter().filter(|&&length| length > 0).count() < 2 {
-        return Err(bad);
-    }
+    // One code of one bit does not do: that exception is for the other two alphabets.
+    let is_code = lengths.iter().filter(|&&length| length > 0).count() > 1;
     let mut table = DecodeTable::new();
-    table.build(&lengths, |symbol| Entry::literal(low_byte(symbol))).map_err(|_| bad)?;
-    Ok(table)
+    match table.build(&lengths, |symbol| Entry::literal(low_byte(symbol))) {
+        Ok(()) => Ok((table, is_code)),
+        Err(BadLengths::Incomplete) => Ok((table, false)),
+        Err(BadLengths::Oversubscribed) => Err(Some(ErrorCode::BAD_CL_LENGTHS)),
+    }
 }
 
-/// Reads the code lengths of both alphabets, which are one sequence: a repeat may run from one into the other.
-fn read_lengths(reader: &mut BitReader<'_>, table: &DecodeTable<7>, lengths: &mut [u8]) -> Result<(), Stop> {
+/// What is wrong with the code lengths of an alphabet.
+#[derive(Clone, Copy)]
+struct Refusals {
+    /// The first is "repeat the one before".
+    starts_with_16: ErrorCode,
+    /// The last repeat count runs past them.
+    count: ErrorCode,
+}
+
+/// Reads the code lengths of one alphabet. RFC 1951 §3.2.7 makes one sequence of both and lets a repeat run from one into
+/// the other; the device counts each by itself, and refuses that (IAA table 4-8, codes 0x04 and 0x06).
+fn read_lengths(
+    reader: &mut BitReader<'_>,
+    table: &DecodeTable<7>,
+    lengths: &mut [u8],
+    refusals: Refusals,
+) -> Result<(), Stop> {
     let mut at = 0;
     while at < lengths.len() {
         reader.refill();
@@ -147,14 +170,14 @@ fn read_lengths(reader: &mut BitReader<'_>, table: &DecodeTable<7>, lengths: &mu
             length @ 0..16 => (length, 1),
             16 => {
                 let bits = reader.take(2).ok_or(None)?;
-                let before = at.checked_sub(1).ok_or(Some(ErrorCode::FIRST_LL_CODE_IS_16))?;
+                let before = at.checked_sub(1).ok_or(Some(refusals.starts_with_16))?;
                 (lengths[before], 3 + bits as usize)
             }
             17 => (0, 3 + reader.take(3).ok_or(None)? as usize),
             _ => (0, 11 + reader.take(7).ok_or(None)? as usize),
         };
         let repeated = lengths.get_mut(at..at + repeat);
-        repeated.ok_or(Some(ErrorCode::WRONG_NUMBER_OF_DISTANCE_CODES))?.fill(length);
+        repeated.ok_or(Some(refusals.count))?.fill(length);
         at += repeat;
     }
     Ok(())
@@ -168,14 +191,14 @@ fn set_literal_lengths(table: &mut LiteralLengthTable, lengths: &[u8]) -> Result
             .get(symbol - FIRST_LENGTH)
             .map_or(Entry::INVALID, |span| Entry::base(span.base, span.extra_bits)),
     });
-    built.map_err(|_| ErrorCode::BAD_LL_CODE_LENGTHS)
+    built.map_err(|_| ErrorCode::BAD_LL_LENGTHS)
 }
 
 fn set_distances(table: &mut DistanceTable, lengths: &[u8]) -> Result<(), ErrorCode> {
     let built = table.build(lengths, |symbol| {
         DISTANCES.get(symbol).map_or(Entry::INVALID, |span| Entry::base(span.base, span.extra_bits))
     });
-    built.map_err(|_| ErrorCode::BAD_DISTANCE_CODE_LENGTHS)
+    built.map_err(|_| ErrorCode::BAD_D_LENGTHS)
 }
 
 fn fixed_lengths() -> [u8; 288] {

@@ -1,7 +1,9 @@
 //! A decompression put aside: everything that has to come back for it to go on.
 
+use idxd_spec::iaa::ErrorCode;
+
 use super::header::{CodeLengths, Codes};
-use super::{ErrorCode, HISTORY_BYTES, Inflater, Reference};
+use super::{HISTORY_BYTES, Inflater, Reference};
 use crate::iaa::alphabet::LENGTH_MAX;
 
 /// Where in a stream a decompression stands.
@@ -55,22 +57,21 @@ impl Inflater {
     ///
     /// # Errors
     ///
-    /// The code of what is wrong with the lengths of the codes, or [`ErrorCode::AECS`] for a match that no stream can
-    /// have left, an empty stored block or a history above 4 KiB.
+    /// [`ErrorCode::INCONSISTENT_STATE`] for codes that are none, or a match that no stream can have left;
+    /// [`ErrorCode::AECS`] for an empty stored block or a history above 4 KiB (IAA table 4-5).
     pub fn restore(saved: Saved) -> Result<Self, ErrorCode> {
         let Saved { position, final_block, pending, lengths, history } = saved;
         let is_match = |(length, distance): (usize, usize)| {
             (1..LENGTH_MAX).contains(&length) && (1..=history.len()).contains(&distance)
         };
-        let is_sound = history.len() <= HISTORY_BYTES
-            && pending.is_none_or(|pending| position == Position::Codes && is_match(pending))
-            && position != (Position::Stored { left: 0 });
-        if !is_sound {
+        if history.len() > HISTORY_BYTES || position == (Position::Stored { left: 0 }) {
             return Err(ErrorCode::AECS);
         }
         let mut codes = Codes::new();
-        if position == Position::Codes {
-            codes.set(&lengths.literal_length, &lengths.distance)?;
+        let are_codes =
+            position != Position::Codes || codes.set(&lengths.literal_length, &lengths.distance).is_ok();
+        if !are_codes || pending.is_some_and(|pending| position != Position::Codes || !is_match(pending)) {
+            return Err(ErrorCode::INCONSISTENT_STATE);
         }
         let pending = pending.map(|(length, distance)| Reference { length, distance });
         Ok(Self { state: position, final_block, pending, codes, history })
