@@ -3,8 +3,8 @@
 # Builds one variant of the kernel, inside a Debian sid root that has linux-source-7.* and the tools that a kernel with
 # Rust wants. `cargo xtask guest kernel` makes the root and calls this.
 #
-#   build.sh DIR VARIANT    VARIANT: c, rust, debug, vfio; or a step: patch only makes /build/patched, rustfmt and clippy
-#                           look at it. DIR: this directory's content, as core/ and linux/
+#   build.sh DIR VARIANT    VARIANT: c, rust, debug, vfio, seeded (rust, of a DIR with faults); or a step: patch only makes
+#                           /build/patched, rustfmt and clippy look at it. DIR: this directory's content, as core/ and linux/
 #
 # The tree is /build/linux, the results /build/o-VARIANT/arch/x86/boot/bzImage and /build/tests. The tree is unpacked
 # once per version of the source package; the files that the series touches are made from the pristine ones each time and
@@ -17,7 +17,7 @@ source=$(ls /usr/src/linux-source-7.*.tar.xz | sort -V | tail -1)
 version=$(basename "$source" .tar.xz)-$(sha256sum "$source" | cut -c1-16)
 if [ "$(cat linux.version 2>/dev/null || true)" != "$version" ]; then
     echo "unpacking $source"
-    rm -rf linux orig o-c o-rust o-debug o-vfio tests linux.version
+    rm -rf linux orig o-* tests linux.version
     tar xf "$source"
     mv "$(basename "$source" .tar.xz)" linux
     echo "$version" >linux.version
@@ -60,7 +60,7 @@ clippy)
     cd o-rust
     RUSTC_BOOTSTRAP=1 CLIPPY_CONF_DIR=/build/linux exec sh -c "$command" ;;
 c) fragments=mock ;;
-rust) fragments='mock rust' ;;
+rust | seeded) fragments='mock rust' ;;
 debug) fragments='mock rust debug' ;;
 vfio) fragments=vfio ;;
 *) echo "build.sh: no variant $variant" >&2; exit 2 ;;
@@ -73,6 +73,7 @@ if [ "$(cat $out/fragments 2>/dev/null || true)" != "$wanted" ]; then
     # Another variant that is built already has most of this one's objects.
     [ -d $out ] || { [ $variant != c ] || [ ! -d /build/o-rust ] || cp -a /build/o-rust $out; }
     [ -d $out ] || { [ $variant != rust ] || [ ! -d /build/o-c ] || cp -a /build/o-c $out; }
+    [ -d $out ] || { [ $variant != seeded ] || [ ! -d /build/o-rust ] || cp -a /build/o-rust $out; }
     mkdir -p $out
     make -s LLVM=1 O=$out tinyconfig >/dev/null
     cat $fragments >>$out/.config

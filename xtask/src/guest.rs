@@ -34,6 +34,8 @@ pub(crate) enum Guest {
     Qemu(qemu::Qemu),
     /// Build the kernel whose SVA and page-fault path is in Rust
     Kernel(kernel::Kernel),
+    /// Seed faults into that path's files, boot each, and say which test notices it
+    Mutate(kernel::seeded::Mutate),
     /// Build the kernel's test of DMA engines, which Debian leaves out, as a module for the guest
     Dmatest,
     /// Run the tests of a tier in a guest
@@ -97,6 +99,7 @@ pub(crate) fn run(guest: &Guest) -> Result<ExitCode, Error> {
     match guest {
         Guest::Qemu(args) => qemu::run(args),
         Guest::Kernel(args) => kernel::run(args),
+        Guest::Mutate(args) => kernel::seeded::run(args),
         Guest::Dmatest => dmatest::build(),
         Guest::Test(Test { list: true, .. }) => Ok(suite::list()),
         Guest::Test(Test { vfio, iommufd, name, .. }) if *vfio || *iommufd => suite::run_vfio(*iommufd, name),

@@ -6,6 +6,7 @@
 mod check;
 mod mock;
 pub(crate) mod root;
+pub(crate) mod seeded;
 mod series;
 
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub(crate) enum Variant {
     Debug,
     /// In C, with iommufd and vfio's device nodes, for `guest test --iommufd`
     Vfio,
+    /// In Rust, with the faults of `guest mutate`
+    #[value(skip)]
+    Seeded,
 }
 
 impl Variant {
@@ -39,6 +43,7 @@ impl Variant {
             Self::C => "c",
             Self::Debug => "debug",
             Self::Vfio => "vfio",
+            Self::Seeded => "seeded",
         }
     }
 }
@@ -79,6 +84,12 @@ pub(crate) fn run(args: &Kernel) -> Result<ExitCode, Error> {
         println!("{}", root.build(args.variant)?.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// That it has to be built.
+fn missing(variant: Variant) -> Error {
+    let name = variant.name();
+    Error::missing(format!("the kernel's {name} build"), format!("cargo xtask guest kernel --variant {name}"))
 }
 
 /// Whether an image for a guest with the device in it is given.

@@ -289,6 +289,98 @@ static void check_userfaultfd(void)
 	close(fd);
 }
 
+/* How long a fault waits for a userfaultfd handler, where it does. */
+static void wait_at_most(unsigned int ms)
+{
+	FILE *parameter = fopen("/sys/module/iommu_iopf/parameters/uffd_wait_ms", "w");
+
+	if (!parameter)
+		return;
+	if (fprintf(parameter, "%u", ms) < 0 || fclose(parameter))
+		die("uffd_wait_ms");
+}
+
+/* Nobody answers at all. */
+static void check_patience(void)
+{
+	int fd = engine(), uffd;
+	unsigned int pasid = bind_to(fd);
+	char *memory = map(4 * PAGE, PROT_READ | PROT_WRITE);
+
+	uffd = armed(memory, 4 * PAGE);
+	wait_at_most(200);
+	tell("uffd_in_vain", fault(fd, pasid, 1, memory, READ));
+	wait_at_most(600000);
+	close(uffd);
+	close(fd);
+}
+
+static long resident(char *memory, size_t len);
+
+/* A device that walks through memory is given pages ahead, but not these. */
+static void check_around(void)
+{
+	int fd = engine(), i;
+	unsigned int pasid = bind_to(fd);
+	char *random = map(64 * PAGE, PROT_READ | PROT_WRITE), *two = map(64 * PAGE, PROT_READ | PROT_WRITE);
+
+	madvise(random, 64 * PAGE, MADV_NOHUGEPAGE);
+	madvise(two, 64 * PAGE, MADV_NOHUGEPAGE);
+	madvise(random, 64 * PAGE, MADV_RANDOM);
+	mprotect(two + 32 * PAGE, 32 * PAGE, PROT_READ);
+	for (i = 0; i < 16; i++)
+		fault(fd, pasid, i, random + i * PAGE, WRITE);
+	tell("around_advised_random", resident(random, 64 * PAGE));
+	for (i = 0; i < 32; i++)
+		fault(fd, pasid, i, two + i * PAGE, WRITE);
+	tell("around_mapping", resident(two, 32 * PAGE));
+	tell("around_next_mapping", resident(two + 32 * PAGE, 32 * PAGE));
+	close(fd);
+}
+
+/* The PASID of a process of its own, which has ended when this returns. */
+static unsigned int passing_pasid(void)
+{
+	unsigned int pasid = 0;
+	int out[2];
+	pid_t child;
+
+	if (pipe(out))
+		die("pipe");
+	child = fork();
+	if (!child) {
+		int fd = engine();
+		char *memory = map(PAGE, PROT_READ | PROT_WRITE);
+
+		pasid = bind_to(fd);
+		if (fault(fd, pasid, 1, memory, WRITE) || write(out[1], &pasid, sizeof(pasid)) != sizeof(pasid))
+			_exit(1);
+		_exit(0);
+	}
+	close(out[1]);
+	if (read(out[0], &pasid, sizeof(pasid)) != sizeof(pasid))
+		die("child");
+	close(out[0]);
+	waitpid(child, NULL, 0);
+	return pasid;
+}
+
+static double seconds(void);
+
+/* The lowest that is free is given out: that of a process that has ended is, once its memory is gone for good. */
+static void check_pasids(void)
+{
+	double until = seconds() + 30;
+	unsigned int first = passing_pasid();
+	bool comes_back = false;
+
+	while (!comes_back && seconds() < until) {
+		usleep(10000);
+		comes_back = passing_pasid() <= first;
+	}
+	tell("pasid_comes_back", comes_back);
+}
+
 /* A process dies with a fault that waits: its fault ends, and the device can be used again. */
 static void check_exit(void)
 {
@@ -566,8 +658,15 @@ int main(int argc, char **argv)
 		check_overflow();
 		check_lookup();
 		check_unattached();
+		/* Whoever waits for ever has failed. */
+		alarm(240);
+		wait_at_most(600000);
 		check_userfaultfd();
+		check_patience();
 		check_exit();
+		check_around();
+		check_pasids();
+		wait_at_most(10000);
 		tell("done", 1);
 	} else if (!strcmp(argv[1], "cost") && argc > 2) {
 		cost(strtoul(argv[2], NULL, 0));

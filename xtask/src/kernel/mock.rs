@@ -9,11 +9,11 @@ mod judge;
 
 use std::process::ExitCode;
 
-use super::Variant;
 use super::root::{Root, repository};
+use super::{Variant, missing};
 use crate::cache::Cache;
 use crate::error::Error;
-use boot::{Clock, Log, boot};
+use boot::{Clock, Log, boot, boot_with};
 use judge::{Judge, Selftests};
 
 /// What both builds run.
@@ -35,8 +35,7 @@ pub(crate) fn test(names: &[String], full: bool, built: bool) -> Result<ExitCode
     let root = Root::open(&Cache::open()?)?;
     for variant in [Variant::C, Variant::Rust] {
         if !root.is_built(variant) {
-            let command = format!("cargo xtask guest kernel --variant {}", variant.name());
-            return Err(Error::missing(format!("the kernel's {} build", variant.name()), command));
+            return Err(missing(variant));
         }
         if !built {
             root.build(variant)?;
@@ -48,8 +47,7 @@ pub(crate) fn test(names: &[String], full: bool, built: bool) -> Result<ExitCode
             ));
         }
     }
-    let expected = repository().join("kernel-support/guest/tier2/expected.txt");
-    let expected = std::fs::read_to_string(&expected).map_err(Error::io(&expected))?;
+    let expected = expected()?;
     let chosen = |all: &[&'static str]| -> Vec<&'static str> {
         all.iter()
             .copied()
@@ -76,6 +74,47 @@ pub(crate) fn test(names: &[String], full: bool, built: bool) -> Result<ExitCode
         debug(&mut judge, &root, &expected)?;
     }
     Ok(judge.end())
+}
+
+/// What the vehicle must print.
+fn expected() -> Result<String, Error> {
+    let path = repository().join("kernel-support/guest/tier2/expected.txt");
+    std::fs::read_to_string(&path).map_err(Error::io(&path))
+}
+
+/// The tests that notice fault `number` of the build with seeded faults, the quick ones first; `None` if none does.
+///
+/// # Errors
+///
+/// As [`boot`].
+pub(super) fn notices(root: &Root, number: usize) -> Result<Option<String>, Error> {
+    let expected = expected()?;
+    let chosen = format!("iommu_iopf.seeded={number}");
+    for programs in [&["kunit", "checks", "touch_off", "touch_on"][..], &["iommufd", "fail_nth", "stress"]] {
+        let log = boot_with(root, Variant::Seeded, Clock::Host, programs, &chosen)?;
+        let mut judge = Judge::silent();
+        judge.vehicle(&log, 1, &expected);
+        judge.selftest(&log, "iommufd", Selftests::IOMMUFD);
+        judge.selftest(&log, "fail_nth", Selftests::FAIL_NTH);
+        judge.around(&log);
+        judge.log(&log);
+        if !judge.failures().is_empty() {
+            return Ok(Some(said(judge.failures())));
+        }
+    }
+    Ok(None)
+}
+
+/// The first few. What was not reached says nothing of itself, if something else was.
+fn said(failures: &[String]) -> String {
+    let reached = |failure: &&String| !failure.contains(": not printed");
+    let mut words: Vec<&str> = failures.iter().filter(reached).map(String::as_str).collect();
+    if words.is_empty() {
+        words = failures.iter().map(String::as_str).collect();
+    }
+    let words: Vec<_> =
+        words.iter().take(3).map(|word| word.strip_prefix("seeded ").unwrap_or(word)).collect();
+    words.join("; ")
 }
 
 fn compare(judge: &mut Judge, c: &Log, rust: &Log, expected: &str) {
@@ -120,7 +159,7 @@ fn costs(judge: &mut Judge, root: &Root) -> Result<(), Error> {
 
 fn debug(judge: &mut Judge, root: &Root, expected: &str) -> Result<(), Error> {
     if !root.is_built(Variant::Debug) {
-        return Err(Error::missing("the kernel's debug build", "cargo xtask guest kernel --variant debug"));
+        return Err(missing(Variant::Debug));
     }
     let log = boot(root, Variant::Debug, Clock::Host, DEBUG)?;
     judge.log(&log);

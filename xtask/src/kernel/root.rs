@@ -140,14 +140,19 @@ impl Root {
     /// What the build says.
     pub(crate) fn build(&self, variant: Variant) -> Result<PathBuf, Error> {
         let inside = self.bring()?;
+        self.build_brought(variant, inside)
+    }
+
+    /// As [`Self::build`], of what was brought in before.
+    pub(super) fn build_brought(&self, variant: Variant, inside: &str) -> Result<PathBuf, Error> {
         let sources = sources()?;
         run(self.script(inside, variant.name()).stdout(Stdio::null()))?;
-        let of = self.file(&image_of(variant));
+        let of = self.file(&built_of(variant));
         fs::write(&of, sources).map_err(Error::io(&of))?;
         Ok(self.file(&image(variant)))
     }
 
-    /// `build.sh` on what was brought in, for a variant or a step.
+    /// `build.sh` of what was brought in, for a variant or a step.
     pub(super) fn script(&self, inside: &str, what: &str) -> Command {
         let mut command = self.command("sh");
         command.args([&format!("{inside}/linux/build.sh"), inside, what]);
@@ -160,7 +165,7 @@ impl Root {
     ///
     /// [`Error::Io`] if those cannot be read.
     pub(crate) fn is_current(&self, variant: Variant) -> Result<bool, Error> {
-        let of = fs::read_to_string(self.file(&image_of(variant))).unwrap_or_default();
+        let of = fs::read_to_string(self.file(&built_of(variant))).unwrap_or_default();
         Ok(of == sources()?)
     }
 
@@ -171,7 +176,7 @@ impl Root {
 }
 
 /// What says what a variant's image was built of, inside.
-fn image_of(variant: Variant) -> String {
+fn built_of(variant: Variant) -> String {
     format!("/build/o-{}/svala.of", variant.name())
 }
 
@@ -217,7 +222,7 @@ fn is_source(name: &str) -> bool {
     name.starts_with("linux-source-7.") && name.ends_with(".tar.xz")
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     fs::create_dir_all(to).map_err(Error::io(to))?;
     for entry in fs::read_dir(from).map_err(Error::io(from))? {
         let entry = entry.map_err(Error::io(from))?;

@@ -82,9 +82,25 @@ pub(super) fn boot(
     clock: Clock,
     programs: &[&'static str],
 ) -> Result<Log, Error> {
+    println!("booting {}: {}", variant.name(), programs.join(" "));
+    boot_with(root, variant, clock, programs, "")
+}
+
+/// As [`boot`], with more for the kernel's command line, and without a word.
+///
+/// # Errors
+///
+/// As there.
+pub(super) fn boot_with(
+    root: &Root,
+    variant: Variant,
+    clock: Clock,
+    programs: &[&'static str],
+    more: &str,
+) -> Result<Log, Error> {
     let name = variant.name();
-    println!("booting {name}: {}", programs.join(" "));
-    let parameters = format!("console=ttyS0 panic=-1 loglevel=6 kunit.enable=1 svala={}", programs.join(","));
+    let parameters =
+        format!("console=ttyS0 panic=-1 loglevel=6 kunit.enable=1 {more} svala={}", programs.join(","));
     let kernel = image(variant);
     let mut child = root
         .command("qemu-system-x86_64")
@@ -106,7 +122,13 @@ pub(super) fn boot(
             }
         });
     }
-    let deadline = Instant::now() + DEADLINE * if variant == Variant::Debug { 3 } else { 1 };
+    let deadline = Instant::now()
+        + match variant {
+            Variant::Debug => DEADLINE * 3,
+            // Some of these never end.
+            Variant::Seeded => DEADLINE / 2,
+            _ => DEADLINE,
+        };
     let mut bytes = Vec::new();
     loop {
         match printed.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

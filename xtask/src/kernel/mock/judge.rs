@@ -78,16 +78,32 @@ impl fmt::Display for Selftests {
 pub(super) struct Judge {
     passed: u32,
     failed: u32,
+    /// What did not, if nothing is to be printed.
+    failures: Option<Vec<String>>,
 }
 
 impl Judge {
+    /// One that prints nothing.
+    pub(super) fn silent() -> Self {
+        Self { failures: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// What did not hold, of a silent one.
+    pub(super) fn failures(&self) -> &[String] {
+        self.failures.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn check(&mut self, name: &str, held: bool, what: &str) {
         if held {
             self.passed += 1;
         } else {
             self.failed += 1;
         }
-        println!("{} {name}: {what}", if held { "ok    " } else { "FAILED" });
+        match &mut self.failures {
+            Some(failures) if !held => failures.push(format!("{name}: {what}")),
+            Some(_) => {}
+            None => println!("{} {name}: {what}", if held { "ok    " } else { "FAILED" }),
+        }
     }
 
     /// The guest came to its end, its programs ended well, and the kernel did not complain.
@@ -135,6 +151,14 @@ impl Judge {
             }
             self.check(&format!("{} {name}", log.name), wanted.is_some() && wanted == got, &said);
         }
+    }
+
+    /// What one of the kernel's own selftests counted, and the first of them that failed.
+    pub(super) fn selftest(&mut self, log: &Log, program: &str, known: Selftests) {
+        let Some(counted) = Selftests::of(log, program) else { return };
+        let (text, _) = log.of(program).unwrap_or_default();
+        let first = text.lines().find(|line| line.starts_with("not ok ")).unwrap_or_default();
+        self.check(&format!("{} {program}", log.name), counted == known, &format!("{counted} {first}"));
     }
 
     /// Fault-around against the same build without it: page requests of a cold sequential walk, pages of a random one.
