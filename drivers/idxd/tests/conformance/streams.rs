@@ -178,7 +178,7 @@ pub(crate) fn broken(setup: &Setup) {
     window.compress_vec(&far, &mut foreign, FlushCompress::Finish).expect("room");
     refused(foreign, "a window of 32 KiB");
     // One literal behind a header whose last repeat runs from the one alphabet into the other, as zlib reads it.
-    let crossing = [0x05, 0xc1, 0x85, 0, 0, 0, 0, 0x20, 0x7f, 0xea, 0x46, 0];
+    let crossing = [0x05, 0xc1, 0x85, 0, 0, 0, 0, 0, 0x20, 0x7f, 0xea, 0x46];
     let mut literal = Vec::with_capacity(2);
     let read =
         flate2::Decompress::new(false).decompress_vec(&crossing, &mut literal, FlushDecompress::Finish);
