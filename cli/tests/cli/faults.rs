@@ -62,9 +62,10 @@ fn the_floor_meets_no_fault_and_others_as_many_as_they_say() {
             "look-ahead" => assert_eq!((faults, asked, again), (8, 0, 8), "{row}"),
             // Each request may bring others' pages in as well.
             "block" => assert!(faults == 0 && (1..=pages).contains(&asked), "{row}"),
-            "resolve" => assert!((1..=8).contains(&faults) && asked == 0, "{row}"),
+            // Seven windows that double from 16 KiB; and each of eight parts may be met before another's window is there.
+            "resolve" => assert!((1..=15).contains(&faults) && asked == 0, "{row}"),
             // Whichever it took.
-            "auto" => assert!(faults <= 8 && asked <= pages, "{row}"),
+            "auto" => assert!(faults <= 15 && asked <= pages, "{row}"),
             _ => assert_eq!((faults, asked, again), (0, 0, 0), "{row}"),
         }
         assert_eq!((number("bytes"), number("pages")), (1 << 20, 2 * pages), "{row}");
