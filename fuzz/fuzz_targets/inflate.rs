@@ -171,9 +171,9 @@ fn by_device(stream: &[u8], cut: usize, room: usize) -> Answer {
         _ if bytes.len() > room => Answer::Full,
         Outcome::StreamEnd => Answer::Done(consumed.div_ceil(8), bytes),
         Outcome::Overflow => Answer::Full,
-        Outcome::Error(
-            ErrorCode::BAD_DISTANCE | ErrorCode::FIRST_D_CODE_16 | ErrorCode::LL_CODE_COUNT,
-        ) => Answer::Beyond,
+        Outcome::Error(ErrorCode::BAD_DISTANCE | ErrorCode::FIRST_D_CODE_16 | ErrorCode::LL_CODE_COUNT) => {
+            Answer::Beyond
+        }
         _ => Answer::Refused,
     }
 }
