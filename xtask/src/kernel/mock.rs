@@ -86,7 +86,7 @@ fn expected() -> Result<String, Error> {
 ///
 /// # Errors
 ///
-/// As [`boot`].
+/// As [`boot()`].
 pub(super) fn notices(root: &Root, number: usize) -> Result<Option<String>, Error> {
     let expected = expected()?;
     let chosen = format!("iommu_iopf.seeded={number}");
