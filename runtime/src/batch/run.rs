@@ -26,8 +26,8 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] when no queue takes all its operations, and what the queue or the device said of
-    /// the batch as a whole. A member's own failure is in the member.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when no queue takes all its operations, and what the queue or the
+    /// device said of the batch as a whole. A member's own failure is in the member.
     pub async fn run_batch<S: IoBuf, D: IoBufMut>(&self, batch: Batch<S, D>) -> Outcome<(), Batch<S, D>> {
         if batch.is_answered() {
             let report = Report::new(Path::Software { reason: Reason::Empty });
