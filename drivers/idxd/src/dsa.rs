@@ -23,6 +23,7 @@ pub use config::{DsaQueueConfig, Lists, dsa_list_operations, dsa_operations};
 pub use flight::DsaFlight;
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use idxd_spec::{Descriptor, DstAddr, SrcAddr, Status};
 use svala::backend::{
@@ -49,6 +50,8 @@ pub struct DsaQueue<P> {
     submit_tries_max: u32,
     credits: Credits,
     trust: Trust,
+    /// Submissions so far, more or less: two at once may count as one.
+    submissions: AtomicU64,
 }
 
 impl<P: Portal> DsaQueue<P> {
@@ -80,6 +83,7 @@ impl<P: Portal> DsaQueue<P> {
             submit_tries_max: config.submit_tries_max,
             credits: config.dedicated_size.map_or(Credits::shared(), Credits::dedicated),
             trust: Trust::default(),
+            submissions: AtomicU64::new(0),
         }
     }
 
@@ -100,6 +104,13 @@ impl<P: Portal> DsaQueue<P> {
     pub fn without(mut self, operation: Operation) -> Self {
         self.capabilities.operations = self.capabilities.operations.without(operation);
         self
+    }
+
+    /// Counts a submission. No read-modify-write, which would cost more than the rest of one.
+    fn count(&self) -> u64 {
+        let submissions = self.submissions.load(Ordering::Relaxed).wrapping_add(1);
+        self.submissions.store(submissions, Ordering::Relaxed);
+        submissions
     }
 
     /// Writes a lane's descriptor. False: no room.
@@ -197,6 +208,9 @@ impl<P: Portal> DsaQueue<P> {
         let offset = if batch { place.offset.get() + place.len.get() } else { flight.progress.next.get() };
         if offset >= job.bytes() || !batch && flight.progress.stops() {
             return;
+        }
+        if !batch {
+            flight.progress.look_about(self.submissions.load(Ordering::Relaxed));
         }
         if self.load(flight, usize::from(lane), job, offset).is_some() && !batch {
             flight.progress.next.set(offset + place.len.get());
@@ -341,6 +355,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         let first = &flight.lanes[0];
         flight.job.set(*job);
         flight.progress.begin(order, lanes, submission.block_on_fault);
+        flight.progress.look_about(self.count());
         if !self.load_whole_copy(
             first,
             &flight.list[0],
@@ -381,6 +396,7 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
             return Err(Refused::Failed(Failure::Unsupported));
         }
         let lanes = u16::try_from(members.len()).unwrap_or(u16::MAX);
+        self.count();
         flight.progress.begin(Order::Forward, lanes, submission.block_on_fault);
         let copies = self.load_whole_copies(flight, members, submission.block_on_fault);
         let mut loaded = u16::try_from(copies).unwrap_or(u16::MAX);

@@ -49,6 +49,7 @@ pub struct DsaQueueConfig {
     /// Parts of one job under way at once.
     pub lanes_per_job: u16,
     /// Bytes of a part, where the parts of a job may run in any order: what another's small job waits for behind each.
+    /// A job that has the queue to itself for a while goes on in parts as long as the queue allows.
     pub parallel_part_bytes: u32,
     /// What lists of blocks may be.
     pub lists: Lists,

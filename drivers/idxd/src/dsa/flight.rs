@@ -81,6 +81,10 @@ pub(super) struct Progress {
     pub(super) tries: Cell<u32>,
     /// Members of the batch descriptor under way.
     pub(super) batch: Cell<Option<u16>>,
+    /// Submissions to the queue, when a part was loaded last.
+    pub(super) submissions: Cell<u64>,
+    /// Parts loaded since that has changed.
+    pub(super) alone: Cell<u16>,
 }
 
 impl Progress {
@@ -95,7 +99,15 @@ impl Progress {
             failure: Cell::new(None),
             tries: Cell::new(0),
             batch: Cell::new(None),
+            submissions: Cell::new(0),
+            alone: Cell::new(0),
         }
+    }
+
+    /// Another part is about to be loaded, with so many submissions to the queue so far.
+    pub(super) fn look_about(&self, submissions: u64) {
+        let is_alone = self.submissions.replace(submissions) == submissions;
+        self.alone.set(if is_alone { self.alone.get().saturating_add(1) } else { 0 });
     }
 
     /// Nothing done yet, on `lanes` lanes.
@@ -109,6 +121,7 @@ impl Progress {
         self.failure.set(None);
         self.tries.set(0);
         self.batch.set(None);
+        self.alone.set(0);
     }
 
     /// Whether there is no point in starting further parts.
@@ -206,7 +219,7 @@ impl DsaFlight {
             }
             _ => {
                 let order = self.progress.order.get();
-                let part_bytes = self.part_bytes.of(order);
+                let part_bytes = self.part_bytes.of(order, self.progress.alone.get());
                 let len = match list::part_len(job, offset, part_bytes, self.lists) {
                     Some(len) => len,
                     None => job.bytes().saturating_sub(offset).min(part::len_max(job, part_bytes)),

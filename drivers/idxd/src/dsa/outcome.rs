@@ -354,6 +354,27 @@ mod tests {
         assert_eq!(fault(1, 4096), (u64::from(part) + 8192, u64::from(part) + 8192));
     }
 
+    /// A long copy with the queue to itself goes on in parts as long as the queue allows, until somebody else is about.
+    #[test]
+    fn parts_grow_while_nobody_else_submits() {
+        let (max, part) = (2_u32 << 20, 64_u32 << 10);
+        let (max_len, part_len) = (u64::from(max), u64::from(part));
+        let job = Job::Copy { src: A, dst: B, len: 1 << 30 };
+        let flight = DsaFlight::new(1, PartBytes::new(max, part), crate::dsa::Lists::default());
+        flight.progress.begin(Order::Parallel, 1, false);
+        let next = |submissions: u64| {
+            flight.progress.look_about(submissions);
+            flight.part(&flight.lanes[0], &job, 0).expect("a DSA does it").2
+        };
+        let lengths: Vec<u64> = (0..20).map(|_| next(7)).collect();
+        let small = usize::from(crate::dsa::part::ALONE_PARTS);
+        assert!(lengths[..small].iter().all(|len| *len == part_len), "{lengths:?}");
+        assert!(lengths[small..].iter().all(|len| *len == max_len), "{lengths:?}");
+        assert_eq!(next(8), part_len, "somebody else");
+        flight.progress.begin(Order::Forward, 1, false);
+        assert_eq!(next(8), max_len, "in order");
+    }
+
     /// Each record is of the right form, and claims what its job cannot have come to.
     #[test]
     fn a_record_that_claims_what_was_not_asked_is_nonsense() {

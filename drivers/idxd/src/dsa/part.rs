@@ -51,9 +51,13 @@ pub(super) struct PartBytes {
     pub(super) max: u64,
     /// Of a job whose parts may run in any order. An engine takes descriptors in turn: another's small job waits for
     /// those ahead of it, and its next part, after a fault, waits again. Parts that need each other's results are of the
-    /// queue's maximum: between two of them the engine would have nothing to do.
+    /// queue's maximum: between two of them the engine would have nothing to do. So are those of a job that has had the queue
+    /// to itself for [`ALONE_PARTS`]: each part is a hand-over, which on a busy machine is a wait for a CPU.
     pub(super) parallel: u64,
 }
+
+/// Parts of a job, one after the other, in which nobody else has submitted anything.
+pub(super) const ALONE_PARTS: u16 = 16;
 
 impl PartBytes {
     pub(super) fn new(transfer_bytes_max: u32, parallel: u32) -> Self {
@@ -61,10 +65,11 @@ impl PartBytes {
         Self { max: words(transfer_bytes_max), parallel: words(parallel.min(transfer_bytes_max)) }
     }
 
-    pub(super) const fn of(self, order: Order) -> u64 {
+    /// Of the next part of a job that has loaded so many parts with nobody else about.
+    pub(super) const fn of(self, order: Order, alone: u16) -> u64 {
         match order {
-            Order::Parallel => self.parallel,
-            Order::Forward | Order::Backward => self.max,
+            Order::Parallel if alone < ALONE_PARTS => self.parallel,
+            Order::Parallel | Order::Forward | Order::Backward => self.max,
         }
     }
 }
