@@ -30,6 +30,24 @@ pub(crate) struct Map {
     len: usize,
 }
 
+/// Advice that the kernel may not take at once: a page that is being written to is locked or pinned for a moment.
+fn advise(start: *mut u8, len: usize, advice: i32) -> Result<()> {
+    const TRIES_MAX: u32 = 2000;
+    for _ in 0..TRIES_MAX {
+        // SAFETY: advice about a map of ours; it changes no content.
+        if unsafe { libc::madvise(start.cast(), len, advice) } == 0 {
+            return Ok(());
+        }
+        let error = std::io::Error::last_os_error();
+        ensure!(
+            matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)),
+            "madvise {advice}: {error}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    anyhow::bail!("madvise {advice}: asked {TRIES_MAX} times to try again")
+}
+
 impl Map {
     /// `len` bytes without any page.
     pub(crate) fn cold(len: usize) -> Result<Self> {
@@ -132,9 +150,7 @@ impl Map {
             (self.pointer(0, self.len), self.len, libc::MADV_HUGEPAGE),
             (place, HUGE_PAGE, libc::MADV_COLLAPSE),
         ] {
-            // SAFETY: advice about our own map; it changes no content.
-            let status = unsafe { libc::madvise(start.cast(), len, advice) };
-            ensure!(status == 0, "madvise {advice}: {}", std::io::Error::last_os_error());
+            advise(start, len, advice)?;
         }
         Ok(())
     }
