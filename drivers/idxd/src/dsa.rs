@@ -355,7 +355,10 @@ unsafe impl<P: Portal> Queue for DsaQueue<P> {
         let first = &flight.lanes[0];
         flight.job.set(*job);
         flight.progress.begin(order, lanes, submission.block_on_fault);
-        flight.progress.look_about(self.count());
+        let submissions = self.count();
+        if order == Order::Parallel {
+            flight.progress.begin_alone(submissions);
+        }
         if !self.load_whole_copy(
             first,
             &flight.list[0],

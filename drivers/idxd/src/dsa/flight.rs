@@ -104,6 +104,12 @@ impl Progress {
         }
     }
 
+    /// The first part of a job in any order is about to be loaded, with so many submissions to the queue so far.
+    pub(super) fn begin_alone(&self, submissions: u64) {
+        self.submissions.set(submissions);
+        self.alone.set(0);
+    }
+
     /// Another part is about to be loaded, with so many submissions to the queue so far.
     pub(super) fn look_about(&self, submissions: u64) {
         let is_alone = self.submissions.replace(submissions) == submissions;
@@ -121,7 +127,6 @@ impl Progress {
         self.failure.set(None);
         self.tries.set(0);
         self.batch.set(None);
-        self.alone.set(0);
     }
 
     /// Whether there is no point in starting further parts.
