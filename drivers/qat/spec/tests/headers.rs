@@ -149,6 +149,19 @@ fn a_request_reads_through_the_header_as_it_was_made() {
     compare(&structure("icp_qat_fw_comp_req", "r", &request.to_bytes()), &table);
 }
 
+/// That the flags of a GCM request are what the header's macro makes of these.
+fn gcm_flags(iv_len: &str, proto: &str, encrypts: bool) -> String {
+    format!(
+        "(0xffff & (ICP_QAT_FW_LA_FLAGS_BUILD(0, {iv_len}, \
+         ICP_QAT_FW_LA_NO_DIGEST_IN_BUFFER, {proto}, {}, {}, ICP_QAT_FW_LA_NO_UPDATE_STATE, \
+         ICP_QAT_FW_CIPH_IV_16BYTE_DATA, ICP_QAT_FW_CIPH_AUTH_CFG_OFFSET_IN_CD_SETUP, ICP_QAT_FW_LA_PARTIAL_NONE) \
+         | ICP_QAT_FW_LA_SINGLE_PASS_PROTO << QAT_FW_LA_SINGLE_PASS_PROTO_FLAG_BITPOS \
+         | ICP_QAT_FW_LA_USE_UCS_SLICE_TYPE << QAT_LA_SLICE_TYPE_BITPOS)) == r.comn_hdr.serv_specif_flags",
+        if encrypts { "ICP_QAT_FW_LA_NO_CMP_AUTH_RES" } else { "ICP_QAT_FW_LA_CMP_AUTH_RES" },
+        if encrypts { "ICP_QAT_FW_LA_RET_AUTH_RES" } else { "ICP_QAT_FW_LA_NO_RET_AUTH_RES" },
+    )
+}
+
 #[test]
 #[ignore = "needs QAT_HEADERS"]
 fn a_gcm_request_reads_through_the_header_as_it_was_made() {
@@ -167,15 +180,7 @@ fn a_gcm_request_reads_through_the_header_as_it_was_made() {
             tag_addr: 0x3123_4567_89ab_cdef,
         })
         .with_opaque(0x9999_aaaa_bbbb_cccc);
-        let flags = format!(
-            "(0xffff & (ICP_QAT_FW_LA_FLAGS_BUILD(0, ICP_QAT_FW_LA_GCM_IV_LEN_12_OCTETS, \
-             ICP_QAT_FW_LA_NO_DIGEST_IN_BUFFER, ICP_QAT_FW_LA_NO_PROTO, {}, {}, ICP_QAT_FW_LA_NO_UPDATE_STATE, \
-             ICP_QAT_FW_CIPH_IV_16BYTE_DATA, ICP_QAT_FW_CIPH_AUTH_CFG_OFFSET_IN_CD_SETUP, ICP_QAT_FW_LA_PARTIAL_NONE) \
-             | ICP_QAT_FW_LA_SINGLE_PASS_PROTO << QAT_FW_LA_SINGLE_PASS_PROTO_FLAG_BITPOS \
-             | ICP_QAT_FW_LA_USE_UCS_SLICE_TYPE << QAT_LA_SLICE_TYPE_BITPOS)) == r.comn_hdr.serv_specif_flags",
-            if encrypts { "ICP_QAT_FW_LA_NO_CMP_AUTH_RES" } else { "ICP_QAT_FW_LA_CMP_AUTH_RES" },
-            if encrypts { "ICP_QAT_FW_LA_RET_AUTH_RES" } else { "ICP_QAT_FW_LA_NO_RET_AUTH_RES" },
-        );
+        let flags = gcm_flags("ICP_QAT_FW_LA_GCM_IV_LEN_12_OCTETS", "ICP_QAT_FW_LA_NO_PROTO", encrypts);
         let table = [
             ("sizeof(r)", Request::SIZE as u64),
             // The structure ends with four bytes of padding; what follows the request's own part is the next one.
@@ -244,15 +249,7 @@ fn a_gcm_request_to_the_sixth_generation_has_the_flags_of_the_macros() {
             aad_bytes: 6,
             tag_addr: 7,
         };
-        let flags = format!(
-            "(0xffff & (ICP_QAT_FW_LA_FLAGS_BUILD(0, ICP_QAT_FW_LA_GCM_IV_LEN_NOT_12_OCTETS, \
-             ICP_QAT_FW_LA_NO_DIGEST_IN_BUFFER, ICP_QAT_FW_LA_GCM_PROTO, {}, {}, ICP_QAT_FW_LA_NO_UPDATE_STATE, \
-             ICP_QAT_FW_CIPH_IV_16BYTE_DATA, ICP_QAT_FW_CIPH_AUTH_CFG_OFFSET_IN_CD_SETUP, ICP_QAT_FW_LA_PARTIAL_NONE) \
-             | ICP_QAT_FW_LA_SINGLE_PASS_PROTO << QAT_FW_LA_SINGLE_PASS_PROTO_FLAG_BITPOS \
-             | ICP_QAT_FW_LA_USE_UCS_SLICE_TYPE << QAT_LA_SLICE_TYPE_BITPOS)) == r.comn_hdr.serv_specif_flags",
-            if encrypts { "ICP_QAT_FW_LA_NO_CMP_AUTH_RES" } else { "ICP_QAT_FW_LA_CMP_AUTH_RES" },
-            if encrypts { "ICP_QAT_FW_LA_RET_AUTH_RES" } else { "ICP_QAT_FW_LA_NO_RET_AUTH_RES" },
-        );
+        let flags = gcm_flags("ICP_QAT_FW_LA_GCM_IV_LEN_NOT_12_OCTETS", "ICP_QAT_FW_LA_GCM_PROTO", encrypts);
         let table = [
             (flags.as_str(), 1),
             ("p.spc_aad_sz", 6),

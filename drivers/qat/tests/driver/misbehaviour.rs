@@ -135,14 +135,19 @@ fn requests_beside_one_that_is_never_answered_are_sent_again() {
     machine.assert_clean();
 }
 
+/// A request that is not answered ends when its ring pair has been reset, `when` that is, and until then keeps its memory.
+fn ends_by_one_reset(machine: &Machine, when: &str) {
+    let error = one(machine, &text(1000, 1)).expect_err(when);
+    assert!(error.to_string().contains("ring pair reset"), "{error}");
+    let stats = machine.function.device().stats();
+    assert_eq!((stats.resets, stats.late_writes, stats.late_faults), (1, 1, 0), "{stats:?}");
+}
+
 #[test]
 fn a_refused_reset_keeps_the_memory_and_is_asked_for_again() {
     let faults = PfFaults { refused_resets: 1, refusal: Some(ResetRefusal::Timeout), ..PfFaults::default() };
     let machine = Machine::new(FaultPlan::default().at(1, Action::NeverAnswers).pf(faults));
-    let error = one(&machine, &text(1000, 1)).expect_err("ends after the second reset");
-    assert!(error.to_string().contains("ring pair reset"), "{error}");
-    let stats = machine.function.device().stats();
-    assert_eq!((stats.resets, stats.late_writes, stats.late_faults), (1, 1, 0), "{stats:?}");
+    ends_by_one_reset(&machine, "ends after the second reset");
 }
 
 /// More often than a message is sent again: ever more rarely, but for as long as it takes.
@@ -152,10 +157,7 @@ fn a_reset_is_asked_for_until_it_is_done() {
     let config = QatQueueConfig { answer_within: std::time::Duration::from_millis(200), ..settings() };
     let plan = FaultPlan::default().at(1, Action::NeverAnswers).pf(faults);
     let machine = Machine::with(DeviceConfig { plan, ..DeviceConfig::default() }, config);
-    let error = one(&machine, &text(1000, 1)).expect_err("ends after the fifth");
-    assert!(error.to_string().contains("ring pair reset"), "{error}");
-    let stats = machine.function.device().stats();
-    assert_eq!((stats.resets, stats.late_writes, stats.late_faults), (1, 1, 0), "{stats:?}");
+    ends_by_one_reset(&machine, "ends after the fifth");
 }
 
 /// The answer to a reset does not say which ring pair it is about. One that comes after it was given up is not taken for that
