@@ -6,7 +6,8 @@
 #   build.sh DIR VARIANT    VARIANT: c, rust, debug, vfio, seeded (rust, of a DIR with faults); or a step: patch only makes
 #                           /build/patched, rustfmt and clippy look at it. DIR: this directory's content, as core/ and linux/
 #
-# The tree is /build/linux, the results /build/o-VARIANT/arch/x86/boot/bzImage and /build/tests. The tree is unpacked
+# The tree is /build/linux, the results /build/o-VARIANT/arch/x86/boot/bzImage, modules in /build/o-VARIANT/installed, and
+# /build/tests. The tree is unpacked
 # once per version of the source package; the files that the series touches are made from the pristine ones each time and
 # only replaced if they differ, so that a change builds what it changes.
 set -eu
@@ -59,9 +60,9 @@ clippy)
     command=$(sed -n 's/^savedcmd_[^ ]* := //p' $made | sed 's, rustc , clippy-driver ,; s,iommu_iopf\.o,iommu_iopf.clippy,g')
     cd o-rust
     RUSTC_BOOTSTRAP=1 CLIPPY_CONF_DIR=/build/linux exec sh -c "$command" ;;
-c) fragments=mock ;;
-rust | seeded) fragments='mock rust' ;;
-debug) fragments='mock rust debug' ;;
+c) fragments='mock device' ;;
+rust | seeded) fragments='mock device rust' ;;
+debug) fragments='mock device rust debug' ;;
 vfio) fragments=vfio ;;
 *) echo "build.sh: no variant $variant" >&2; exit 2 ;;
 esac
@@ -78,7 +79,7 @@ if [ "$(cat $out/fragments 2>/dev/null || true)" != "$wanted" ]; then
     make -s LLVM=1 O=$out tinyconfig >/dev/null
     cat $fragments >>$out/.config
     make -s LLVM=1 O=$out olddefconfig 2>/dev/null
-    for option in $(cat $fragments | sed -n 's/^\(CONFIG_[A-Z0-9_]*=y\)$/\1/p'); do
+    for option in $(cat $fragments | sed -n 's/^\(CONFIG_[A-Z0-9_]*=[ym]\)$/\1/p'); do
         grep -qx "$option" $out/.config || echo "build.sh: $variant: $option did not stay" >&2
     done
     echo "$wanted" >$out/fragments
@@ -86,18 +87,30 @@ fi
 make LLVM=1 O=$out -j"$jobs" bzImage
 # Its guest is made by xtask.
 [ $variant != vfio ] || exit 0
+# For tier 1. Which of them needs which is in each of them.
+if [ $variant != seeded ]; then
+    make LLVM=1 O=$out -j"$jobs" modules
+    rm -rf $out/installed
+    make -s LLVM=1 O=$out INSTALL_MOD_PATH=$out/installed DEPMOD=true modules_install
+fi
 
-# What runs inside: the kernel's own selftests, unchanged, and the vehicle.
+# What runs inside: the kernel's own selftests, unchanged but for that bound, and the vehicle.
 mkdir -p /build/tests /build/headers
 [ -d /build/headers/usr/include/linux ] || make -s LLVM=1 O=/build/headers headers
 build() { # name, sources and libraries
     name=$1
     shift
-    gcc -O2 -static -D_GNU_SOURCE= -isystem /build/headers/usr/include -Itools/testing/selftests \
+    gcc -O2 -static -D_GNU_SOURCE= -isystem /build/headers/usr/include -I/build/selftests \
         -Idrivers/iommu/iommufd -o "/build/tests/$name" "$@"
 }
+# The harness kills a test after 30 seconds, which a debug build on a translated CPU needs now and then.
+rm -rf /build/selftests
+mkdir /build/selftests
+cp -r tools/testing/selftests/*.h tools/testing/selftests/iommu /build/selftests/
+sed -i 's/^#define TEST_TIMEOUT_DEFAULT 30$/#define TEST_TIMEOUT_DEFAULT 600/' /build/selftests/kselftest_harness.h
+grep -q 'TEST_TIMEOUT_DEFAULT 600' /build/selftests/kselftest_harness.h
 for test in iommufd iommufd_fail_nth; do
-    [ -x /build/tests/$test ] || build $test -w "tools/testing/selftests/iommu/$test.c" -lcap
+    build $test -w "/build/selftests/iommu/$test.c" -lcap
 done
 build vehicle -Wall -Wextra -Wno-missing-field-initializers "$in/tier2/vehicle.c" -lpthread
 

@@ -1,6 +1,7 @@
 //! `guest`: a virtual machine with DSA and IAA in it, and tests inside.
 
 mod archive;
+mod boot_kernel;
 mod cases;
 mod dmatest;
 mod image;
@@ -20,6 +21,7 @@ use std::process::{ExitCode, Stdio};
 use clap::{Args, Subcommand};
 
 use crate::error::Error;
+use crate::kernel::Variant;
 use crate::{kernel, qemu};
 use cases::Effort;
 use job::{Job, Step};
@@ -50,9 +52,12 @@ pub(crate) enum Guest {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 all passed, 1 a test failed, 2 trouble, 3 something is missing.")]
 pub(crate) struct Test {
-    /// 1: Debian's kernel; 2: the kernels of `guest kernel`, on the mock device (or the one in SVALA_KERNEL, on QEMU's)
+    /// 1: on QEMU's devices; 2: the kernels of `guest kernel`, in C and in Rust, on the mock device
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     tier: u8,
+    /// Tier 1 on a kernel of `guest kernel` instead of Debian's
+    #[arg(long, value_enum, conflicts_with_all = ["tier", "vfio", "iommufd", "built"])]
+    kernel: Option<Variant>,
     /// The tests of vfio and the QAT driver's memory, on QEMU's own devices behind an IOMMU, with Debian's kernel
     #[arg(long, conflicts_with_all = ["tier", "full", "built"])]
     vfio: bool,
@@ -75,9 +80,9 @@ pub(crate) struct Test {
 /// What `guest run` is told.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// 1: Debian's kernel; 2: the kernel of `guest kernel`
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
-    tier: u8,
+    /// A kernel of `guest kernel` instead of Debian's
+    #[arg(long, value_enum)]
+    kernel: Option<Variant>,
     /// Leave the work queues as they are after boot: none is configured
     #[arg(long)]
     bare: bool,
@@ -89,9 +94,9 @@ pub(crate) struct Run {
 /// What `guest shell` is told.
 #[derive(Debug, Args)]
 pub(crate) struct Shell {
-    /// 1: Debian's kernel; 2: the kernel of `guest kernel`
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
-    tier: u8,
+    /// A kernel of `guest kernel` instead of Debian's
+    #[arg(long, value_enum)]
+    kernel: Option<Variant>,
 }
 
 /// Does it.
@@ -103,14 +108,12 @@ pub(crate) fn run(guest: &Guest) -> Result<ExitCode, Error> {
         Guest::Dmatest => dmatest::build(),
         Guest::Test(Test { list: true, .. }) => Ok(suite::list()),
         Guest::Test(Test { vfio, iommufd, name, .. }) if *vfio || *iommufd => suite::run_vfio(*iommufd, name),
-        Guest::Test(Test { tier: 2, full, built, name, .. }) if !kernel::is_given() => {
-            kernel::test(name, *full, *built)
-        }
-        Guest::Test(Test { tier, name, full, .. }) => {
-            suite::run(*tier, name, if *full { Effort::Full } else { Effort::Usual })
+        Guest::Test(Test { tier: 2, full, built, name, .. }) => kernel::test(name, *full, *built),
+        Guest::Test(Test { kernel, name, full, .. }) => {
+            suite::run(*kernel, name, if *full { Effort::Full } else { Effort::Usual })
         }
         Guest::Run(args) => command(args),
-        Guest::Shell(Shell { tier }) => shell(*tier),
+        Guest::Shell(Shell { kernel }) => shell(*kernel),
     }
 }
 
@@ -122,7 +125,7 @@ fn prepared() -> [Step; 2] {
 
 /// The guest's status is ours.
 fn command(args: &Run) -> Result<ExitCode, Error> {
-    let guests = Guests::prepare(args.tier)?;
+    let guests = Guests::prepare(args.kernel)?;
     let words: Vec<_> = args.command.iter().map(String::as_str).collect();
     let mut steps = if args.bare { Vec::new() } else { prepared().to_vec() };
     let mut step = Step { deadline_s: Some(86_400), ..Step::new(COMMAND, &words) };
@@ -150,8 +153,8 @@ fn command(args: &Run) -> Result<ExitCode, Error> {
 }
 
 /// QEMU's second serial line is the terminal.
-fn shell(tier: u8) -> Result<ExitCode, Error> {
-    let guests = Guests::prepare(tier)?;
+fn shell(kernel: Option<Variant>) -> Result<ExitCode, Error> {
+    let guests = Guests::prepare(kernel)?;
     let mut steps = prepared().to_vec();
     steps.push(Step { deadline_s: None, interactive: true, ..Step::new("shell", &["/scripts/shell"]) });
     let job = Job { modules: guests.modules(&["idxd"]), steps };

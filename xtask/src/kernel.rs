@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::error::Error;
 
 pub(crate) use mock::test;
-pub(crate) use root::{Root, image as image_of};
+pub(crate) use root::{Root, image as image_of, installed};
 
 /// Which build of the one tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,7 +37,12 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
-    const fn name(self) -> &'static str {
+    /// Whether its page faults are in Rust.
+    pub(crate) const fn is_in_rust(self) -> bool {
+        matches!(self, Self::Rust | Self::Debug | Self::Seeded)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::C => "c",
@@ -90,26 +95,4 @@ pub(crate) fn run(args: &Kernel) -> Result<ExitCode, Error> {
 fn missing(variant: Variant) -> Error {
     let name = variant.name();
     Error::missing(format!("the kernel's {name} build"), format!("cargo xtask guest kernel --variant {name}"))
-}
-
-/// Whether an image for a guest with the device in it is given.
-pub(crate) fn is_given() -> bool {
-    std::env::var_os("SVALA_KERNEL").is_some()
-}
-
-/// The kernel image for a guest with the device in it: `$SVALA_KERNEL`.
-///
-/// # Errors
-///
-/// [`Error::Missing`].
-pub(crate) fn image(cache: &Cache) -> Result<PathBuf, Error> {
-    if let Some(path) = std::env::var_os("SVALA_KERNEL") {
-        return Ok(PathBuf::from(path));
-    }
-    let built = cache.root().join("kernel/bzImage");
-    if built.is_file() {
-        Ok(built)
-    } else {
-        Err(Error::missing(format!("the kernel, {}", built.display()), "set SVALA_KERNEL to a bzImage"))
-    }
 }

@@ -9,6 +9,7 @@ mod guest;
 mod kernel;
 mod program;
 mod qemu;
+mod sources;
 
 use std::process::ExitCode;
 

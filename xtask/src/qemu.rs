@@ -15,6 +15,7 @@ use clap::Args;
 use crate::cache::Cache;
 use crate::error::{Error, chain};
 use crate::guest::packages;
+use crate::sources::checksums;
 
 /// The release, as Debian names it.
 const RELEASE: &str = "10.2.2";
@@ -28,6 +29,17 @@ const ARCHIVE_SHA256: &str = "be05230fe47a6937cd29f28f562932c8125f9c93c2a82c6251
 const SOURCE: &str = "SVALA_QEMU_SOURCE";
 /// What the build takes of Debian, beyond a C compiler.
 const PACKAGES: &str = "gcc ninja-build pkgconf libglib2.0-dev zlib1g-dev python3-venv patch xz-utils";
+/// What of this repository is in it.
+const SOURCES: &[&str] = &[
+    "drivers/idxd/emu/src",
+    "drivers/idxd/spec/src",
+    "drivers/software/src",
+    "kernel-support/core/src",
+    "kernel-support/qemu/include",
+    "kernel-support/qemu/series",
+    "kernel-support/qemu/shim",
+    "kernel-support/qemu/src",
+];
 /// What takes the place of a Meson that is too old (`pythondeps.toml` of the archive).
 const MESON: [&str; 2] = ["meson==1.9.0", "pycotap==1.3.1"];
 /// Everything that is not needed for a machine with the device is off.
@@ -74,6 +86,10 @@ pub(crate) fn program(cache: &Cache) -> Result<PathBuf, Error> {
     }
     let built = cache.root().join("qemu/qemu-system-x86_64");
     if built.is_file() {
+        let sources = fs::read_to_string(built.with_extension("sources")).unwrap_or_default();
+        if sources != checksums(SOURCES)? {
+            eprintln!("QEMU was built of other sources than these; cargo xtask guest qemu builds it anew");
+        }
         Ok(built)
     } else {
         Err(Error::missing(format!("QEMU with the device, {}", built.display()), "cargo xtask guest qemu"))
@@ -96,9 +112,11 @@ pub(crate) fn build(options: &Qemu, cache: &Cache) -> Result<PathBuf, Error> {
     let series = series(&device)?;
     let tree = Tree::new(&root, &series)?;
     let built = root.join("qemu-system-x86_64");
-    let stamp = root.join("qemu-system-x86_64.of");
+    let stamp = built.with_extension("of");
+    let sources = built.with_extension("sources");
     let of = tree.of(&device, &archive)?;
     if built.is_file() && fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == of) {
+        fs::write(&sources, checksums(SOURCES)?).map_err(Error::io(&sources))?;
         return Ok(built);
     }
     check_packages()?;
@@ -110,6 +128,7 @@ pub(crate) fn build(options: &Qemu, cache: &Cache) -> Result<PathBuf, Error> {
     let stripped = root.join("qemu-system-x86_64.new");
     run_quietly(Command::new("strip").arg("-o").arg(&stripped).arg(tree.binary()))?;
     fs::rename(&stripped, &built).map_err(Error::io(&built))?;
+    fs::write(&sources, checksums(SOURCES)?).map_err(Error::io(&sources))?;
     fs::write(&stamp, of).map_err(Error::io(&stamp))?;
     Ok(built)
 }
@@ -376,7 +395,7 @@ fn sha256(content: &[u8]) -> Result<String, Error> {
     Ok(first_word(&output.stdout))
 }
 
-pub(crate) fn sha256_of_file(path: &Path) -> Result<String, Error> {
+fn sha256_of_file(path: &Path) -> Result<String, Error> {
     fs::metadata(path).map_err(Error::io(path))?;
     Ok(first_word(output_of(Command::new("sha256sum").arg("--").arg(path))?.as_bytes()))
 }

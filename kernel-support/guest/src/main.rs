@@ -7,6 +7,7 @@
 mod analytics;
 mod child;
 mod cold;
+mod counts;
 mod init;
 mod job;
 mod map;
@@ -17,6 +18,7 @@ mod queue;
 mod races;
 mod recovery;
 mod refused;
+mod storm;
 mod under_load;
 mod vfio;
 
@@ -30,11 +32,13 @@ type Test = (&'static str, fn(&[String]) -> Result<()>);
 const TESTS: &[&[Test]] = &[
     analytics::TESTS,
     cold::TESTS,
+    counts::TESTS,
     refused::TESTS,
     races::TESTS,
     processes::TESTS,
     pressure::TESTS,
     recovery::TESTS,
+    storm::TESTS,
     under_load::TESTS,
 ];
 

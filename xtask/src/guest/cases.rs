@@ -162,6 +162,7 @@ impl Conformance {
 /// All of tier 1.
 pub(crate) fn plans(effort: Effort) -> Vec<Plan> {
     let mut all = vec![whole(), versions(), recovery(), saturation(effort)];
+    all.push(storm(effort));
     all.push(kernel_users());
     all.extend(broken());
     if effort == Effort::Full {
@@ -333,6 +334,22 @@ fn saturation(effort: Effort) -> Plan {
         modules: IDXD,
         cases: vec![queues(), Case::guest("saturation", &[SHARED, seconds]).within(900)],
     }
+}
+
+/// Without an event log, for whose sake Linux writes into processes that are gone.
+fn storm(effort: Effort) -> Plan {
+    let faults = if effort == Effort::Full { "1000000" } else { "20000" };
+    Plan {
+        machine: Machine { name: "storm", devices: &["idxd,kind=dsa,version=1", IAA], ..WHOLE },
+        modules: IDXD,
+        cases: vec![queues(), Case::guest("storm", &[faults, SHARED]).within(3600)],
+    }
+}
+
+/// What a kernel with the page-fault path in Rust counts.
+pub(crate) fn counts() -> Plan {
+    let cases = vec![queues(), Case::guest("page_faults_are_counted", &[SHARED])];
+    Plan { machine: Machine { name: "counts", ..WHOLE }, modules: IDXD, cases }
 }
 
 /// accel-config's own tests.

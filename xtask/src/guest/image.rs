@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::error::Error;
 use crate::guest::archive::Archive;
+use crate::guest::boot_kernel::BootKernel;
 use crate::guest::modules::{self, Module};
 use crate::guest::packages::Packages;
 use crate::guest::programs::{Programs, repository, stripped};
@@ -18,7 +19,6 @@ pub(crate) struct Image {
     base: Vec<u8>,
     /// Modules by name, and where they are in the guest.
     modules: Vec<(String, String)>,
-    release: String,
 }
 
 /// Programs of Debian with the libraries they ask for.
@@ -49,8 +49,8 @@ fn here(path: &Path) -> impl Fn(io::Error) -> Error {
 }
 
 impl Image {
-    /// Puts Debian's part together. With `kernel_modules` false it is for a kernel that needs none.
-    pub(crate) fn new(packages: &Packages, kernel_modules: bool) -> Result<Self, Error> {
+    /// Puts Debian's part together, with the kernel's modules.
+    pub(crate) fn new(packages: &Packages, kernel: &BootKernel) -> Result<Self, Error> {
         let tree = &packages.tree;
         let mut archive = Archive::new();
         for directory in ["dev", "proc", "sys", "tmp", "etc", "usr/bin", "usr/lib"] {
@@ -78,24 +78,25 @@ impl Image {
         libraries(&mut archive, tree)?;
         busybox(&mut archive, tree)?;
         scripts(&mut archive)?;
-        if kernel_modules {
-            // svala doctor asks it.
-            copy(&mut archive, tree, &Path::new("usr/lib/modules").join(&packages.release).join("config"))?;
+        let mut found = Vec::new();
+        if let Some(directory) = &kernel.modules {
+            // svala doctor asks it. Kernels that are built here say it themselves.
+            let config = directory.join("config");
+            if config.is_file() {
+                let bytes = fs::read(&config).map_err(here(&config))?;
+                let name = format!("usr/lib/modules/{}/config", kernel.release);
+                archive.file(&name, 0o644, &bytes).map_err(here(&config))?;
+            }
+            found = modules::collect(directory)?;
         }
-        let found = if kernel_modules { modules::collect(packages)? } else { Vec::new() };
-        let names = add_modules(&mut archive, &packages.release, &found).map_err(here(tree))?;
+        let names = add_modules(&mut archive, &kernel.release, &found).map_err(here(tree))?;
         let base = archive.finish().map_err(here(tree))?;
-        Ok(Self { base, modules: names, release: packages.release.clone() })
+        Ok(Self { base, modules: names })
     }
 
     /// The modules of this name and what they need, in the order in which they are loaded.
     pub(crate) fn modules(&self) -> &[(String, String)] {
         &self.modules
-    }
-
-    /// Debian's kernel version.
-    pub(crate) fn release(&self) -> &str {
-        &self.release
     }
 
     /// Writes Debian's part and ours to a file.

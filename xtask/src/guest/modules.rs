@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::Error;
-use crate::guest::packages::Packages;
 use crate::program;
 
 /// The driver, the user of IAA in the kernel with what it falls back to, and what accel-config's scripts load.
@@ -39,14 +38,14 @@ fn index(directory: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<(), 
     Ok(())
 }
 
-/// The wanted ones, each behind what it depends on. One that this kernel does not have is left out.
-pub(crate) fn collect(packages: &Packages) -> Result<Vec<Module>, Error> {
-    let directory = packages.modules();
+/// The wanted ones of those in `directory`, which are of one version, each behind what it depends on. One that this kernel does
+/// not have is left out.
+pub(crate) fn collect(directory: &Path) -> Result<Vec<Module>, Error> {
     let mut files = BTreeMap::new();
     index(&directory.join("kernel"), &mut files)?;
     let mut found = Vec::new();
     for name in WANTED {
-        add(name, &directory, &files, &mut found)?;
+        add(name, directory, &files, &mut found)?;
     }
     Ok(found)
 }

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use crate::cache::Cache;
 use crate::error::{Error, chain};
+use crate::guest::boot_kernel::only_entry;
 use crate::program;
 
 /// The kernel is named by this one.
@@ -64,12 +65,7 @@ impl Packages {
             fetch(&place)?;
         }
         let tree = place.join("tree");
-        Ok(Self { release: release(&tree)?, tree })
-    }
-
-    /// The kernel's image.
-    pub(crate) fn kernel(&self) -> PathBuf {
-        self.modules().join("vmlinuz")
+        Ok(Self { release: only_entry(&tree.join("usr/lib/modules"))?, tree })
     }
 
     /// Where the modules are.
@@ -89,14 +85,6 @@ fn is_whole(manifest: &Path) -> bool {
         let names: Vec<_> = text.lines().filter_map(|line| line.split([' ', '_']).nth(1)).collect();
         TOOLS.iter().all(|tool| names.contains(tool))
     })
-}
-
-/// The one kernel in the tree.
-fn release(tree: &Path) -> Result<String, Error> {
-    let modules = tree.join("usr/lib/modules");
-    let entries = fs::read_dir(&modules).map_err(Error::io(&modules))?;
-    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.next().ok_or_else(|| Error::Unexpected { path: modules, what: "no kernel in it".into() })
 }
 
 /// apt with nothing of the machine's but its way to the network.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::guest::cases::{Case, Effort, Plan, plans, vfio_plans};
+use crate::guest::boot_kernel::BootKernel;
+use crate::guest::cases::{Case, Effort, Plan, counts, plans, vfio_plans};
 use crate::guest::dmatest;
 use crate::guest::image::Image;
 use crate::guest::job::Job;
@@ -17,7 +18,8 @@ use crate::guest::machine::{Machine, Start};
 use crate::guest::packages::Packages;
 use crate::guest::programs::Programs;
 use crate::guest::session::{self, Listener, Ran, Session};
-use crate::{kernel, qemu};
+use crate::kernel::{Root, Variant};
+use crate::qemu;
 
 /// Seconds for a boot, on a machine that has other things to do.
 const BOOT_S: u64 = 300;
@@ -27,38 +29,44 @@ const BOOT_S: u64 = 300;
 pub(crate) struct Guests {
     qemu: PathBuf,
     firmware: [PathBuf; 2],
-    kernel: PathBuf,
+    kernel: BootKernel,
     image: Image,
     programs: Programs,
     /// Modules that are not Debian's.
     extra: Vec<PathBuf>,
     /// Where logs go.
     place: PathBuf,
-    /// Whether the driver is part of the kernel.
-    is_built_in: bool,
 }
 
 impl Guests {
-    /// Gets and builds what is missing.
-    pub(crate) fn prepare(tier: u8) -> Result<Self, Error> {
+    /// Gets and builds what is missing, but for the kernel: Debian's, if none is named.
+    pub(crate) fn prepare(variant: Option<Variant>) -> Result<Self, Error> {
         let cache = Cache::open()?;
         let qemu = qemu::program(&cache)?;
-        let is_built_in = tier == 2;
         let packages = Packages::get(&cache)?;
-        let kernel = if is_built_in { kernel::image(&cache)? } else { packages.kernel() };
-        let image = Image::new(&packages, !is_built_in)?;
+        let (kernel, dmatest) = if let Some(variant) = variant {
+            let kernel = BootKernel::built(&Root::open(&cache)?, variant)?;
+            let dmatest = kernel.dmatest();
+            (kernel, dmatest)
+        } else {
+            let dmatest = dmatest::place(&cache, &packages.release);
+            (BootKernel::debian(&packages), Some(dmatest).filter(|file| file.is_file()))
+        };
+        let image = Image::new(&packages, &kernel)?;
         let programs = Programs::build()?;
-        let place = cache.dir(format!("guest/tier{tier}"))?;
-        let dmatest = dmatest::place(&cache, &packages.release);
-        let extra = if dmatest.is_file() && !is_built_in { vec![dmatest] } else { Vec::new() };
-        Ok(Self { qemu, firmware: packages.firmware(), kernel, image, programs, extra, place, is_built_in })
+        let place = cache.dir(match variant {
+            None => "guest/tier1".to_owned(),
+            Some(variant) => format!("guest/tier1-{}", variant.name()),
+        })?;
+        let extra = dmatest.into_iter().collect();
+        Ok(Self { qemu, firmware: packages.firmware(), kernel, image, programs, extra, place })
     }
 
     /// For vfio: QEMU of the Debian sid root, which has devices for it, and Debian's kernel, or the one with iommufd.
     fn vfio(iommufd: bool) -> Result<Self, Error> {
         let cache = Cache::open()?;
-        let root = kernel::Root::open(&cache)?;
-        if iommufd && !root.is_built(kernel::Variant::Vfio) {
+        let root = Root::open(&cache)?;
+        if iommufd && !root.is_built(Variant::Vfio) {
             let build = "cargo xtask guest kernel --variant vfio";
             return Err(Error::missing("the kernel with iommufd and vfio's device nodes", build));
         }
@@ -66,14 +74,11 @@ impl Guests {
         let qemu = place.join("qemu-system-x86_64");
         root.qemu(&qemu)?;
         let packages = Packages::get(&cache)?;
-        let kernel = match iommufd {
-            true => root.file(&kernel::image_of(kernel::Variant::Vfio)),
-            false => packages.kernel(),
-        };
-        let image = Image::new(&packages, !iommufd)?;
+        let kernel = if iommufd { BootKernel::vfio(&root) } else { BootKernel::debian(&packages) };
+        let image = Image::new(&packages, &kernel)?;
         let programs = Programs::build()?;
         let (firmware, extra) = (root.firmware(), Vec::new());
-        Ok(Self { qemu, firmware, kernel, image, programs, extra, place, is_built_in: iommufd })
+        Ok(Self { qemu, firmware, kernel, image, programs, extra, place })
     }
 
     /// What the kernel's console said in a boot of this machine.
@@ -88,9 +93,6 @@ impl Guests {
 
     /// The modules of these names with what they need, in order.
     pub(crate) fn modules(&self, names: &[&str]) -> Vec<String> {
-        if self.is_built_in {
-            return Vec::new();
-        }
         let wanted = |name: &str| {
             let with = |asked: &str, also: &[&str]| names.contains(&asked) && also.contains(&name);
             names.contains(&name)
@@ -102,7 +104,12 @@ impl Guests {
 
     /// QEMU with this job.
     pub(crate) fn command(&self, machine: &Machine, job: &Job) -> Result<std::process::Command, Error> {
-        let job = serde_json::to_vec(job).map_err(|error| Error::Unexpected {
+        // A slow kernel is given more time, by the first process as well.
+        let mut job = job.clone();
+        for step in &mut job.steps {
+            step.deadline_s = step.deadline_s.map(|seconds| seconds * self.kernel.slowness());
+        }
+        let job = serde_json::to_vec(&job).map_err(|error| Error::Unexpected {
             path: self.place.clone(),
             what: format!("the job: {error}"),
         })?;
@@ -112,7 +119,7 @@ impl Guests {
         let start = Start {
             qemu: &self.qemu,
             firmware: &self.firmware,
-            kernel: &self.kernel,
+            kernel: &self.kernel.image,
             image: &image,
             log: &log,
         };
@@ -128,7 +135,7 @@ impl Guests {
     ) -> Result<Session, Error> {
         let messages = self.messages(machine);
         let steps = job.steps.iter().filter_map(|step| step.deadline_s).sum::<u64>();
-        let deadline = Duration::from_secs(BOOT_S + steps);
+        let deadline = Duration::from_secs((BOOT_S + steps) * self.kernel.slowness());
         let mut command = self.command(machine, job)?;
         let session = session::run(&mut command, &messages, deadline, listener)?;
         let image = self.place.join(format!("{}.image", machine.name));
@@ -144,8 +151,8 @@ impl Guests {
 
     /// The kernel and QEMU, in a line.
     pub(crate) fn describe(&self) -> String {
-        let kernel = if self.is_built_in { "a kernel of guest kernel" } else { self.image.release() };
-        format!("Linux {kernel}, {}", self.qemu.display())
+        let BootKernel { release, .. } = &self.kernel;
+        format!("Linux {release} ({}), {}", self.kernel.name(), self.qemu.display())
     }
 }
 
@@ -157,12 +164,16 @@ struct Verdict {
 }
 
 /// Runs the tests of a tier whose names contain one of `names`, or all.
-pub(crate) fn run(tier: u8, names: &[String], effort: Effort) -> Result<ExitCode, Error> {
+pub(crate) fn run(kernel: Option<Variant>, names: &[String], effort: Effort) -> Result<ExitCode, Error> {
     // Who names a test wants it, however long it takes.
     let choice = if names.is_empty() { effort } else { Effort::Full };
-    let chosen = named(plans(choice), names)?;
+    let mut plans = plans(choice);
+    if kernel.is_some_and(Variant::is_in_rust) {
+        plans.push(counts());
+    }
+    let chosen = named(plans, names)?;
     let left_out = if choice == Effort::Full { Vec::new() } else { left_out(&chosen) };
-    all(&Guests::prepare(tier)?, chosen, left_out)
+    all(&Guests::prepare(kernel)?, chosen, left_out)
 }
 
 /// What only a full run has, and why.

@@ -25,6 +25,11 @@ const COUNTED: &str = "instructions";
 /// What the debug build runs.
 const DEBUG: &[&str] = &["iommufd", "fail_nth", "checks", "touch_on", "stress", "kunit", "kmemleak"];
 
+/// What the C build runs to show what it leaks.
+const LEAKS: &[&str] = &["iommufd", "fail_nth", "checks", "kmemleak"];
+/// On the kernel's command line: otherwise it sleeps.
+const KMEMLEAK: &str = "kmemleak=on";
+
 /// Runs the tests whose name contains one of `names`, or all; `full` adds the debug build and a million faults. With
 /// `built` nothing is compiled: kernels of other sources than these are missing.
 ///
@@ -161,8 +166,13 @@ fn debug(judge: &mut Judge, root: &Root, expected: &str) -> Result<(), Error> {
     if !root.is_built(Variant::Debug) {
         return Err(missing(Variant::Debug));
     }
-    let log = boot(root, Variant::Debug, Clock::Host, DEBUG)?;
+    // What C leaks as well is not ours.
+    println!("booting c: {} (kmemleak)", LEAKS.join(" "));
+    let c = boot_with(root, Variant::C, Clock::Host, LEAKS, KMEMLEAK)?;
+    println!("booting debug: {}", DEBUG.join(" "));
+    let log = boot_with(root, Variant::Debug, Clock::Host, DEBUG, KMEMLEAK)?;
     judge.log(&log);
+    judge.leaks(&log, &c);
     judge.vehicle(&log, 1, expected);
     Ok(())
 }

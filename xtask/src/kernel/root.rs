@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use super::Variant;
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::qemu::sha256_of_file;
+use crate::sources::checksums;
 
 /// What is installed in it: a kernel's source, what it is built with, and what it is run in.
 const PACKAGES: &str = "linux-source-7.2 make gcc libc6-dev rustc rust-src rustfmt rust-clippy bindgen clang lld llvm \
@@ -182,33 +182,17 @@ fn built_of(variant: Variant) -> String {
 
 /// What a build is made of, file by file.
 fn sources() -> Result<String, Error> {
-    let from = repository().join("kernel-support");
-    let mut files = Vec::new();
-    for directory in ["core/src", "linux", "guest/tier2"] {
-        walk(&from.join(directory), &mut files)?;
-    }
-    files.sort();
-    // What the guest prints is compared with, not built.
-    files.retain(|path| path.extension().is_none_or(|extension| extension != "txt" && extension != "md"));
-    let summed: Vec<String> = files.iter().map(|path| sha256_of_file(path)).collect::<Result<_, _>>()?;
-    Ok(summed.join("\n"))
-}
-
-fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-    for entry in fs::read_dir(directory).map_err(Error::io(directory))? {
-        let path = entry.map_err(Error::io(directory))?.path();
-        if path.is_dir() {
-            walk(&path, files)?;
-        } else {
-            files.push(path);
-        }
-    }
-    Ok(())
+    checksums(&["kernel-support/core/src", "kernel-support/linux", "kernel-support/guest/tier2"])
 }
 
 /// A variant's image, inside.
 pub(crate) fn image(variant: Variant) -> String {
     format!("/build/o-{}/arch/x86/boot/bzImage", variant.name())
+}
+
+/// What its modules are installed under, inside.
+pub(crate) fn installed(variant: Variant) -> String {
+    format!("/build/o-{}/installed", variant.name())
 }
 
 /// The newest source package of the series that is known to work.

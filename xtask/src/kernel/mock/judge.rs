@@ -24,7 +24,6 @@ const COMPLAINTS: &[&str] = &[
     "rcu: INFO",
     "kernel panic",
     "Kernel panic",
-    "unreferenced object",
     "refcount_t:",
     "guest: time is up",
 ];
@@ -70,6 +69,45 @@ impl Selftests {
 impl fmt::Display for Selftests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} run, {} pass, {} skip, {} fail", self.run, self.pass, self.skip, self.fail)
+    }
+}
+
+/// A kind of object that nothing refers to any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Leak {
+    /// The program that ran.
+    program: String,
+    /// The function that asked for it.
+    function: String,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object of {} in {}", self.function, self.program)
+    }
+}
+
+impl Leak {
+    /// All that the program of this name printed of `/sys/kernel/debug/kmemleak`. `None` if it was not run, or has no such file.
+    fn all(log: &Log) -> Option<Vec<Self>> {
+        let (text, status) = log.of("kmemleak")?;
+        if status != 0 || !text.contains("@kmemleak") {
+            return None;
+        }
+        Some(text.split("unreferenced object ").skip(1).map(Self::read).collect())
+    }
+
+    /// From `comm "NAME", pid ...` and the frames behind `backtrace`, the innermost of which are the allocator's.
+    fn read(text: &str) -> Self {
+        const ALLOCATOR: [&str; 6] = ["alloc", "kmem", "slab", "kasan", "dup", "track"];
+        let program = text.split('"').nth(1).unwrap_or_default().to_owned();
+        let frames = text.lines().skip_while(|line| !line.trim_start().starts_with("backtrace")).skip(1);
+        let names = frames.filter_map(|line| line.split_whitespace().last()?.split('+').next());
+        let function = names
+            .into_iter()
+            .find(|name| !ALLOCATOR.iter().any(|part| name.contains(part)))
+            .unwrap_or_default();
+        Self { program, function: function.to_owned() }
     }
 }
 
@@ -123,6 +161,21 @@ impl Judge {
             let held = suites > 1 && !text.contains("not ok");
             self.check(&format!("{} KUnit", log.name), held, &format!("{} tests", suites.saturating_sub(1)));
         }
+    }
+
+    /// What kmemleak found: nothing that the C build does not leak as well.
+    pub(super) fn leaks(&mut self, log: &Log, c: &Log) {
+        let name = format!("{} kmemleak", log.name);
+        let (Some(found), Some(known)) = (Leak::all(log), Leak::all(c)) else {
+            self.check(&name, false, "it did not say anything");
+            return;
+        };
+        let ours = found.iter().find(|leak| !known.contains(leak));
+        let said = match ours {
+            Some(leak) => format!("{leak}, which C does not leak"),
+            None => format!("{} objects, of kinds that C leaks as well ({} there)", found.len(), known.len()),
+        };
+        self.check(&name, ours.is_none(), &said);
     }
 
     /// The vehicle's answers against column `column` of the table.
@@ -248,6 +301,25 @@ mod tests {
         let mut judge = Judge::default();
         judge.log(&log("@begin checks\n@end checks 0\n[ 1.0] WARNING: CPU: 0 at x\n@over\n", &["checks"]));
         assert_eq!((judge.passed, judge.failed), (2, 1));
+    }
+
+    #[test]
+    fn a_leak_that_c_does_not_have_fails() {
+        let object = |function: &str| {
+            format!(
+                "unreferenced object 0xffff (size 192):\n  comm \"fail_nth\", pid 7, jiffies 3\n  hex dump (first 32 bytes):\n    00 01\n  backtrace (crc 0):\n    kmemleak_alloc+0x4a/0x90\n    __kmalloc_noprof+0x1/0x2\n    {function}+0x1/0x2\n    write+0x1/0x2\n"
+            )
+        };
+        let guest = |objects: &str| {
+            log(&format!("@begin kmemleak\n@kmemleak\n{objects}@end kmemleak 0\n"), &["kmemleak"])
+        };
+        let (theirs, ours) = (object("iommu_fwspec_init"), object("iopf_rust_report"));
+        let mut judge = Judge::default();
+        judge.leaks(&guest(&theirs), &guest(&(theirs.clone() + &theirs)));
+        assert_eq!((judge.passed, judge.failed), (1, 0));
+        judge.leaks(&guest(&(theirs.clone() + &ours)), &guest(&theirs));
+        judge.leaks(&guest(""), &log("@begin kmemleak\n@end kmemleak 0\n", &["kmemleak"]));
+        assert_eq!((judge.passed, judge.failed), (1, 2));
     }
 
     #[test]
