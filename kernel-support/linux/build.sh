@@ -97,20 +97,23 @@ fi
 # What runs inside: the kernel's own selftests, unchanged but for that bound, and the vehicle.
 mkdir -p /build/tests /build/headers
 [ -d /build/headers/usr/include/linux ] || make -s LLVM=1 O=/build/headers headers
+selftests=/build/harness/tools/testing/selftests
 build() { # name, sources and libraries
     name=$1
     shift
-    gcc -O2 -static -D_GNU_SOURCE= -isystem /build/headers/usr/include -I/build/selftests \
+    gcc -O2 -static -D_GNU_SOURCE= -isystem /build/headers/usr/include -I"$selftests" \
         -Idrivers/iommu/iommufd -o "/build/tests/$name" "$@"
 }
-# The harness kills a test after 30 seconds, which a debug build on a translated CPU needs now and then.
-rm -rf /build/selftests
-mkdir /build/selftests
-cp -r tools/testing/selftests/*.h tools/testing/selftests/iommu /build/selftests/
-sed -i 's/^#define TEST_TIMEOUT_DEFAULT 30$/#define TEST_TIMEOUT_DEFAULT 600/' /build/selftests/kselftest_harness.h
-grep -q 'TEST_TIMEOUT_DEFAULT 600' /build/selftests/kselftest_harness.h
+# The harness kills a test after 30 seconds, which a debug build on a translated CPU needs now and then. The tests name
+# headers by their place in the tree.
+rm -rf /build/harness
+mkdir -p "$selftests"
+ln -s /build/linux/drivers /build/harness/drivers
+cp -r tools/testing/selftests/*.h tools/testing/selftests/iommu "$selftests/"
+sed -i 's/^#define TEST_TIMEOUT_DEFAULT 30$/#define TEST_TIMEOUT_DEFAULT 600/' "$selftests/kselftest_harness.h"
+grep -q 'TEST_TIMEOUT_DEFAULT 600' "$selftests/kselftest_harness.h"
 for test in iommufd iommufd_fail_nth; do
-    build $test -w "/build/selftests/iommu/$test.c" -lcap
+    build $test -w "$selftests/iommu/$test.c" -lcap
 done
 build vehicle -Wall -Wextra -Wno-missing-field-initializers "$in/tier2/vehicle.c" -lpthread
 

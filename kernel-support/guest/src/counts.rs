@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -12,7 +13,8 @@ use crate::cold::{each, pattern};
 use crate::map::{Map, PAGE};
 use crate::queue::{PAGE_REFUSED, Queue, Record, SUCCESS, copy};
 
-pub(crate) const TESTS: &[Test] = &[("page_faults_are_counted", counted)];
+pub(crate) const TESTS: &[Test] =
+    &[("page_faults_are_counted", counted), ("fault_around", |queues| each(queues, around))];
 
 /// All bonds of a device and an address space, a line each.
 const BONDS: &str = "/sys/kernel/debug/iommu_iopf/bonds";
@@ -82,6 +84,39 @@ fn svala(command: &str) -> Result<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text)
         .with_context(|| format!("{}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// 64 MiB in a row, all absent, as a device asks for them: without pages ahead, and with.
+fn around(queue: &Queue) -> Result<()> {
+    const STEP: usize = 2 << 20;
+    const STEPS: usize = 32;
+    let record = Record::new()?;
+    let src = Map::filled(STEP, pattern(3))?;
+    let walk = |kib| -> Result<(u64, Duration)> {
+        ahead(kib)?;
+        let dst = Map::cold(STEPS * STEP)?;
+        let (before, started) = (Counts::now()?, Instant::now());
+        for at in (0..STEPS).map(|step| step * STEP) {
+            queue.copy(src.at(0), dst.at(at), STEP, &record)?.expect(SUCCESS)?;
+        }
+        let took = started.elapsed();
+        let requests = Counts::now()?.more(&before, "pages")?;
+        for at in (0..STEPS).map(|step| step * STEP) {
+            dst.expect(at, STEP, pattern(3))?;
+        }
+        Ok((requests, took))
+    };
+    let ((without, long), (with, short)) = (walk(0)?, walk(64)?);
+    let pages = u64::try_from(STEPS * STEP / PAGE)?;
+    ensure!(
+        without >= pages && with * 8 <= without,
+        "{with} page requests with 64 KiB ahead, {without} without"
+    );
+    let times = long.as_secs_f64() / short.as_secs_f64();
+    println!(
+        "{pages} absent pages: {without} page requests in {long:.2?}, with 64 KiB ahead {with} in {short:.2?}, {times:.1} times as fast"
+    );
+    Ok(())
 }
 
 fn counted(queues: &[String]) -> Result<()> {

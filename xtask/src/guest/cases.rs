@@ -348,7 +348,8 @@ fn storm(effort: Effort) -> Plan {
 
 /// What a kernel with the page-fault path in Rust counts.
 pub(crate) fn counts() -> Plan {
-    let cases = vec![queues(), Case::guest("page_faults_are_counted", &[SHARED])];
+    let mut cases = vec![queues()];
+    cases.extend(["page_faults_are_counted", "fault_around"].map(|name| Case::guest(name, &[SHARED])));
     Plan { machine: Machine { name: "counts", ..WHOLE }, modules: IDXD, cases }
 }
 
