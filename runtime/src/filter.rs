@@ -288,11 +288,21 @@ impl Filter {
     }
 
     /// Whether parts of the column of 64 elements and more can be done one after the other, with the outputs behind each
-    /// other: elements are where their number says, and each part's output ends at a whole byte.
+    /// other: elements are where their number says, and each part's output ends at a whole byte. Not so an encrypted column,
+    /// which is one message.
     pub const fn splits(self) -> bool {
+        self.decryption().is_none() && self.is_apart()
+    }
+
+    /// Whether parts of an encrypted column of 128 elements and more, which are whole blocks of ciphertext, can be decrypted
+    /// and filtered one after the other, by one who knows how the cipher goes on in the middle of a message.
+    pub const fn splits_at_blocks(self) -> bool {
+        self.decryption().is_some() && self.is_apart()
+    }
+
+    /// Whether elements and outputs are where their number says.
+    const fn is_apart(self) -> bool {
         let packed = !matches!(self.packing(), Packing::ParquetRle) && !self.is_deflated();
-        // A message is whole.
-        let packed = packed && self.decryption().is_none();
         let whole = match self.kind {
             FilterKind::Scan | FilterKind::Extract => true,
             FilterKind::SetMembership => !self.is_indices(),

@@ -703,7 +703,7 @@ impl Job {
     /// whose elements or outputs are where only their contents say, nor a CRC that has no seed.
     pub const fn can_split(&self) -> bool {
         match self {
-            Self::Filter { filter, .. } => filter.splits(),
+            Self::Filter { filter, .. } => filter.splits() || filter.splits_at_blocks(),
             Self::ZeroDecompress { .. } | Self::CrcAny { .. } => false,
             _ => true,
         }

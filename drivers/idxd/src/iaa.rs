@@ -6,7 +6,7 @@
 //! lies in the flight. Windows beyond the device's 4 KiB are left to the CPU engine, and the result says so.
 //!
 //! A message to encrypt or to decrypt is as many descriptors as transfers, with keys and counters in the AECS. What is decrypted
-//! in front of an inflate or of a filter has them there as well.
+//! in front of an inflate or of a filter has them there as well; of a filter that comes in parts the driver makes them for each.
 //!
 //! An IAA keeps nothing of a partial run: a fault starts the part again once all of its memory is there.
 //!
@@ -18,6 +18,7 @@ mod cipher;
 mod deflate;
 mod inflate;
 mod lent;
+mod message;
 mod workspace;
 
 use std::cell::Cell;
@@ -37,7 +38,7 @@ use svala::{
 
 use crate::portal::{Accepted, Credits, Portal};
 use crate::record::{IaaRecord, Records, Trust};
-use analytics::Analytics;
+use analytics::{Analytics, Decryption};
 use cipher::Ciphering;
 use deflate::{Deflating, Order};
 use inflate::{Inflating, Next, Ranges};
@@ -124,6 +125,8 @@ pub struct IaaFlight {
 
 /// Bytes of a group of 64 of the widest elements: what a filter needs to be cut.
 const GROUP_BYTES_MAX: u64 = 256;
+/// Bytes of two groups of 128: what an encrypted column needs.
+const ENCRYPTED_GROUPS_BYTES_MAX: u64 = 1024;
 
 /// What an IAA does beside compression, and the opcodes of it.
 pub(crate) const ANALYTICS: [(Operation, Opcode); 23] = [
@@ -177,7 +180,10 @@ fn operations(transfer_bytes_max: u64, iaa_cap: IaaCap) -> Operations {
         (Operation::InflateDictionary, DecompressAecs::SIZE as u64),
         (Operation::DecryptInflate, DecompressAecs::SIZE as u64),
     ];
-    let analytics = ANALYTICS.into_iter().map(|(operation, _)| (operation, GROUP_BYTES_MAX));
+    let analytics = ANALYTICS.into_iter().map(|(operation, _)| match operation {
+        Operation::DecryptScan | Operation::DecryptExtract => (operation, ENCRYPTED_GROUPS_BYTES_MAX),
+        _ => (operation, GROUP_BYTES_MAX),
+    });
     let offered = needs.into_iter().chain(analytics).filter(|(_, bytes)| *bytes <= transfer_bytes_max);
     let offered = offered.fold(Operations::NONE, |operations, (operation, _)| operations.with(operation));
     let offered = match iaa_cap.dictionary() {
@@ -262,8 +268,10 @@ impl<P: Portal> IaaQueue<P> {
             }
             job if analytics::is_analytics(&job) => {
                 let mut analytics = flight.analytics.get();
-                let cipher = flight.cipher_in_front();
-                let descriptor = analytics.load(&job, cipher, self.transfer_bytes_max, &flight.workspace)?;
+                let format_2 = self.iaa_cap.generation_2();
+                let decryption = flight.cipher_in_front().map(|cipher| Decryption { cipher, format_2 });
+                let descriptor =
+                    analytics.load(&job, decryption, self.transfer_bytes_max, &flight.workspace)?;
                 flight.analytics.set(analytics);
                 descriptor
             }
@@ -389,7 +397,7 @@ impl<P: Portal> IaaQueue<P> {
         flight.set_state(State::Idle);
         let job = flight.job.get();
         let mut analytics = flight.analytics.get();
-        let next = analytics.done(&job, flight.cipher_in_front(), done);
+        let next = analytics.done(&job, flight.cipher_in_front(), done, &flight.workspace);
         flight.analytics.set(analytics);
         let mut progress = flight.progress.get();
         progress.read = analytics.done_bytes(&job);
@@ -543,12 +551,16 @@ impl IaaFlight {
         let aecs = match self.job.get() {
             _ if self.inflates() => Some(self.workspace.aecs()),
             Job::Cipher { .. } => Some(self.workspace.crypto_area()),
+            Job::Filter { .. } if descriptor.opcode() == Opcode::DECRYPT => {
+                Some(self.workspace.crypto_area())
+            }
             _ => Deflating::area(&descriptor, &self.workspace),
         };
         let aecs = aecs.map(|span| Operand { span, access: Access::Write });
         // Parameters of a filter, or its second input: only read.
         let second = operand(descriptor.src2_addr(), descriptor.src2_size().into(), Access::Read);
-        let aecs = if analytics::is_analytics(&self.job.get()) { second } else { aecs };
+        let reads = analytics::is_analytics(&self.job.get()) && descriptor.opcode() != Opcode::DECRYPT;
+        let aecs = if reads { second } else { aecs };
         let rest: Operands = [
             operand(descriptor.src1_addr(), descriptor.src1_size().into(), Access::Read),
             operand(descriptor.dst_addr(), descriptor.dst_size_max().into(), Access::Write),

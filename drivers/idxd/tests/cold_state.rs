@@ -338,6 +338,36 @@ fn decryption_in_front_with_cold_state_is_right() {
     assert_eq!(done.value as usize, bytes[..50_000].iter().filter(|byte| **byte == b'e').count());
 }
 
+/// Of each mode, and of a message of more than two transfers: what the driver makes for each part, and the block that the
+/// device fetches for CFB.
+#[test]
+fn parts_of_encrypted_columns_with_cold_state_are_right() {
+    let _alone = ALONE.lock();
+    let (runtime, descriptors) = runtime(Version::V2);
+    let bytes = text();
+    let key = |byte| AesKey::new(&[byte; 16]).expect("a length of AES");
+    let ciphers = [
+        ("gcm", 4, Cipher::gcm(key(7), [1; 12])),
+        ("cfb", 4, Cipher::cfb(key(7), [2; 16])),
+        ("xts", 2, Cipher::xts(key(7), key(8), [3; 16]).expect("different keys")),
+    ];
+    for (mode, fewest, cipher) in ciphers {
+        let room = vec![0; bytes.len()];
+        let done = block_on(runtime.encrypt(bytes.clone(), room, cipher.clone())).expect("encrypts");
+        let opening = if let Some(tag) = done.value.tag { cipher.with_tag(tag) } else { cipher };
+        let message = done.buffers.1;
+        let before = descriptors.load(Ordering::SeqCst);
+        let column = Column::packed(message, 8, 150_000).encrypted(opening);
+        let done = block_on(runtime.column(column).extract(70_000..=140_000)).expect("extracts");
+        let count = descriptors.load(Ordering::SeqCst) - before;
+        assert!(count >= fewest, "{mode}: {count} descriptors");
+        each_faulted(mode, &done.report, count);
+        let expected = &bytes[70_000..=140_000];
+        assert!(done.value.iter().zip(expected).all(|(word, byte)| *word == u32::from(*byte)), "{mode}");
+        assert_eq!(done.value.len(), expected.len());
+    }
+}
+
 /// Keys are where a device reads them for as long as a job takes, and nowhere in a flight when it is over, well or not.
 #[test]
 fn keys_are_gone_when_a_job_is_over() {
@@ -362,10 +392,12 @@ fn keys_are_gone_when_a_job_is_over() {
     let forged = runtime.decrypt(message.clone(), vec![0; len], cipher(&key).with_tag([0; 16]));
     assert!(block_on(forged).is_err());
     is_gone("forged");
-    let column = Column::packed(message[..60_000].to_vec(), 8, 60_000);
-    let column = column.encrypted(cipher(&key).with_tag(tag));
-    assert!(block_on(runtime.column(column).count(Predicate::eq(1))).is_err(), "half of a message");
-    is_gone("scan");
+    for count in [60_000, 140_000] {
+        let column = Column::packed(message[..count as usize].to_vec(), 8, count);
+        let column = column.encrypted(cipher(&key).with_tag(tag));
+        assert!(block_on(runtime.column(column).count(Predicate::eq(1))).is_err(), "not all of a message");
+        is_gone("scan");
+    }
     // What is in it is no stream.
     let inflate = runtime.decrypt_inflate(message, vec![0; 100], cipher(&key).with_tag(tag), Check::None);
     assert!(block_on(inflate).is_err());

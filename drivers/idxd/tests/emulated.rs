@@ -187,6 +187,8 @@ on_devices! {
     messages_of_lengths_that_cannot_be_are_refused = cipher::refused;
     broken_columns_are_errors_with_their_values = analytics::broken_columns;
     encrypted_columns_are_filtered_as_plain_ones = decryption::columns;
+    encrypted_columns_of_several_transfers_are_filtered_in_parts = decryption::long_columns;
+    long_messages_that_were_changed_are_errors_and_leave_nothing = decryption::forged_long;
     encrypted_streams_are_expanded = decryption::streams;
     forged_columns_and_streams_are_errors_and_leave_nothing = decryption::forged;
     what_cannot_be_decrypted_in_front_is_refused = decryption::refused;

@@ -191,6 +191,8 @@ on_hardware! {
     forged_messages_are_errors_and_leave_nothing = cipher::forged;
     messages_of_lengths_that_cannot_be_are_refused = cipher::refused;
     encrypted_columns_are_filtered_as_plain_ones = decryption::columns;
+    encrypted_columns_of_several_transfers_are_filtered_in_parts = decryption::long_columns;
+    long_messages_that_were_changed_are_errors_and_leave_nothing = decryption::forged_long;
     encrypted_streams_are_expanded = decryption::streams;
     forged_columns_and_streams_are_errors_and_leave_nothing = decryption::forged;
     what_cannot_be_decrypted_in_front_is_refused = decryption::refused;

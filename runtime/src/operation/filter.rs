@@ -62,9 +62,9 @@ impl Runtime {
     /// Runs `filter`, made by [`Column::filter`], on a column into `dst`: what the methods of [`ColumnQuery`] stand on. A
     /// `dst` of no bytes asks for aggregates only. A `second` input that the filter does not use may be empty.
     ///
-    /// An IAA takes columns of any length; one it cannot cut ([`Filter::splits`]), and that is longer than one of its
-    /// transfers, is the CPU's, as is a deflated one it cannot expand. An encrypted column is one message, and with GCM `dst` is
-    /// filled with zeros after a failure.
+    /// An IAA takes columns of any length; one it cannot cut ([`Filter::splits`], [`Filter::splits_at_blocks`]), and that is
+    /// longer than one of its transfers, is the CPU's, as is a deflated one it cannot expand. An encrypted column is one message,
+    /// and with GCM `dst` is filled with zeros after a failure.
     ///
     /// # Errors
     ///

@@ -2,20 +2,22 @@
 //!
 //! A column longer than a transfer goes in parts of whole groups of 64 elements, which begin and end at whole bytes
 //! whatever their width. The AECS says with which index a part's first bit begins, so that indices and aggregates are
-//! those of the whole. What cannot be cut ([`Filter::splits`]) comes here only if it fits one transfer.
+//! those of the whole. What cannot be cut ([`Filter::splits`]) comes here only if it fits one transfer. Of an encrypted column
+//! [`Message`] says which part comes next, and where one is only hashed.
 
 use idxd_spec::iaa::{
-    Completion, Crc64, CrcFlags, CryptoAecs, CryptoFlags, DecompressFlags, Descriptor, ErrorCode,
-    Filter as Filtering, FilterAecs, FilterFlags,
+    CipherFlags, Completion, Crc64, CrcFlags, CryptoAecs, CryptoFlags, DecompressFlags, Descriptor,
+    ErrorCode, Filter as Filtering, FilterAecs, FilterFlags,
 };
 use idxd_spec::{DstAddr, Flags, Opcode, SrcAddr};
 use svala::backend::Failure;
 use svala::{
-    Aggregates, AnyCrc, Cipher, ColumnFault, Done, Filter, FilterKind, FilterOptions, Job, OutputWidth,
-    Packing, Span, Value, VirtAddr, ZeroWord,
+    Aggregates, AnyCrc, CIPHER_BLOCK_BYTES, Cipher, CipherMode, ColumnFault, Done, Filter, FilterKind,
+    FilterOptions, Job, OutputWidth, Packing, Span, Value, VirtAddr, ZeroWord,
 };
 
-use super::cipher::{authenticate, start_of};
+use super::cipher::{authenticate, state_at};
+use super::message::{self, Message, Step};
 use super::workspace::Workspace;
 
 /// Elements that begin and end at whole bytes, of input and of output.
@@ -40,6 +42,8 @@ pub(super) struct Analytics {
     elements: u32,
     aggregates: Aggregates,
     begun: bool,
+    /// Of an encrypted column.
+    message: Message,
 }
 
 /// What follows a descriptor.
@@ -71,11 +75,13 @@ impl Analytics {
         elements: 0,
         aggregates: Aggregates::EMPTY,
         begun: false,
+        message: Message::START,
     };
 
     /// Bytes of input that are done.
     pub(super) const fn done_bytes(&self, job: &Job) -> u64 {
         match job {
+            Job::Filter { filter, .. } if filter.decryption().is_some() => self.message.at,
             Job::Filter { filter, .. } => self.at * filter.width() as u64 / 8,
             _ => self.at,
         }
@@ -85,14 +91,17 @@ impl Analytics {
     pub(super) fn load(
         &mut self,
         job: &Job,
-        cipher: Option<&Cipher>,
+        decryption: Option<Decryption<'_>>,
         transfer_bytes_max: u64,
         workspace: &Workspace,
     ) -> Result<Descriptor, Failure> {
         match *job {
             Job::Filter { src, second, dst, filter } => {
-                let ranges = Ranges { src, second, dst, cipher, bytes_max: transfer_bytes_max };
-                self.load_filter(ranges, filter, workspace)
+                let ranges = Ranges { src, second, dst, bytes_max: transfer_bytes_max };
+                match decryption {
+                    Some(decryption) => self.load_encrypted(ranges, filter, decryption, workspace),
+                    None => self.load_plain(ranges, filter, workspace),
+                }
             }
             Job::ZeroCompress { src, dst, word } => {
                 // Half: where nothing is zero, the output is the longer one.
@@ -136,9 +145,9 @@ impl Analytics {
         Ok(Descriptor::zero(opcode, src, size(part.len)?, dst, size(room.len)?))
     }
 
-    fn load_filter(
+    fn load_plain(
         &mut self,
-        ranges: Ranges<'_>,
+        ranges: Ranges,
         filter: Filter,
         workspace: &Workspace,
     ) -> Result<Descriptor, Failure> {
@@ -146,9 +155,6 @@ impl Analytics {
             (self.at, self.begun) = (first_part(filter), true);
         }
         let part = self.part_of(ranges, filter)?;
-        self.part = part;
-        let room = ranges.dst.part(self.written, ranges.bytes_max);
-        self.room = room.len;
         let src = match filter.splits() {
             true => {
                 let bits = u64::from(filter.width());
@@ -156,6 +162,93 @@ impl Analytics {
             }
             false => ranges.src,
         };
+        let descriptor = self.load_filter(ranges, src, part, filter)?;
+        let second = match filter.kind() {
+            FilterKind::Scan | FilterKind::Extract => {
+                let aecs = self.parameters(filter)?;
+                return Ok(descriptor.with_filter_aecs(SrcAddr(workspace.set_filter_aecs(&aecs).get())));
+            }
+            FilterKind::FindUnique => return Ok(descriptor),
+            FilterKind::Select => {
+                let second = Span::new(ranges.second, filter.second_bytes());
+                second.part(self.at / 8, self.part.div_ceil(8))
+            }
+            _ => Span::new(ranges.second, filter.second_bytes()),
+        };
+        Ok(descriptor.with_second_input(SrcAddr(second.addr.get()), size(second.len)?))
+    }
+
+    /// The next step of an encrypted column: a filter with a decryption in front, or a decryption alone.
+    fn load_encrypted(
+        &mut self,
+        ranges: Ranges,
+        filter: Filter,
+        decryption: Decryption<'_>,
+        workspace: &Workspace,
+    ) -> Result<Descriptor, Failure> {
+        let cipher = decryption.cipher;
+        if !self.begun {
+            let order = self.order(ranges.src, ranges.dst, filter, cipher, ranges.bytes_max);
+            (self.at, self.begun) = (order.first_element(first_wanted(filter)), true);
+        }
+        let order = self.order(ranges.src, ranges.dst, filter, cipher, ranges.bytes_max);
+        let step = self.message.next(order)?;
+        let blocks = self.message.at / CIPHER_BLOCK_BYTES;
+        let (crypto, key) = state_at(cipher, blocks, self.message.carried)?;
+        // What is given is decrypted to its end: a filter leaves nothing waiting (IAA table 4-5).
+        let crypto = crypto
+            .with_flags(crypto.flags() | CryptoFlags::FLUSH_ACCUMULATOR)
+            .with_output_bits(decryption.format_2.into());
+        let at = self.message.at;
+        let (descriptor, crypto) = match step {
+            Step::Filter { bytes, elements } => {
+                let src = ranges.src.part(at, bytes);
+                let descriptor = self.load_filter(ranges, src, elements, filter)?;
+                (descriptor, crypto.with_filter(&self.parameters(filter)?))
+            }
+            Step::Hash { bytes } => (self.load_alone(ranges.src.part(at, bytes))?, crypto),
+            Step::Vector => {
+                let from = at.saturating_sub(CIPHER_BLOCK_BYTES);
+                let descriptor = self.load_alone(ranges.src.part(from, CIPHER_BLOCK_BYTES))?;
+                (descriptor.with_flags(Flags::WRITE_SRC2_AECS), crypto)
+            }
+        };
+        let addr = workspace.set_crypto_filter(&crypto, key);
+        Ok(descriptor.with_src2(addr.get(), CryptoAecs::SIZE_U32).with_flags(Flags::READ_SRC2_AECS))
+    }
+
+    fn order(&self, src: Span, dst: Span, filter: Filter, cipher: &Cipher, bytes_max: u64) -> message::Order {
+        let end = last_part(filter);
+        let left = u32::try_from(end.saturating_sub(self.at)).unwrap_or(u32::MAX);
+        message::Order {
+            mode: cipher.mode(),
+            filter,
+            message_bytes: src.len,
+            element: self.at,
+            end,
+            output_bytes_max: filter.written_bytes(left).min(dst.len.saturating_sub(self.written)),
+            transfer_bytes_max: bytes_max,
+        }
+    }
+
+    /// A decryption whose output goes nowhere.
+    fn load_alone(&mut self, src: Span) -> Result<Descriptor, Failure> {
+        (self.part, self.room) = (0, 0);
+        let (from, nowhere) = (SrcAddr(src.addr.get()), DstAddr(0));
+        let descriptor = Descriptor::cipher(Opcode::DECRYPT, from, size(src.len)?, nowhere, 0);
+        Ok(descriptor.with_cipher_flags(CipherFlags::FLUSH_OUTPUT | CipherFlags::SUPPRESS_OUTPUT))
+    }
+
+    /// A filter of so many elements, without its parameters or its second input.
+    fn load_filter(
+        &mut self,
+        ranges: Ranges,
+        src: Span,
+        elements: u64,
+        filter: Filter,
+    ) -> Result<Descriptor, Failure> {
+        let room = ranges.dst.part(self.written, ranges.bytes_max);
+        (self.part, self.room) = (elements, room.len);
         let descriptor = Descriptor::filter(
             opcode(filter.kind()),
             Filtering {
@@ -164,7 +257,7 @@ impl Analytics {
                 dst: DstAddr(if ranges.dst.len == 0 { 0 } else { room.addr.get() }),
                 dst_size_max: size(room.len)?,
                 flags: flags(filter),
-                input_count: size(part)?,
+                input_count: size(elements)?,
             },
         );
         let mut decompress = DecompressFlags::empty();
@@ -177,48 +270,24 @@ impl Analytics {
         if ranges.dst.len == 0 {
             decompress |= DecompressFlags::SUPPRESS_OUTPUT;
         }
-        self.with_parameters(descriptor.with_decompress_flags(decompress), ranges, filter, workspace)
+        Ok(descriptor.with_decompress_flags(decompress))
     }
 
-    /// Parameters, or the second input.
-    fn with_parameters(
-        &self,
-        descriptor: Descriptor,
-        ranges: Ranges<'_>,
-        filter: Filter,
-        workspace: &Workspace,
-    ) -> Result<Descriptor, Failure> {
+    /// Parameters of the part at hand.
+    fn parameters(&self, filter: Filter) -> Result<FilterAecs, Failure> {
         let at = u32::try_from(self.at).map_err(|_| Failure::Unsupported)?;
-        let aecs = match filter.kind() {
-            FilterKind::Scan => {
-                FilterAecs::new().with_low(filter.low()).with_high(filter.high()).with_output_index(at)
-            }
-            FilterKind::Extract => FilterAecs::new()
+        let aecs = FilterAecs::new();
+        Ok(match filter.kind() {
+            FilterKind::Scan => aecs.with_low(filter.low()).with_high(filter.high()).with_output_index(at),
+            _ => aecs
                 .with_low(filter.low().saturating_sub(at))
                 .with_high(filter.high().saturating_sub(at))
                 .with_output_index(self.elements),
-            FilterKind::FindUnique => return Ok(descriptor),
-            kind => {
-                let second = Span::new(ranges.second, filter.second_bytes());
-                let part = match kind {
-                    FilterKind::Select => second.part(self.at / 8, self.part.div_ceil(8)),
-                    _ => second,
-                };
-                return Ok(descriptor.with_second_input(SrcAddr(part.addr.get()), size(part.len)?));
-            }
-        };
-        let Some(cipher) = ranges.cipher else {
-            return Ok(descriptor.with_filter_aecs(SrcAddr(workspace.set_filter_aecs(&aecs).get())));
-        };
-        let (crypto, key) = start_of(cipher)?;
-        // A filter takes a message to its end (IAA table 4-5).
-        let crypto = crypto.with_flags(crypto.flags() | CryptoFlags::FLUSH_ACCUMULATOR).with_filter(&aecs);
-        let addr = workspace.set_crypto_filter(&crypto, key);
-        Ok(descriptor.with_src2(addr.get(), CryptoAecs::SIZE_U32).with_flags(Flags::READ_SRC2_AECS))
+        })
     }
 
     /// Elements of the next part.
-    fn part_of(&self, ranges: Ranges<'_>, filter: Filter) -> Result<u64, Failure> {
+    fn part_of(&self, ranges: Ranges, filter: Filter) -> Result<u64, Failure> {
         let left = last_part(filter).saturating_sub(self.at);
         if !filter.splits() {
             return Ok(left);
@@ -238,6 +307,7 @@ impl Analytics {
         job: &Job,
         cipher: Option<&Cipher>,
         record: &Completion,
+        workspace: &Workspace,
     ) -> Result<Next, Failure> {
         if let Job::CrcAny { len, .. } = *job {
             return Ok(Next::End(Done { bytes: len, value: Value::Crc(record.crc64()) }));
@@ -250,25 +320,48 @@ impl Analytics {
         let first = self.at;
         self.written += output;
         self.at += self.part;
-        let (end, value) = match *job {
-            Job::Filter { src, filter, .. } => {
-                if let Some(cipher) = cipher {
-                    authenticate(cipher, src.len, record.crypto_hash())?;
+        let (is_over, value) = match *job {
+            Job::Filter { src, dst, filter, .. } => {
+                let is_over = match cipher {
+                    Some(cipher) => self.decrypted(src, dst, filter, cipher, record, workspace)?,
+                    None => self.at >= last_part(filter),
+                };
+                if self.part > 0 {
+                    self.take(filter, record, first);
                 }
-                self.take(filter, record, first);
                 let (elements, aggregates) = (self.elements, self.aggregates);
-                (last_part(filter), Value::Filter { elements, aggregates })
+                (is_over, Value::Filter { elements, aggregates })
             }
             Job::ZeroCompress { src, .. } | Job::ZeroDecompress { src, .. } => {
-                (src.len, Value::Written(self.written))
+                (self.at >= src.len, Value::Written(self.written))
             }
-            Job::TranslationFetch { len, .. } => (len, Value::None),
+            Job::TranslationFetch { len, .. } => (self.at >= len, Value::None),
             _ => return Err(Failure::Unsupported),
         };
-        if self.at < end {
+        if !is_over {
             return Ok(Next::Descriptor);
         }
         Ok(Next::End(Done { bytes: job.bytes(), value }))
+    }
+
+    /// Takes in what a step of an encrypted column has left; says whether it was the last, of a message that is what it should be.
+    fn decrypted(
+        &mut self,
+        src: Span,
+        dst: Span,
+        filter: Filter,
+        cipher: &Cipher,
+        record: &Completion,
+        workspace: &Workspace,
+    ) -> Result<bool, Failure> {
+        let carried =
+            if cipher.mode() == CipherMode::Cfb { workspace.written_counter() } else { record.crypto_hash() };
+        self.message.done(carried);
+        let is_over = self.message.is_over(self.order(src, dst, filter, cipher, 0));
+        if is_over {
+            authenticate(cipher, src.len, self.message.carried)?;
+        }
+        Ok(is_over)
     }
 
     /// Elements and aggregates of a part that begins with element `first`.
@@ -333,23 +426,32 @@ pub(super) fn failure(job: &Job, code: ErrorCode) -> Option<Failure> {
     Some(Failure::Column { fault })
 }
 
+/// How a column is encrypted.
+#[derive(Clone, Copy)]
+pub(super) struct Decryption<'c> {
+    pub(super) cipher: &'c Cipher,
+    /// State in the second generation's format.
+    pub(super) format_2: bool,
+}
+
 /// A filter's ranges.
 #[derive(Clone, Copy)]
-struct Ranges<'c> {
+struct Ranges {
     src: Span,
     second: VirtAddr,
     dst: Span,
-    /// How the column is encrypted.
-    cipher: Option<&'c Cipher>,
     bytes_max: u64,
 }
 
 /// The element a filter's first part begins with: an extract leaves out the groups before its first element.
 fn first_part(filter: Filter) -> u64 {
+    if filter.splits() { first_wanted(filter) / GROUP * GROUP } else { 0 }
+}
+
+/// The first element that is looked at.
+fn first_wanted(filter: Filter) -> u64 {
     match filter.kind() {
-        FilterKind::Extract if filter.splits() && is_inside(filter) => {
-            u64::from(filter.low()) / GROUP * GROUP
-        }
+        FilterKind::Extract if is_inside(filter) => filter.low().into(),
         _ => 0,
     }
 }
@@ -357,10 +459,15 @@ fn first_part(filter: Filter) -> u64 {
 /// The element behind a filter's last part.
 fn last_part(filter: Filter) -> u64 {
     let count = u64::from(filter.count());
+    let group = match (filter.splits(), filter.splits_at_blocks()) {
+        (true, _) => GROUP,
+        (_, true) => message::GROUP,
+        _ => count,
+    };
     match filter.kind() {
         FilterKind::Extract if is_inside(filter) => count.min(u64::from(filter.high()) + 1),
         // Nothing is extracted, and one group says so.
-        FilterKind::Extract if filter.splits() => count.min(GROUP),
+        FilterKind::Extract => count.min(group),
         _ => count,
     }
 }
@@ -428,4 +535,27 @@ const fn zero_decompress(word: ZeroWord) -> Opcode {
 
 fn size(value: u64) -> Result<u32, Failure> {
     u32::try_from(value).map_err(|_| Failure::Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use svala::AesKey;
+
+    use super::*;
+
+    /// Bit 0 of the bits of output says so (IAA §3.2.1), also where the whole of them is not read.
+    #[test]
+    fn a_decryption_in_front_has_the_format_of_its_device() {
+        let cipher = Cipher::cfb(AesKey::new(&[1; 16]).expect("a length of AES"), [2; 16]);
+        let src = Span::new(VirtAddr::new(0x1000), 64);
+        let filter = Filter::new(FilterKind::Scan, Packing::Little, 8, 64);
+        let filter = filter.with_decryption(Some(CipherMode::Cfb));
+        let job = Job::Filter { src, second: cipher.addr(), dst: Span::default(), filter };
+        for format_2 in [false, true] {
+            let workspace = Workspace::new();
+            let decryption = Some(Decryption { cipher: &cipher, format_2 });
+            { Analytics::START }.load(&job, decryption, 4096, &workspace).expect("fits one transfer");
+            assert_eq!(workspace.decompress_aecs(false).output_bits() & 1, u8::from(format_2));
+        }
+    }
 }

@@ -22,7 +22,7 @@ use svala::{CIPHER_BLOCK_BYTES, Cipher, CipherFault, CipherParameters, Done, Job
 use super::workspace::Workspace;
 
 const BLOCK: usize = 16;
-type Block = [u8; BLOCK];
+pub(super) type Block = [u8; BLOCK];
 
 /// How far a cipher job has come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -143,6 +143,12 @@ fn begin(order: Order<'_>, workspace: &Workspace) -> Result<(), Failure> {
 
 /// The state that a message begins in, without its key, and that.
 pub(super) fn start_of(cipher: &Cipher) -> Result<(CryptoAecs, &[u8]), Failure> {
+    state_at(cipher, 0, [0; BLOCK])
+}
+
+/// The state in front of a block of a message, without its key, and that. Where it is not the first, GCM goes on from the hash
+/// of those before it, and CFB from the last one of them.
+pub(super) fn state_at(cipher: &Cipher, blocks: u64, carried: Block) -> Result<(CryptoAecs, &[u8]), Failure> {
     let aecs = CryptoAecs::new();
     let flags = |key: &[u8]| match key.len() {
         BLOCK => CryptoFlags::ENABLE,
@@ -153,19 +159,36 @@ pub(super) fn start_of(cipher: &Cipher) -> Result<(CryptoAecs, &[u8]), Failure> 
             let h = encrypted(key, [0; BLOCK])?;
             let mut hash = GHash::new(&h.into());
             hash.update_padded(aad);
+            let hash = if blocks == 0 { hash.finalize().into() } else { carried };
+            let number = u32::try_from(blocks).ok().and_then(|blocks| blocks.checked_add(2));
             let aecs = aecs.with_algorithm(CryptoAlgorithm::GCM).with_flags(flags(key));
-            let aecs = aecs.with_counter(counter(nonce, 2)).with_hash(hash.finalize().into());
-            (aecs.with_gcm_h(h), key)
+            let aecs = aecs.with_counter(counter(nonce, number.ok_or(Failure::Unsupported)?));
+            (aecs.with_hash(hash).with_gcm_h(h), key)
         }
         CipherParameters::Cfb { key, iv } => {
-            (aecs.with_algorithm(CryptoAlgorithm::CFB).with_flags(flags(key)).with_counter(*iv), key)
+            let iv = if blocks == 0 { *iv } else { carried };
+            (aecs.with_algorithm(CryptoAlgorithm::CFB).with_flags(flags(key)).with_counter(iv), key)
         }
         CipherParameters::Xts { key, tweak_key, tweak } => {
             let aecs = aecs.with_algorithm(CryptoAlgorithm::XTS).with_flags(flags(key));
-            (aecs.with_counter(encrypted(tweak_key, *tweak)?), key)
+            (aecs.with_counter(doubled(encrypted(tweak_key, *tweak)?, blocks)), key)
         }
         _ => return Err(Failure::Unsupported),
     })
+}
+
+/// A tweak so many blocks further on: as many times doubled (IEEE 1619, §5.2).
+fn doubled(tweak: Block, mut times: u64) -> Block {
+    /// What goes out at the top comes in below as x^7 + x^2 + x + 1 times that: of so few bits, none goes out again.
+    const AT_ONCE: u64 = 64;
+    let mut number = u128::from_le_bytes(tweak);
+    while times > 0 {
+        let shift = times.min(AT_ONCE);
+        let out = number >> (128 - shift);
+        number = number << shift ^ out ^ out << 1 ^ out << 2 ^ out << 7;
+        times -= shift;
+    }
+    number.to_le_bytes()
 }
 
 /// The cipher of a job that decrypts in front of something else; none of any other.
@@ -225,4 +248,24 @@ fn encrypted(key: &[u8], block: Block) -> Result<Block, Failure> {
 
 fn size(bytes: u64) -> Result<u32, Failure> {
     u32::try_from(bytes).map_err(|_| Failure::Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::doubled;
+
+    /// One doubling at a time, as the standard has it.
+    #[test]
+    fn a_tweak_far_on_is_that_of_single_doublings() {
+        let start = *b"0123456789abcdef";
+        let mut expected = start;
+        for times in 0..1000_u64 {
+            assert_eq!(doubled(start, times), expected, "{times}");
+            let carry = expected[15] >> 7;
+            for at in (1..16).rev() {
+                expected[at] = expected[at] << 1 | expected[at - 1] >> 7;
+            }
+            expected[0] = (expected[0] << 1) ^ (0x87 * carry);
+        }
+    }
 }

@@ -68,10 +68,17 @@ impl Workspace {
         span(&self.aecs[..2 * CRYPTO_WORDS])
     }
 
-    /// Writes the parameters of a filter with a decryption in front of it; says where they are.
+    /// Writes the state of a decryption, and the parameters of a filter behind it; says where they are.
     pub(super) fn set_crypto_filter(&self, aecs: &CryptoAecs, key: &[u8]) -> VirtAddr {
         self.set_crypto(aecs, key);
         VirtAddr::of(self.aecs.as_ptr())
+    }
+
+    /// The counter that a decryption without a toggle has written.
+    pub(super) fn written_counter(&self) -> [u8; 16] {
+        let mut bytes = [0; CryptoAecs::SIZE];
+        load(&self.aecs[CRYPTO_WORDS..2 * CRYPTO_WORDS], &mut bytes);
+        CryptoAecs::from_bytes(bytes).counter()
     }
 
     /// Puts `aecs`, with `key` in it, where an encryption without a toggle reads it. The key goes straight there.

@@ -2,9 +2,10 @@
 //! judged by loops over the elements, by zlib's streams and by the `crc` crate.
 
 use pollster::block_on;
+use svala::backend::Kind;
 use svala::{
-    AesKey, Aggregates, BitVec, Check, Cipher, CipherFault, CipherMode, Column, ColumnFault, Error, IoBuf,
-    Operation, Path, Predicate, Reason,
+    AesKey, Aggregates, BitVec, Check, Cipher, CipherFault, CipherMode, CipherParameters, Column,
+    ColumnFault, Error, FilterKind, IoBuf, Operation, Path, Predicate, Reason,
 };
 
 use super::analytics::{deflated, elements, packed};
@@ -82,6 +83,126 @@ pub(crate) fn columns(setup: &Setup) {
                 assert_eq!(done.value, Aggregates { min, max, sum }, "{what}");
             }
         }
+    }
+}
+
+/// What another crate makes of a message, and the cipher to decrypt it with.
+fn sealed(message: &[u8], mode: CipherMode, is_long: bool) -> (Vec<u8>, Cipher) {
+    let cipher = cipher(mode, is_long);
+    let by_others = match cipher.parameters() {
+        CipherParameters::Gcm { key, nonce, aad, .. } => {
+            svala_software::cipher::Cipher::Gcm { key, nonce, aad }
+        }
+        CipherParameters::Cfb { key, iv } => svala_software::cipher::Cipher::Cfb { key, iv },
+        CipherParameters::Xts { key, tweak_key, tweak } => {
+            svala_software::cipher::Cipher::Xts { key, tweak_key, tweak }
+        }
+        _ => unreachable!("one of three modes"),
+    };
+    let mut bytes = vec![0; message.len()];
+    let tag = svala_software::cipher::encrypt(&by_others, message, &mut bytes).expect("a length of the mode");
+    (bytes, if let Some(tag) = tag { cipher.with_tag(tag) } else { cipher })
+}
+
+/// Columns of several transfers: of each mode, with ends at and beside blocks and transfers, and with bytes behind the last
+/// element, which only a tag has to do with. Everything cold, and everything warm.
+pub(crate) fn long_columns(setup: &Setup) {
+    let transfer = setup.transfer_bytes_max;
+    let cases = [
+        (8, 2 * transfer + transfer / 3 + 5, 0),
+        (12, transfer + 77, 5),
+        (32, 2 * transfer + 12, 16),
+        (8, 2 * transfer + 1, 0),
+        (8, 2 * transfer, 15),
+        (3, transfer + 20, transfer + 100),
+        (1, transfer + 48, 0),
+    ];
+    let is_cpu = setup.runtime.capabilities().all(|queue| queue.kind == Kind::Software);
+    for (case, (width, bytes, behind)) in cases.into_iter().enumerate() {
+        let count = bytes * 8 / usize::from(width);
+        let values = elements(count, width, (bytes + case) as u64);
+        let plain = [packed(&values, width, case % 2 == 1), noise(behind, 6)].concat();
+        let count = u32::try_from(count).expect("fits");
+        for (turn, (mode, is_long)) in modes(setup).enumerate() {
+            let (message, cipher) = sealed(&plain, mode, is_long);
+            let state = State::BOTH[(turn + case) % 2];
+            let what = format!("{count} of {width} bits and {behind} bytes, {mode:?}, {state:?}");
+            let column = || {
+                let bytes = state.source(&message, turn);
+                let column = match case % 2 {
+                    0 => Column::packed(bytes, width, count),
+                    _ => Column::packed_big_endian(bytes, width, count),
+                };
+                column.encrypted(cipher.clone())
+            };
+            let (low, high) = (values[0].min(values[5]), values[0].max(values[5]));
+            let holds: Vec<bool> = values.iter().map(|value| (low..=high).contains(value)).collect();
+            let room = state.destination(count.div_ceil(8) as usize, 3 * turn);
+            let filter = column().filter(FilterKind::Scan).with_parameters(low, high);
+            let done =
+                setup.well(Operation::DecryptScan, setup.runtime.filter(column(), Vec::new(), room, filter));
+            let is_set = |at: usize| done.buffers.2.bytes()[at / 8] >> (at % 8) & 1 == 1;
+            assert!(holds.iter().enumerate().all(|(at, holds)| is_set(at) == *holds), "{what}");
+            let path = done.report.path;
+            assert!(matches!(path, Path::Software { .. }) == is_cpu, "{what}: {path}");
+            let ones: Vec<u32> = (0..).zip(&holds).filter(|(_, holds)| **holds).map(|(at, _)| at).collect();
+            let aggregates = done.value.aggregates;
+            assert_eq!((aggregates.sum as usize, aggregates.min), (ones.len(), ones[0]), "{what}");
+            assert_eq!(aggregates.max, ones[ones.len() - 1], "{what}");
+            let scan = setup.runtime.column(column()).indices(Predicate::between(low, high));
+            assert!(setup.well(Operation::DecryptScan, scan).value == ones, "{what}");
+            let of_a_transfer = u32::try_from(transfer * 8 / usize::from(width)).expect("fits");
+            let ranges = [(of_a_transfer - 1, of_a_transfer), (count / 3, count - 2), (count - 1, count - 1)];
+            for (first, last) in ranges {
+                let extract = setup.runtime.column(column()).extract(first..=last);
+                let done = setup.well(Operation::DecryptExtract, extract);
+                assert!(done.value == values[first as usize..=last as usize], "{what}: {first} to {last}");
+            }
+            let done = setup.well(Operation::DecryptExtract, setup.runtime.column(column()).aggregates());
+            let sum = match width {
+                1 => values.iter().sum(),
+                _ => values.iter().fold(0, |sum: u32, value| sum.wrapping_add(*value)),
+            };
+            assert_eq!(done.value.sum, sum, "{what}");
+            if width > 1 {
+                let (min, max) = (values.iter().min().copied(), values.iter().max().copied());
+                assert_eq!((Some(done.value.min), Some(done.value.max)), (min, max), "{what}");
+            }
+        }
+    }
+}
+
+/// Of a message of several transfers a byte changed in the part that is filtered, in what is only hashed in front of it and
+/// behind it, and the tag.
+pub(crate) fn forged_long(setup: &Setup) {
+    if !setup.offers(Operation::DecryptGcm) {
+        return;
+    }
+    let transfer = setup.transfer_bytes_max;
+    let (count, len) = (2 * transfer + 500, 4 * transfer + 9);
+    let (message, cipher) = sealed(&text(len), CipherMode::Gcm, false);
+    let places = [0, transfer + 5, 2 * transfer + 400, 3 * transfer, len - 1, len];
+    for (case, place) in places.into_iter().enumerate() {
+        let (mut bytes, mut cipher) = (message.clone(), cipher.clone());
+        match bytes.get_mut(place) {
+            Some(byte) => *byte ^= 0x10,
+            None => cipher = cipher.with_tag([9; 16]),
+        }
+        let count = u32::try_from(count).expect("fits");
+        let column = Column::packed(State::BOTH[case % 2].source(&bytes, case), 8, count).encrypted(cipher);
+        let (kind, operation) = match case % 2 {
+            0 => (FilterKind::Scan, Operation::DecryptScan),
+            _ => (FilterKind::Extract, Operation::DecryptExtract),
+        };
+        let first = if case % 2 == 0 { 0 } else { u32::try_from(transfer).expect("fits") };
+        let filter = column.filter(kind).with_parameters(first, count);
+        let room = vec![0xee; 2 * transfer];
+        let failed =
+            setup.end(operation, setup.runtime.filter(column, Vec::new(), room, filter)).expect_err("forged");
+        let is_tag = matches!(failed.error, Error::Cipher { fault: CipherFault::Tag, .. });
+        assert!(is_tag, "byte {place}: {}", failed.error);
+        let (_, _, room) = failed.buffers.expect("given back");
+        assert!(room.iter().all(|byte| *byte == 0), "byte {place}");
     }
 }
 
