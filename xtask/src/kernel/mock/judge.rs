@@ -5,6 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use super::boot::Log;
+use crate::kernel::Variant;
 
 /// A kernel's words when something is wrong.
 const COMPLAINTS: &[&str] = &[
@@ -152,7 +153,15 @@ impl Judge {
             let said = status.map_or("did not end".to_owned(), |status| format!("status {status}"));
             self.check(&format!("{} {program}", log.name), status == Some(0), &said);
         }
-        let complaints: Vec<_> = log.text.lines().filter(|line| complains(line)).collect();
+        let lines: Vec<_> = log.text.lines().collect();
+        let mut complaints = Vec::new();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| complains(line)) {
+            if log.name == Variant::C.name() && is_early_free(&lines[at..]) {
+                println!("known bug of Linux's C, a fault group freed while its handler has it: {line}");
+            } else {
+                complaints.push(line);
+            }
+        }
         let said = complaints.first().map_or("no complaint", |line| line);
         self.check(&format!("{} kernel log", log.name), complaints.is_empty(), said);
         if log.programs.contains(&"kunit") {
@@ -257,6 +266,17 @@ impl Judge {
     }
 }
 
+/// Whether these lines begin with what C says when a device was removed from its queue, and its groups freed, while a worker
+/// had one of them (ARCHITECTURE.md). A process that is killed at the right moment brings it about.
+fn is_early_free(lines: &[&str]) -> bool {
+    const REPORT: usize = 40;
+    let begins = |word| lines.first().is_some_and(|line| line.contains(word));
+    let has = |word: &str| lines.iter().take(REPORT).any(|line| line.contains(word));
+    (begins("refcount_t: underflow") || begins("WARNING: lib/refcount.c"))
+        && has("Workqueue: iopf_queue")
+        && has("iopf_free_group")
+}
+
 fn complains(line: &str) -> bool {
     COMPLAINTS.iter().any(|word| line.contains(word)) && !WANTED.iter().any(|word| line.contains(word))
 }
@@ -320,6 +340,20 @@ mod tests {
         judge.leaks(&guest(&(theirs.clone() + &ours)), &guest(&theirs));
         judge.leaks(&guest(""), &log("@begin kmemleak\n@end kmemleak 0\n", &["kmemleak"]));
         assert_eq!((judge.passed, judge.failed), (1, 2));
+    }
+
+    #[test]
+    fn only_c_may_free_a_group_early() {
+        let said = "[ 1.0] refcount_t: underflow; use-after-free.\n[ 1.0] WARNING: lib/refcount.c:28 at x\n[ 1.0] Workqueue: iopf_queue/mock\n[ 1.0]  iopf_free_group+0x7b/0x80\n";
+        let guest = |name, said: &str| Log { name, programs: Vec::new(), text: format!("{said}@over\n") };
+        let failed = |log| {
+            let mut judge = Judge::silent();
+            judge.log(&log);
+            judge.failed
+        };
+        assert_eq!(failed(guest("c", said)), 0);
+        assert_eq!(failed(guest("rust", said)), 1);
+        assert_eq!(failed(guest("c", &said.replace("iopf_free_group", "other"))), 1);
     }
 
     #[test]
