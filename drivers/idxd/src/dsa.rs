@@ -30,7 +30,7 @@ use svala::backend::{
     AddressMode, Capabilities, Completion, Failure, Member, Notifier, Polled, Queue, Refused, Submission,
     Submitted, Verdict,
 };
-use svala::{Done, Job, Operation, QueueName, Value};
+use svala::{Done, Job, Operation, Operations, QueueName, Value};
 
 use crate::dsa::flight::LaneState;
 use crate::dsa::outcome::Completed;
@@ -54,6 +54,15 @@ pub struct DsaQueue<P> {
     submissions: AtomicU64,
 }
 
+/// Those of them that the kernel lets this process do.
+fn offered(operations: Operations) -> Operations {
+    let deltas = [Operation::CreateDelta, Operation::ApplyDelta];
+    if deltas.iter().all(|&delta| !operations.contains(delta)) || memory::is_possible() {
+        return operations;
+    }
+    deltas.into_iter().fold(operations, Operations::without)
+}
+
 impl<P: Portal> DsaQueue<P> {
     /// A queue that writes to `portal`.
     pub fn new(portal: P, config: &DsaQueueConfig) -> Self {
@@ -61,7 +70,7 @@ impl<P: Portal> DsaQueue<P> {
         let capabilities = Capabilities {
             name: QueueName::new(&config.name),
             kind: portal.kind(),
-            operations: config.operations,
+            operations: offered(config.operations),
             address_mode: AddressMode::Sva,
             completion: portal.completion(),
             depth: config.depth.max(1),

@@ -34,7 +34,8 @@ pub(crate) const PARALLEL_PART_BYTES: u32 = 128 << 10;
 pub struct DsaQueueConfig {
     /// Name in results and messages.
     pub name: String,
-    /// What the queue offers. By default what every DSA does; [`dsa_operations`] says it for one device.
+    /// What the queue offers. By default what every DSA does; [`dsa_operations`] says it for one device. Deltas are not offered
+    /// where the kernel refuses `process_vm_readv`: the driver looks at offsets in their records.
     pub operations: Operations,
     /// Jobs in flight at most.
     pub depth: u32,

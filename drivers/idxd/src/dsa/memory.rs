@@ -9,6 +9,13 @@
 use svala::backend::Failure;
 use svala::{Access, VirtAddr};
 
+/// Whether the kernel lets this process look at its own memory so: one may be built without (`CONFIG_CROSS_MEMORY_ATTACH`), and
+/// a seccomp filter may refuse it.
+pub(super) fn is_possible() -> bool {
+    let (here, mut there) = (1_u8, [0]);
+    read(VirtAddr::of(&raw const here), &mut there).is_ok() && there == [here]
+}
+
 /// Reads all of `bytes` from `addr`.
 pub(super) fn read(addr: VirtAddr, bytes: &mut [u8]) -> Result<(), Failure> {
     let here = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
@@ -44,6 +51,11 @@ fn whole(answer: isize, len: usize, addr: VirtAddr, access: Access) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_process_may_look_at_its_own_memory() {
+        assert!(is_possible());
+    }
 
     #[test]
     fn an_address_nobody_has_is_a_failure() {

@@ -62,7 +62,9 @@ impl<B: Bus> Analytics<'_, B> {
             .with_xor_csum(summed.xor_csum())
             .with_accumulator_size(u16::try_from(later.len()).unwrap_or(u16::MAX))
             .with_output(kept.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
-            .with_output_bits(u8::try_from(8 * kept.len()).unwrap_or(0));
+            .with_output_bits(
+                u8::try_from(8 * kept.len()).unwrap_or(0) | (aecs.output_bits() & FORMAT_VALID),
+            );
         next.accumulator_mut().fill(0);
         next.accumulator_mut()[..later.len()].copy_from_slice(later);
         let writes = self.descriptor.flags().contains(Flags::WRITE_SRC2_AECS);
@@ -217,6 +219,10 @@ impl<B: Bus> Analytics<'_, B> {
     }
 }
 
+/// Of the bits of output: there is a format number, which a device of the second generation wants (IAA §3.2.1). Every device that
+/// encrypts is of that generation, and programs say so; this one keeps no state that depends on it, and takes either.
+const FORMAT_VALID: u8 = 1;
+
 /// What an AECS may not be (IAA table 4-5).
 fn check(aecs: &CryptoAecs) -> Result<(), Completion> {
     let known = CryptoFlags::ENABLE | CryptoFlags::KEY_256 | CryptoFlags::FLUSH_ACCUMULATOR;
@@ -224,8 +230,9 @@ fn check(aecs: &CryptoAecs) -> Result<(), Completion> {
     if !is_enabled || aecs.algorithm().0 > CryptoAlgorithm::XTS.0 {
         return Err(analytics_error(ErrorCode::CRYPTO_FLAG));
     }
-    // Whole bytes, fewer than a word, and the format is the first.
-    let is_sound = aecs.output_bits().is_multiple_of(8) && aecs.output_bits() < 64;
+    // Whole bytes, fewer than a word.
+    let bits = aecs.output_bits() & !FORMAT_VALID;
+    let is_sound = bits.is_multiple_of(8) && bits < 64;
     if !is_sound || usize::from(aecs.accumulator_size()) > CryptoAecs::ACCUMULATOR_MAX {
         return Err(analytics_error(ErrorCode::AECS));
     }

@@ -195,6 +195,22 @@ fn the_last_partial_word_waits_for_a_flush() {
     assert_eq!(dst.read(0, 13), &hex("3b3fd92eb72dad20333449f8e8")[..]);
 }
 
+/// As accel-config's `iaa_test` has it.
+#[test]
+fn a_state_may_say_that_it_has_a_format() {
+    let rig = iaa();
+    let aecs = CryptoAecs::new()
+        .with_algorithm(CryptoAlgorithm::CFB)
+        .with_flags(CryptoFlags::ENABLE)
+        .with_key_low(block("2b7e151628aed2a6abf7158809cf4f3c"));
+    let plain = &hex(PLAIN)[..37];
+    for opcode in [Opcode::ENCRYPT, Opcode::DECRYPT] {
+        let (_, without, expected) = run(&rig, opcode, aecs, plain, &[3, 20]);
+        let (_, with, out) = run(&rig, opcode, aecs.with_output_bits(1), plain, &[3, 20]);
+        assert_eq!((out, with.output_bits()), (expected, without.output_bits() | 1));
+    }
+}
+
 #[test]
 fn states_that_no_job_has_are_refused() {
     let rig = iaa();
@@ -206,7 +222,8 @@ fn states_that_no_job_has_are_refused() {
         (sound.with_algorithm(CryptoAlgorithm(3)), ErrorCode::CRYPTO_FLAG),
         (sound.with_accumulator_size(41), ErrorCode::AECS),
         (sound.with_output_bits(64), ErrorCode::AECS),
-        (sound.with_output_bits(9), ErrorCode::AECS),
+        (sound.with_output_bits(65), ErrorCode::AECS),
+        (sound.with_output_bits(10), ErrorCode::AECS),
         (sound.with_algorithm(CryptoAlgorithm::XTS).with_flags(flush), ErrorCode::CRYPTO_SIZE),
     ];
     let (src, dst) = (Memory::with(&[7; 15]), Memory::warm(64));
