@@ -46,46 +46,37 @@ pub(crate) async fn run(
     }
     let keys = key::read(&args.key_file, args.mode)?;
     check_destination(args, &keys)?;
-    let mut reader = Reader { input: Input::open(&args.input, &session.stop)?, at: 0 };
-    let mut sink = Sink::create(&args.output, session.manner(0), &reader.input, !encrypts, &session.stop)?;
-    session.progress.begin(reader.input.len());
-    let mut scheme = Scheme::begin(args, encrypts, &keys, &mut reader, &mut sink)?;
+    let input = Input::open(&args.input, &session.stop)?;
+    let mut sink = Sink::create(&args.output, session.manner(0), &input, !encrypts, &session.stop)?;
+    session.progress.begin(input.len());
+    let mut chunks = Chunks::begin(args, encrypts, &keys, input)?;
+    sink.put(&chunks.start)?;
     let mut tally = Tally::default();
-    let mut written = scheme.begun_bytes;
-    let mut pipeline = Pipeline::new(scheme.depth(), &session.stop);
-    let (mut number, mut ended) = (0, false);
+    let mut written = chunks.start.len() as u64;
+    let mut pipeline = Pipeline::new(chunks.scheme.depth(), &session.stop);
     loop {
-        while !pipeline.is_full() && !ended {
-            let at = reader.at;
-            let mut bytes = vec![0; scheme.bytes];
-            let filled = reader.fill(&mut bytes)?;
-            bytes.truncate(filled);
-            ended = filled < scheme.bytes;
-            let chunk = scheme.chunk(number, bytes, ended);
-            if let Some(chunk) = chunk.map_err(|flaw| broken(args, at, flaw))? {
-                pipeline.push(async move { (at, work(session, chunk, encrypts).await) });
-            }
-            number += 1;
+        while !pipeline.is_full()
+            && let Some((at, chunk)) = chunks.next()?
+        {
+            pipeline.push(async move { (at, work(session, chunk, encrypts).await) });
         }
         let Some((at, done)) = pipeline.next().await? else { break };
         let (bytes, report) = done.map_err(|error| failed(args, at, error))?;
-        scheme.follow(&bytes);
+        chunks.scheme.follow(&bytes);
         sink.put(&bytes)?;
         written += bytes.len() as u64;
         tally.add(&report);
         session.progress.reach(at);
     }
-    if let Input::File(source) = &reader.input {
-        source.watched().check()?;
-    }
+    chunks.check()?;
     let sync = sink.finish()?;
     let fields = json!({
         "source": args.input.to_string_lossy(),
         "destination": args.output.to_string_lossy(),
         "mode": args.mode.name(),
         "authenticated": args.mode == Mode::Gcm,
-        "bytes": if encrypts { reader.at } else { written },
-        "encrypted_bytes": if encrypts { written } else { reader.at },
+        "bytes": if encrypts { chunks.reader.at } else { written },
+        "encrypted_bytes": if encrypts { written } else { chunks.reader.at },
     });
     Ok(Finding { exit: Exit::Success, tally, sync, fields })
 }
@@ -100,11 +91,95 @@ fn check_destination(args: &Encryption, keys: &Keys) -> Result<(), Trouble> {
     }
 }
 
+/// The chunks of a file, one after the other.
+pub(crate) struct Chunks<'a> {
+    args: &'a Encryption,
+    reader: Reader,
+    scheme: Scheme,
+    /// What comes before them where they are written.
+    start: Vec<u8>,
+    number: u64,
+    ended: bool,
+}
+
+impl<'a> Chunks<'a> {
+    /// Those of an encrypted file.
+    pub(crate) fn of_encrypted(args: &'a Encryption, input: Input) -> Result<Self, Trouble> {
+        let keys = key::read(&args.key_file, args.mode)?;
+        check_destination(args, &keys)?;
+        Self::begin(args, false, &keys, input)
+    }
+
+    fn begin(args: &'a Encryption, encrypts: bool, keys: &Keys, input: Input) -> Result<Self, Trouble> {
+        let mut reader = Reader { input, at: 0 };
+        let (scheme, start) = Scheme::begin(args, encrypts, keys, &mut reader)?;
+        Ok(Self { args, reader, scheme, start, number: 0, ended: false })
+    }
+
+    /// The next one that there is something to do for, and where in the file it begins.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Chunk)>, Trouble> {
+        while !self.ended {
+            let at = self.reader.at;
+            let mut bytes = vec![0; self.scheme.bytes];
+            let filled = self.reader.fill(&mut bytes)?;
+            bytes.truncate(filled);
+            self.ended = filled < self.scheme.bytes;
+            let chunk = self.scheme.chunk(self.number, bytes, self.ended);
+            self.number += 1;
+            if let Some(chunk) = chunk.map_err(|flaw| broken(self.args, at, flaw))? {
+                return Ok(Some((at, chunk)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Chunks to have in flight.
+    pub(crate) fn depth(&self) -> usize {
+        self.scheme.depth()
+    }
+
+    /// Bytes of data in a chunk of an encrypted file that is not its last.
+    pub(crate) const fn data_bytes(&self) -> u64 {
+        (self.scheme.bytes - self.tag_bytes()) as u64
+    }
+
+    /// Bytes of data in an encrypted file of so many bytes, which has begun with what comes before the chunks.
+    pub(crate) fn data_bytes_of(&self, len: u64) -> Result<u64, Trouble> {
+        let chunks = len.saturating_sub(match self.args.mode {
+            Mode::Gcm => HEADER_BYTES as u64,
+            Mode::Cfb => IV_BYTES as u64,
+            Mode::Xts => 0,
+        });
+        let (bytes, tag) = (self.scheme.bytes as u64, self.tag_bytes() as u64);
+        let last = chunks % bytes;
+        match last.checked_sub(tag) {
+            Some(last) => Ok(chunks / bytes * (bytes - tag) + last),
+            None => Err(broken(self.args, len, Flaw::Truncated)),
+        }
+    }
+
+    const fn tag_bytes(&self) -> usize {
+        match self.args.mode {
+            Mode::Gcm => TAG_BYTES,
+            Mode::Cfb | Mode::Xts => 0,
+        }
+    }
+
+    /// That the file has not become shorter meanwhile.
+    pub(crate) fn check(&self) -> Result<(), Trouble> {
+        match &self.reader.input {
+            Input::File(source) => source.watched().check(),
+            Input::Stream(_) => Ok(()),
+        }
+    }
+}
+
 fn broken(args: &Encryption, offset: u64, flaw: Flaw) -> Trouble {
     Trouble::Encrypted { path: args.input.clone(), offset, flaw }
 }
 
-fn failed(args: &Encryption, offset: u64, error: svala::Error) -> Trouble {
+/// What an operation on a chunk ended in.
+pub(crate) fn failed(args: &Encryption, offset: u64, error: svala::Error) -> Trouble {
     match error {
         svala::Error::Cipher { fault: CipherFault::Tag, .. } => broken(args, offset, Flaw::Tag),
         error => Trouble::Operation { path: args.input.clone(), offset, error },
@@ -141,9 +216,9 @@ impl Reader {
 }
 
 /// A message to be worked on.
-struct Chunk {
-    cipher: Cipher,
-    bytes: Vec<u8>,
+pub(crate) struct Chunk {
+    pub(crate) cipher: Cipher,
+    pub(crate) bytes: Vec<u8>,
 }
 
 async fn work(
@@ -168,8 +243,6 @@ struct Scheme {
     encrypts: bool,
     /// Bytes that are read at once.
     bytes: usize,
-    /// Bytes that were written before the first chunk.
-    begun_bytes: u64,
 }
 
 enum Kind {
@@ -179,14 +252,13 @@ enum Kind {
 }
 
 impl Scheme {
-    /// Writes or reads what comes before the chunks.
+    /// Makes or reads what comes before the chunks; what was made is to be written.
     fn begin(
         args: &Encryption,
         encrypts: bool,
         keys: &Keys,
         reader: &mut Reader,
-        sink: &mut Sink,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<(Self, Vec<u8>), Trouble> {
         let random = |error| Trouble::file(Path::new("/dev/urandom"), error);
         let (kind, start) = match args.mode {
             Mode::Gcm => {
@@ -213,13 +285,12 @@ impl Scheme {
             }
         };
         let start = if encrypts { start } else { Vec::new() };
-        sink.put(&start)?;
         let bytes = match args.mode {
             Mode::Gcm if !encrypts => CHUNK_BYTES + TAG_BYTES,
             Mode::Gcm | Mode::Cfb => CHUNK_BYTES,
             Mode::Xts => usize::try_from(args.unit).unwrap_or(CHUNK_BYTES),
         };
-        Ok(Self { kind, encrypts, bytes, begun_bytes: start.len() as u64 })
+        Ok((Self { kind, encrypts, bytes }, start))
     }
 
     /// Chunks in flight. A chunk of CFB is encrypted with the end of the one before it.

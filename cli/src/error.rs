@@ -46,6 +46,18 @@ pub(crate) enum Trouble {
     /// What should have been encrypted was not, or was changed.
     #[error("{}: at byte {offset}: {flaw}", path.display())]
     Encrypted { path: PathBuf, offset: u64, flaw: encrypt::Flaw },
+    /// An encrypted column that cannot be looked at chunk by chunk.
+    #[error(
+        "{}: elements of {width} bits lie in two chunks of {chunk_bytes} bytes: 'svala decrypt' it first",
+        path.display()
+    )]
+    Straddles { path: PathBuf, width: u8, chunk_bytes: u64 },
+    /// The same, of one that is read from its start.
+    #[error(
+        "{}: more than one chunk of {chunk_bytes} bytes, deflated or in parquet's encoding: 'svala decrypt' it first",
+        path.display()
+    )]
+    Chunks { path: PathBuf, chunk_bytes: u64 },
     /// A file holds no key.
     #[error("{}: {bytes} bytes are no key: expected {expected}, or as many in hexadecimal", path.display())]
     Key { path: PathBuf, bytes: usize, expected: &'static str },

@@ -20,7 +20,7 @@
 //! in half a mebibyte, or with twice what one job of the device takes. `delta` has eight stretches of half a mebibyte
 //! in flight, twice mapped and once read or made; `encrypt` and `decrypt` have four chunks of 1 MiB in flight, as they are
 //! read and as they are made; `dif` maps a window of two files. `scan` maps two windows of one file,
-//! or all of it in Parquet's encoding or deflated, with room for what is found. `bench` takes at most half of the memory
+//! or all of it in Parquet's encoding or deflated, with room for what is found, and of an encrypted one reads chunks as `decrypt`. `bench` takes at most half of the memory
 //! there is, and says so before it begins; `faults` three times its `--size`, which has to be there.
 //!
 //! # JSON
@@ -41,7 +41,7 @@
 //! | `delta create` | `action`, `old`, `new`, `delta`, `old_bytes`, `new_bytes`, `delta_bytes`, `old_crc32c`, `new_crc32c`, `stretches`, `stretches_whole` (stored as they are) |
 //! | `delta apply` | the same without the stretches |
 //! | `dif` | `action`, `file`, `bytes`, `blocks`, `block_bytes`; `insert` and `strip`: `output`; `check`: `ok`, `mismatch` (null, or `block`, `block_offset`, `field_offset`, `what`, `field`) |
-//! | `scan` | `file`, `elements`, `matches`, `first`, `last` (indices, or null); with `--aggregates`: `aggregates` (`min`, `max`, `sum_modulo_2_32`); with `-o`: `output` |
+//! | `scan` | `file`, `elements`, `matches`, `first`, `last` (indices, or null); with `--aggregates`: `aggregates` (`min`, `max`, `sum_modulo_2_32`); with `-o`: `output`; with `--key-file`: `mode`, `authenticated` |
 //! | `list` | `device`, `queues`, `emulated` (queues, or `emulated_error`), `qat` (virtual functions, and what each lacks), `devices` and `drivers` (of the idxd driver, with the kernel's names for attributes), `hardware` (`name`, `found`, `detail`), `resolver`, `resolver_reason`, `waiting` |
 //! | `doctor` | `usable` (queues), `accelerators` (their number), `summary`, `findings`: of each `id`, `group`, `subject`, `title`, `verdict` (`ok`, `wrong`, `unknown`, `not_needed`), `required`, `text`, `evidence` (`place`, `value` or `error`), `remedy`; no `stats` |
 //! | `bench` | `note`, `interrupted`, `machine`, `settings`, `rows` (of each `queue`, `operation`, `size_bytes`, `depth`, `batch`, `buffers`, `operations`, `seconds`, `ops_per_second`, `gb_per_second`, `latency_ns` with `p50`, `p99`, `p99.9`, `max`, `paths`, the counts of faults, `cpu` with the same figures or null, `ratio` or null), `skipped` (with `why`); no `stats` |

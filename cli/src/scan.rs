@@ -1,7 +1,9 @@
 //! `svala scan`: the elements of a column for which a condition holds.
 //!
 //! A packed column goes window by window, each of whole groups of 64 elements; Parquet's encoding and deflate streams have
-//! no places to begin at, and go as one.
+//! no places to begin at, and go as one. An encrypted file goes chunk by chunk ([`encrypted`]).
+
+mod encrypted;
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,9 +11,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use svala::{Aggregates, Column, ColumnFault};
-use svala_engine::{FileMap, Operation, Report};
+use svala_engine::{IoBuf, Operation, Report};
 
-use crate::args::{Found, Order, Scan};
+use crate::args::{Found, Mode, Order, Scan};
 use crate::error::Trouble;
 use crate::exit::Exit;
 use crate::pipeline::Pipeline;
@@ -29,11 +31,11 @@ pub(crate) async fn run(session: &Session<'_>, args: &Scan) -> Result<Finding, T
     let Input::File(source) = &input else {
         return Err(Trouble::NotRegular { path: args.file.clone(), what: "a stream" });
     };
-    let count = count_of(args, source)?;
-    let mut sink = match &args.output {
-        Some(path) => Some(Sink::create(path, session.manner(0o666), &input, false, &session.stop)?),
-        None => None,
-    };
+    if let Some(key_file) = &args.key_file {
+        return encrypted::run(session, args, key_file, input).await;
+    }
+    let count = count_of(args, source.len())?;
+    let mut sink = sink(session, args, &input)?;
     let mut total = Total::default();
     let mut tally = Tally::default();
     session.progress.begin(Some(source.len()));
@@ -57,6 +59,24 @@ pub(crate) async fn run(session: &Session<'_>, args: &Scan) -> Result<Finding, T
         total.add(&scanned);
     }
     source.watched().check()?;
+    end(session, args, count, &total, tally, sink)
+}
+
+/// Where what is found goes, if it is asked for.
+fn sink(session: &Session<'_>, args: &Scan, input: &Input) -> Result<Option<Sink>, Trouble> {
+    let create = |path| Sink::create(path, session.manner(0o666), input, false, &session.stop);
+    args.output.as_deref().map(create).transpose()
+}
+
+/// Says what was found.
+fn end(
+    session: &Session<'_>,
+    args: &Scan,
+    count: u64,
+    total: &Total,
+    tally: Tally,
+    sink: Option<Sink>,
+) -> Result<Finding, Trouble> {
     let sync = match sink {
         Some(sink) => sink.finish()?,
         None => Duration::ZERO,
@@ -69,8 +89,8 @@ pub(crate) async fn run(session: &Session<'_>, args: &Scan) -> Result<Finding, T
 }
 
 /// How many elements there are.
-fn count_of(args: &Scan, source: &Source) -> Result<u64, Trouble> {
-    let room = source.len().saturating_mul(8) / u64::from(args.width);
+fn count_of(args: &Scan, bytes: u64) -> Result<u64, Trouble> {
+    let room = bytes.saturating_mul(8) / u64::from(args.width);
     let is_packed = args.order != Order::Parquet && !args.deflated;
     let count = args.count.unwrap_or(room);
     let refuse = |fault| Trouble::Operation {
@@ -117,7 +137,9 @@ fn windows(args: &Scan, len: u64, count: u64) -> impl Iterator<Item = Window> + 
 }
 
 /// What was found in a window.
+#[derive(Default)]
 struct Scanned {
+    /// Bytes of the file.
     read: u64,
     reports: Vec<Report>,
     output: Vec<u8>,
@@ -133,25 +155,37 @@ async fn scan_window(
     window: Window,
 ) -> Result<Scanned, Trouble> {
     let Window { bytes, first, count } = window;
-    let trouble =
-        |failed: svala::Failed<Column<FileMap>>| explain(failed.error, bytes.start, &[source.watched()]);
-    let map = source.map(&bytes)?;
+    let column = column_of(args, source.map(&bytes)?, count);
+    let scanned = scan_column(session, args, column, first).await;
+    let scanned = scanned.map_err(|error| explain(error, bytes.start, &[source.watched()]))?;
+    Ok(Scanned { read: bytes.end - bytes.start, ..scanned })
+}
+
+fn column_of<B>(args: &Scan, bytes: B, count: u32) -> Column<B> {
     let column = match args.order {
-        Order::Little => Column::packed(map, args.width, count),
-        Order::Big => Column::packed_big_endian(map, args.width, count),
-        Order::Parquet => Column::parquet_rle(map, args.width, count),
+        Order::Little => Column::packed(bytes, args.width, count),
+        Order::Big => Column::packed_big_endian(bytes, args.width, count),
+        Order::Parquet => Column::parquet_rle(bytes, args.width, count),
     };
-    let mut column = if args.deflated { column.deflated() } else { column };
+    if args.deflated { column.deflated() } else { column }
+}
+
+/// What is asked of a column, the first element of which has this index.
+async fn scan_column<B: IoBuf>(
+    session: &Session<'_>,
+    args: &Scan,
+    mut column: Column<B>,
+    first: u64,
+) -> Result<Scanned, svala::Error> {
     let mut reports = Vec::new();
     let mut aggregates = None;
     if args.aggregates {
-        let done = session.engine.column(column).aggregates().await.map_err(trouble)?;
+        let done = session.engine.column(column).aggregates().await.map_err(|failed| failed.error)?;
         reports.push(done.report);
         aggregates = Some(done.value);
         column = done.buffers;
     }
-    let read = bytes.end - bytes.start;
-    let done = session.engine.column(column).scan(args.condition.0).await.map_err(trouble)?;
+    let done = session.engine.column(column).scan(args.condition.0).await.map_err(|failed| failed.error)?;
     reports.push(done.report);
     let (column, mask) = (done.buffers, done.value);
     let ends = mask.first().zip(mask.last());
@@ -165,12 +199,13 @@ async fn scan_window(
             mask.iter_ones().flat_map(|index| (base + index).to_le_bytes()).collect()
         }
         Found::Values => {
-            let done = session.engine.column(column).select(&mask).await.map_err(trouble)?;
+            let selected = session.engine.column(column).select(&mask).await;
+            let done = selected.map_err(|failed| failed.error)?;
             reports.push(done.report);
             done.value.into_iter().flat_map(u32::to_le_bytes).collect()
         }
     };
-    Ok(Scanned { read, reports, output, ones, ends, aggregates })
+    Ok(Scanned { read: 0, reports, output, ones, ends, aggregates })
 }
 
 /// What was found in all windows.
@@ -216,6 +251,10 @@ impl Total {
         });
         if let Some(Aggregates { min, max, sum }) = self.aggregates {
             fields["aggregates"] = json!({ "min": min, "max": max, "sum_modulo_2_32": sum });
+        }
+        if args.key_file.is_some() {
+            fields["mode"] = json!(args.mode.name());
+            fields["authenticated"] = json!(args.mode == Mode::Gcm);
         }
         if let Some(output) = &args.output {
             fields["output"] = json!(output.to_string_lossy());

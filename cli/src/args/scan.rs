@@ -6,6 +6,8 @@ use std::str::FromStr;
 use clap::{Args as Group, ValueEnum};
 use svala::Predicate;
 
+use super::Mode;
+
 /// Find the elements of a column.
 #[derive(Clone, Debug, PartialEq, Eq, Group)]
 #[command(
@@ -15,7 +17,8 @@ use svala::Predicate;
     svala scan ages.u8 --width 8 --where '18..65'\n  \
     svala scan ids.u32 --width 32 --where '=4711' -o found.u32 --to indices\n  \
     svala scan codes.bin --width 12 --count 1000000 --where '!=0' --aggregates --json\n  \
-    svala scan page.rle --order parquet --width 5 --count 20000 --where '<7'"
+    svala scan page.rle --order parquet --width 5 --count 20000 --where '<7'\n  \
+    svala scan ages.u8.enc --key-file key --width 8 --where '18..65'"
 )]
 pub struct Scan {
     /// The column: a regular file
@@ -27,6 +30,16 @@ pub struct Scan {
     /// What an element has to be
     #[arg(long = "where", value_name = "CONDITION")]
     pub condition: Condition,
+    /// The file is encrypted, as by 'svala encrypt': the file with its key. No element may lie in two chunks; what is deflated
+    /// or --order parquet has to be one chunk
+    #[arg(short, long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// With --key-file: how AES is used
+    #[arg(long, value_enum, default_value = "gcm", requires = "key_file")]
+    pub mode: Mode,
+    /// With --mode xts: bytes of a unit, 16 to 16777216
+    #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..=16 << 20), requires = "key_file")]
+    pub unit: u32,
     /// Elements; without it as many as the file has room for. Needed where the file does not say: --order parquet,
     /// --deflated
     #[arg(long, value_name = "N", required_if_eq("order", "parquet"), required_if_eq("deflated", "true"))]
