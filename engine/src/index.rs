@@ -3,8 +3,8 @@
 //! A stream in segments is made of pieces that begin at whole bytes and refer to nothing before them. Their places are all
 //! that is needed to begin in the middle: no reader of the stream itself has to know of them.
 //!
-//! An IAA can make finer indices (IAA §3.4.3), of mini-blocks of 512 bytes to 32 KiB, by the bit, in the middle of a block of
-//! which the codes have to be known. They are not used: no other device, and hardly a program, could begin there.
+//! A finer one is [`MiniblockIndex`](crate::MiniblockIndex), by the bit, in the middle of blocks: hardly another program could
+//! begin there.
 
 use std::ops::Range;
 

@@ -26,6 +26,7 @@ mod expand;
 mod guard;
 mod hardware;
 mod index;
+mod miniblock;
 mod qat;
 mod segments;
 mod stream;
@@ -38,16 +39,17 @@ pub use engine::{Builder, Engine};
 pub use error::{DecompressError, OpenError};
 pub use expand::{ExpandError, Expander};
 pub use index::{BlockOutcome, Index, IndexBlock, IndexError};
+pub use miniblock::{MiniblockHeader, MiniblockIndex, MiniblockIndexError};
 pub use segments::Segments;
 pub use stream::{
     CompressReader, CompressWriter, DecodeError, DecompressReader, DecompressWriter, Decompression, Streamed,
     Trailing,
 };
 pub use svala::{
-    Access, AesKey, Batch, BitVec, Cipher, CipherFault, Column, Completed, Config, Dictionary, Drained,
-    Error, Failed, FaultPolicy, Faults, FileMap, FileMapMut, IoBuf, IoBufMut, Job, Lent, Operation, Outcome,
-    Path, Predicate, QueueName, QueueSnapshot, Reason, Report, ResolverChoice, Runtime, Slice, Snapshot,
-    Span, Value, VirtAddr, block_on,
+    Access, AesKey, Batch, BitVec, Cipher, CipherFault, Column, Completed, Config, DeflateOptions,
+    Dictionary, Drained, Error, Failed, FaultPolicy, Faults, FileMap, FileMapMut, IoBuf, IoBufMut, Job, Lent,
+    MiniblockFault, MiniblockSize, Miniblocks, Operation, Outcome, Path, Predicate, QueueName, QueueSnapshot,
+    Reason, Report, ResolverChoice, Runtime, Slice, Snapshot, Span, Value, VirtAddr, block_on,
 };
 pub use svala_idxd::{HardwareOptions, Sysfs};
 pub use svala_qat::QatFunctions;

@@ -14,6 +14,7 @@ use crate::dictionary::Dictionary;
 use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
 use crate::error::Error;
 use crate::job::{Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Job, Lz4Blocks, Operation};
+use crate::miniblock::{BlockStart, MiniblockFault, MiniblockSize, Miniblocks};
 use crate::operation::DeflateOptions;
 
 #[inline]
@@ -229,4 +230,47 @@ pub(crate) fn inflate_with_dictionary<S: IoBuf, D: IoBufMut>(
 ) -> Result<Job, Error> {
     let (src, dst, dictionary) = (src.span(), dst.span_mut(), dictionary.span());
     Ok(Job::InflateDictionary { src, dst, dictionary, check })
+}
+
+pub(crate) fn deflate_miniblocks<S: IoBuf, D: IoBufMut>(
+    src: &S,
+    dst: &mut D,
+    size: MiniblockSize,
+    options: DeflateOptions,
+) -> Result<Job, Error> {
+    let DeflateOptions { level, last, check } = options;
+    let (src, dst, level) = (src.span(), dst.span_mut(), level.clamp(1, 9));
+    Ok(Job::DeflateMiniblocks { src, dst, size, level, last, check })
+}
+
+pub(crate) fn index_block<S: IoBuf, D: IoBufMut>(
+    src: &S,
+    dst: &mut D,
+    size: MiniblockSize,
+    start: BlockStart,
+) -> Result<Job, Error> {
+    let stream = src.span();
+    let src = stream.part(u64::from(start.bit) / 8, stream.len);
+    if src.len == 0 {
+        return Err(Error::Truncated { operation: Operation::IndexMiniblocks, len: stream.len });
+    }
+    Ok(Job::IndexMiniblocks { src, dst: dst.span_mut(), size, start })
+}
+
+pub(crate) fn inflate_miniblocks<S: IoBuf, D: IoBufMut>(
+    src: &S,
+    dst: &mut D,
+    miniblocks: Miniblocks,
+) -> Result<Job, Error> {
+    const OPERATION: Operation = Operation::InflateMiniblocks;
+    let Miniblocks { header, start, end, .. } = miniblocks;
+    let Span { addr: src, len } = src.span();
+    if !miniblocks.fit(u64::MAX) {
+        let fault = MiniblockFault::Places { header, start, end };
+        return Err(Error::Miniblock { operation: OPERATION, fault, data_at: 0 });
+    }
+    if !miniblocks.fit(len) {
+        return Err(Error::Truncated { operation: OPERATION, len });
+    }
+    Ok(Job::InflateMiniblocks { src, dst: dst.span_mut(), miniblocks })
 }

@@ -27,6 +27,7 @@ use crate::cipher::CipherFault;
 use crate::dif::DifMismatch;
 use crate::filter::ColumnFault;
 use crate::job::{Done, Job, Operands, Operations};
+use crate::miniblock::MiniblockFault;
 use crate::path::{Path, QueueName, Reason};
 
 pub use crate::health::QueueFault;
@@ -246,6 +247,13 @@ pub enum Failure {
     Column {
         /// What is wrong.
         fault: ColumnFault,
+    },
+    /// A stream has no miniblocks of the size that was asked for.
+    Miniblock {
+        /// What is wrong.
+        fault: MiniblockFault,
+        /// Bytes of the block's data that come before.
+        data_at: u64,
     },
     /// A message is not what its tag was made of, or cannot be.
     Cipher {

@@ -46,7 +46,7 @@ use small::Smalls;
 use turn::Turn;
 
 /// Operations whose queue depends on more than what the operation is.
-pub(crate) const CHOSEN_WITH_CARE: [Operation; 28] = [
+pub(crate) const CHOSEN_WITH_CARE: [Operation; 31] = [
     Operation::Deflate,
     Operation::Inflate,
     Operation::Dualcast,
@@ -75,6 +75,9 @@ pub(crate) const CHOSEN_WITH_CARE: [Operation; 28] = [
     Operation::DecryptInflate,
     Operation::DecryptScan,
     Operation::DecryptExtract,
+    Operation::DeflateMiniblocks,
+    Operation::IndexMiniblocks,
+    Operation::InflateMiniblocks,
 ];
 
 /// What wakes and drops one round of reaping may leave to do with the list unlocked.

@@ -10,6 +10,7 @@ use crate::dif::DifMismatch;
 use crate::filter::ColumnFault;
 use crate::health::QueueFault;
 use crate::job::Operation;
+use crate::miniblock::MiniblockFault;
 use crate::path::QueueName;
 use crate::report::Report;
 
@@ -221,6 +222,16 @@ pub enum Error {
         /// What is wrong.
         fault: CipherFault,
     },
+    /// A stream has no miniblocks of the size, or they are not what their index says.
+    #[error("{operation}: {fault} (byte {data_at} of the data, or behind it)")]
+    Miniblock {
+        /// What was asked.
+        operation: Operation,
+        /// What is wrong.
+        fault: MiniblockFault,
+        /// Bytes of the data that come before: what is wrong is not in them.
+        data_at: u64,
+    },
     /// A mapped file was truncated under the operation.
     #[error("{operation}: memory at {addr} vanished (a mapped file was truncated)")]
     Vanished {
@@ -281,6 +292,7 @@ impl Error {
             Failure::Stream => Self::Stream { queue, operation },
             Failure::Column { fault } => Self::Column { operation, fault },
             Failure::Cipher { fault } => Self::Cipher { operation, fault },
+            Failure::Miniblock { fault, data_at } => Self::Miniblock { operation, fault, data_at },
             Failure::Vanished { addr } => Self::Vanished { operation, addr },
             Failure::Refused { tries } => Self::Refused { queue, tries },
             Failure::Queue(why) | Failure::Operation(why) => Self::QueueOut { queue, operation, why },
@@ -312,6 +324,7 @@ impl Error {
             Self::Stream { queue, operation } => Self::Stream { queue, operation },
             Self::Column { operation, fault } => Self::Column { operation, fault },
             Self::Cipher { operation, fault } => Self::Cipher { operation, fault },
+            Self::Miniblock { operation, fault, data_at } => Self::Miniblock { operation, fault, data_at },
             Self::Dif { queue, operation, block, mismatch } => {
                 Self::Dif { queue, operation, block, mismatch }
             }

@@ -17,6 +17,7 @@ use crate::crc::{AnyCrc, Crc, CrcKind};
 use crate::dictionary::Dictionary;
 use crate::dif::{DIF_BYTES, DifDestination, DifFormat, DifSource};
 use crate::filter::{Aggregates, Filter, FilterOptions};
+use crate::miniblock::{BlockStart, MiniblockSize, Miniblocks};
 use crate::numeric::{Conversion, NumberExceptions, Reduction};
 
 /// What counts as a word in zero compression.
@@ -441,6 +442,41 @@ pub enum Job {
         /// Checksum of the output to compute.
         check: Check,
     },
+    /// [`Deflate`](Self::Deflate) without matches that refer to another miniblock, or go on in the next.
+    DeflateMiniblocks {
+        /// What is compressed.
+        src: Span,
+        /// Room for the segment.
+        dst: Span,
+        /// Of a miniblock; the last one may be short.
+        size: MiniblockSize,
+        /// 1 (fast) to 9 (small); devices with one setting ignore it.
+        level: u8,
+        /// Whether the stream ends with this segment.
+        last: bool,
+        /// Checksum of `src` to compute.
+        check: Check,
+    },
+    /// Expands a block to nothing, and writes the index of its miniblocks.
+    IndexMiniblocks {
+        /// The rest of the stream, from the byte that has the block's first bit.
+        src: Span,
+        /// Room for entries, of [`MINIBLOCK_ENTRY_BYTES`](crate::MINIBLOCK_ENTRY_BYTES) each.
+        dst: Span,
+        /// Of a miniblock; the last one may be short.
+        size: MiniblockSize,
+        /// Where the block stands in the stream.
+        start: BlockStart,
+    },
+    /// Expands miniblocks.
+    InflateMiniblocks {
+        /// First byte of the stream, which has all that `miniblocks` names.
+        src: VirtAddr,
+        /// Room for the output.
+        dst: Span,
+        /// Which; their CRC is computed, and not compared.
+        miniblocks: Miniblocks,
+    },
     /// Compresses `src` into blocks as they stand in an LZ4 frame, each with its length before it, that refer to nothing before
     /// them: segments of blocks can be concatenated.
     Lz4Compress {
@@ -560,6 +596,9 @@ impl Job {
             Self::DeflateDictionary { .. } => Operation::DeflateDictionary,
             Self::InflateDictionary { .. } => Operation::InflateDictionary,
             Self::DecryptInflate { .. } => Operation::DecryptInflate,
+            Self::DeflateMiniblocks { .. } => Operation::DeflateMiniblocks,
+            Self::IndexMiniblocks { .. } => Operation::IndexMiniblocks,
+            Self::InflateMiniblocks { .. } => Operation::InflateMiniblocks,
         }
     }
 
@@ -601,8 +640,11 @@ impl Job {
             | Self::DeflateDictionary { src, .. }
             | Self::InflateDictionary { src, .. }
             | Self::DecryptInflate { src, .. }
+            | Self::DeflateMiniblocks { src, .. }
+            | Self::IndexMiniblocks { src, .. }
             | Self::ZeroCompress { src, .. }
             | Self::ZeroDecompress { src, .. } => src.len,
+            Self::InflateMiniblocks { src, miniblocks, .. } => miniblocks.span(src).len,
             Self::Noop | Self::Drain => 0,
         }
     }
@@ -672,6 +714,9 @@ impl Job {
             | Self::DeflateDictionary { .. }
             | Self::InflateDictionary { .. }
             | Self::DecryptInflate { .. }
+            | Self::DeflateMiniblocks { .. }
+            | Self::IndexMiniblocks { .. }
+            | Self::InflateMiniblocks { .. }
             | Self::Cipher { .. }
             | Self::Noop
             | Self::Drain => None,
@@ -685,7 +730,8 @@ impl Job {
             | Self::Inflate { check, .. }
             | Self::DeflateDictionary { check, .. }
             | Self::InflateDictionary { check, .. }
-            | Self::DecryptInflate { check, .. } => check,
+            | Self::DecryptInflate { check, .. }
+            | Self::DeflateMiniblocks { check, .. } => check,
             _ => Check::None,
         }
     }
@@ -842,7 +888,20 @@ impl Job {
                 Operand::write(dst.addr, dst.len),
                 Operand::read(dictionary.addr, dictionary.len),
             ),
+            Self::InflateMiniblocks { src, dst, miniblocks } => {
+                let body = miniblocks.span(src);
+                (
+                    Operand::read(body.addr, body.len),
+                    Operand::write(dst.addr, dst.len),
+                    match miniblocks.header_span(src) {
+                        Some(header) => Operand::read(header.addr, header.len),
+                        None => None,
+                    },
+                )
+            }
             Self::Deflate { src, dst, .. }
+            | Self::DeflateMiniblocks { src, dst, .. }
+            | Self::IndexMiniblocks { src, dst, .. }
             | Self::Inflate { src, dst, .. }
             | Self::DecryptInflate { src, dst, .. }
             | Self::Lz4Compress { src, dst, .. }

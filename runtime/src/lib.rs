@@ -41,6 +41,7 @@ mod fork;
 mod group;
 mod health;
 mod job;
+mod miniblock;
 mod numeric;
 mod operation;
 mod path;
@@ -75,10 +76,11 @@ pub use job::{
     BLOCK_ENTRY_BYTES, Blocks, Check, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job, Lz4Blocks,
     OPERANDS_MAX, Operand, Operands, Operation, Operations, Value, ZeroWord,
 };
+pub use miniblock::{BlockStart, MINIBLOCK_ENTRY_BYTES, MiniblockFault, MiniblockSize, Miniblocks};
 pub use numeric::{Compute, Conversion, NumberExceptions, NumberFlags, NumberType, Reduction, Rounding};
 pub use operation::{
-    ColumnQuery, Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Encrypted, Filtered, Inflated,
-    Outcome,
+    ColumnQuery, Completed, DeflateOptions, Deflated, DeltaRecord, DifNext, Encrypted, Filtered,
+    IndexedBlock, Inflated, Outcome,
 };
 pub use path::{Path, QueueName, Reason};
 pub use report::{Faults, QueueSnapshot, Report, Snapshot};

@@ -20,6 +20,7 @@ mod dictionary;
 mod filter;
 mod integrity;
 mod lz4;
+mod miniblock;
 mod numeric;
 mod running;
 
@@ -41,6 +42,7 @@ use running::Running;
 
 pub use cipher::Encrypted;
 pub use filter::{ColumnQuery, Filtered};
+pub use miniblock::IndexedBlock;
 
 /// An operation that went well: what it found, what happened on the way, and the buffers.
 #[derive(Debug)]

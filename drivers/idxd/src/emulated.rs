@@ -111,7 +111,8 @@ impl Emulated {
         let capabilities = Capabilities::of(DeviceKind::Iaa, config.version);
         let op_cap = config.queue.operations.unwrap_or(capabilities.op_cap);
         let queue = IaaQueueConfig {
-            iaa_cap: Capabilities::of(DeviceKind::Iaa, config.version).iaa_cap,
+            iaa_cap: capabilities.iaa_cap,
+            indexing: capabilities.gen_cap.indexing(),
             name: config.name.clone(),
             depth: config.depth,
             transfer_bytes_max: config.queue.transfer_bytes_max,

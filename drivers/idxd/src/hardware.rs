@@ -360,6 +360,7 @@ impl Facts {
             block_on_fault: self.block_on_fault,
             dedicated_size: self.dedicated_size(),
             iaa_cap: device.iaa_cap.unwrap_or(IaaCap(0)),
+            indexing: device.gen_cap.is_some_and(|cap| cap.indexing()),
             ..IaaQueueConfig::default()
         }
     }
@@ -404,6 +405,9 @@ fn refused(device: &Device, queue: &WorkQueue) -> impl Iterator<Item = Operation
         (Operation::DeflateDictionary, Opcode::COMPRESS),
         (Operation::InflateDictionary, Opcode::DECOMPRESS),
         (Operation::DecryptInflate, Opcode::DECOMPRESS),
+        (Operation::DeflateMiniblocks, Opcode::COMPRESS),
+        (Operation::IndexMiniblocks, Opcode::DECOMPRESS),
+        (Operation::InflateMiniblocks, Opcode::DECOMPRESS),
     ];
     let refused = opcodes
         .into_iter()

@@ -5,6 +5,9 @@
 //! descriptors as input and output need, of any size: the decoder's state goes from one to the next in the AECS, which
 //! lies in the flight. Windows beyond the device's 4 KiB are left to the CPU engine, and the result says so.
 //!
+//! Miniblocks are compressed like anything else, with a flag. Their index is what a decompression writes that stops at the end of
+//! a block. To expand some, the header of their block is decoded first, and the codes in the AECS are where it goes on from.
+//!
 //! A message to encrypt or to decrypt is as many descriptors as transfers, with keys and counters in the AECS. What is decrypted
 //! in front of an inflate or of a filter has them there as well; of a filter that comes in parts the driver makes them for each.
 //!
@@ -16,6 +19,7 @@
 mod analytics;
 mod cipher;
 mod deflate;
+mod index;
 mod inflate;
 mod lent;
 mod message;
@@ -32,8 +36,8 @@ use svala::backend::{
     Submission, Submitted, Verdict,
 };
 use svala::{
-    Access, Check, Cipher, CipherMode, Done, Job, Operand, Operands, Operation, Operations, QueueName, Span,
-    Value, VirtAddr,
+    Access, Check, Cipher, CipherMode, Done, Job, MiniblockSize, Operand, Operands, Operation, Operations,
+    QueueName, Span, Value, VirtAddr,
 };
 
 use crate::portal::{Accepted, Credits, Portal};
@@ -41,7 +45,8 @@ use crate::record::{IaaRecord, Records, Trust};
 use analytics::{Analytics, Decryption};
 use cipher::Ciphering;
 use deflate::{Deflating, Order};
-use inflate::{Inflating, Next, Ranges};
+use index::Indexing;
+use inflate::{Inflating, Middle, Next, Ranges};
 use workspace::Workspace;
 
 /// What the driver has to know of a work queue.
@@ -61,6 +66,8 @@ pub struct IaaQueueConfig {
     pub submit_tries_max: u32,
     /// What the device can do beyond the first ones.
     pub iaa_cap: IaaCap,
+    /// Whether the device knows miniblocks (IAA §7.2.1, Indexing Support).
+    pub indexing: bool,
 }
 
 impl Default for IaaQueueConfig {
@@ -73,6 +80,7 @@ impl Default for IaaQueueConfig {
             dedicated_size: None,
             submit_tries_max: 20_000,
             iaa_cap: IaaCap(0),
+            indexing: false,
         }
     }
 }
@@ -116,6 +124,7 @@ pub struct IaaFlight {
     workspace: Box<Workspace>,
     inflating: Cell<Inflating>,
     deflating: Cell<Deflating>,
+    indexing: Cell<Indexing>,
     analytics: Cell<Analytics>,
     ciphering: Cell<Ciphering>,
     descriptor: Cell<IaaDescriptor>,
@@ -159,6 +168,10 @@ pub(crate) const ANALYTICS: [(Operation, Opcode); 23] = [
 const DECRYPTING: [Operation; 3] =
     [Operation::DecryptInflate, Operation::DecryptScan, Operation::DecryptExtract];
 
+/// What needs to know miniblocks.
+const MINIBLOCKS: [Operation; 3] =
+    [Operation::DeflateMiniblocks, Operation::IndexMiniblocks, Operation::InflateMiniblocks];
+
 /// Which modes of encryption a device has (IAA §7.2.2).
 fn missing_modes(iaa_cap: IaaCap) -> impl Iterator<Item = Operation> {
     [
@@ -172,13 +185,17 @@ fn missing_modes(iaa_cap: IaaCap) -> impl Iterator<Item = Operation> {
 }
 
 /// What a queue does with transfers of at most so many bytes: the AECS is a transfer too (IAA §6.1.11).
-fn operations(transfer_bytes_max: u64, iaa_cap: IaaCap) -> Operations {
+fn operations(transfer_bytes_max: u64, iaa_cap: IaaCap, indexing: bool) -> Operations {
     let needs = [
         (Operation::Deflate, CompressAecs::SIZE as u64),
         (Operation::Inflate, DecompressAecs::SIZE as u64),
         (Operation::DeflateDictionary, DictionaryStyle::LongDeep.aecs_bytes() as u64),
         (Operation::InflateDictionary, DecompressAecs::SIZE as u64),
         (Operation::DecryptInflate, DecompressAecs::SIZE as u64),
+        // A part is half a transfer, and at least a miniblock.
+        (Operation::DeflateMiniblocks, 2 * MiniblockSize::Kib32.bytes()),
+        (Operation::IndexMiniblocks, DecompressAecs::SIZE as u64),
+        (Operation::InflateMiniblocks, DecompressAecs::SIZE as u64),
     ];
     let analytics = ANALYTICS.into_iter().map(|(operation, _)| match operation {
         Operation::DecryptScan | Operation::DecryptExtract => (operation, ENCRYPTED_GROUPS_BYTES_MAX),
@@ -189,6 +206,12 @@ fn operations(transfer_bytes_max: u64, iaa_cap: IaaCap) -> Operations {
     let offered = match iaa_cap.dictionary() {
         true => offered,
         false => offered.without(Operation::DeflateDictionary),
+    };
+    // A block, and a miniblock, begins at any bit.
+    let offered = match (indexing, iaa_cap.drop_initial_bits()) {
+        (true, true) => offered,
+        (true, false) => offered.without_any_of(&[Operation::IndexMiniblocks, Operation::InflateMiniblocks]),
+        (false, _) => offered.without_any_of(&MINIBLOCKS),
     };
     let offered = missing_modes(iaa_cap).fold(offered, Operations::without);
     match CipherMode::ALL.into_iter().any(|mode| offered.contains(Operation::of_cipher(mode, false))) {
@@ -205,7 +228,7 @@ impl<P: Portal> IaaQueue<P> {
         let capabilities = Capabilities {
             name: QueueName::new(&config.name),
             kind: portal.kind(),
-            operations: operations(transfer_bytes_max, config.iaa_cap),
+            operations: operations(transfer_bytes_max, config.iaa_cap, config.indexing),
             address_mode: AddressMode::Sva,
             completion: portal.completion(),
             depth: config.depth.max(1),
@@ -252,18 +275,28 @@ impl<P: Portal> IaaQueue<P> {
         flight.record.turn().map_err(|record| self.trust.end(record))?;
         let mut progress = flight.progress.get();
         let descriptor = match flight.job.get() {
-            Job::Deflate { .. } | Job::DeflateDictionary { .. } => {
+            Job::Deflate { .. } | Job::DeflateDictionary { .. } | Job::DeflateMiniblocks { .. } => {
                 let mut deflating = flight.deflating.get();
                 let (order, _) = self.order(flight).ok_or(Failure::Unsupported)?;
                 let descriptor = deflating.load(order, &flight.workspace)?;
                 flight.deflating.set(deflating);
                 descriptor
             }
-            Job::Inflate { .. } | Job::InflateDictionary { .. } | Job::DecryptInflate { .. } => {
+            Job::Inflate { .. }
+            | Job::InflateDictionary { .. }
+            | Job::DecryptInflate { .. }
+            | Job::InflateMiniblocks { .. } => {
                 let mut inflating = flight.inflating.get();
                 let (ranges, _) = self.ranges(flight).ok_or(Failure::Unsupported)?;
                 let descriptor = inflating.load(ranges, &flight.workspace)?;
                 flight.inflating.set(inflating);
+                descriptor
+            }
+            Job::IndexMiniblocks { .. } => {
+                let mut indexing = flight.indexing.get();
+                let order = self.index_order(flight).ok_or(Failure::Unsupported)?;
+                let descriptor = indexing.load(order, &flight.workspace)?;
+                flight.indexing.set(indexing);
                 descriptor
             }
             job if analytics::is_analytics(&job) => {
@@ -296,20 +329,30 @@ impl<P: Portal> IaaQueue<P> {
 
     /// The ranges of an inflate job, and its checksum.
     fn ranges<'f>(&self, flight: &'f IaaFlight) -> Option<(Ranges<'f>, Check)> {
+        let mut middle = None;
         let (src, dst, dictionary, check) = match flight.job.get() {
             Job::Inflate { src, dst, check } => (src, dst, None, check),
             Job::InflateDictionary { src, dst, dictionary, check } => (src, dst, Some(dictionary), check),
             Job::DecryptInflate { src, dst, check, .. } => (src, dst, None, check),
+            Job::InflateMiniblocks { src, dst, miniblocks } => {
+                middle = Some(Middle { header: miniblocks.header_span(src), miniblocks });
+                (miniblocks.span(src), dst, None, Check::Crc32)
+            }
             _ => return None,
         };
         let cipher = flight.cipher_in_front();
         let (transfer_bytes_max, format_2) = (self.transfer_bytes_max, self.iaa_cap.generation_2());
-        Some((Ranges { src, dst, transfer_bytes_max, dictionary, cipher, format_2 }, check))
+        Some((Ranges { src, dst, transfer_bytes_max, dictionary, cipher, format_2, middle }, check))
     }
 
     /// What a deflate job asks, and its checksum.
     fn order(&self, flight: &IaaFlight) -> Option<(Order, Check)> {
+        let mut miniblocks = None;
         let (src, dst, level, last, check, dictionary) = match flight.job.get() {
+            Job::DeflateMiniblocks { src, dst, size, level, last, check } => {
+                miniblocks = Some(size);
+                (src, dst, level, last, check, None)
+            }
             Job::Deflate { src, dst, level, last, check } => (src, dst, level, last, check, None),
             Job::DeflateDictionary { src, dst, dictionary, level, last, check } => {
                 (src, dst, level, last, check, Some(dictionary))
@@ -317,7 +360,14 @@ impl<P: Portal> IaaQueue<P> {
             _ => return None,
         };
         let (transfer_bytes_max, generates) = (self.transfer_bytes_max, self.iaa_cap.header_generation());
-        Some((Order { src, dst, level, last, transfer_bytes_max, generates, dictionary }, check))
+        Some((Order { src, dst, level, last, transfer_bytes_max, generates, dictionary, miniblocks }, check))
+    }
+
+    /// What a flight's job asks, if it is to make an index.
+    fn index_order(&self, flight: &IaaFlight) -> Option<index::Order> {
+        let Job::IndexMiniblocks { src, dst, size, start } = flight.job.get() else { return None };
+        let (transfer_bytes_max, format_2) = (self.transfer_bytes_max, self.iaa_cap.generation_2());
+        Some(index::Order { src, dst, size, start, transfer_bytes_max, format_2 })
     }
 
     /// What a flight's job asks, if it is to encrypt or to decrypt.
@@ -351,6 +401,7 @@ impl<P: Portal> IaaQueue<P> {
             Status::SUCCESS | Status::ANALYTICS_ERROR if flight.deflates() => {
                 self.deflated(flight, &done, record)
             }
+            Status::SUCCESS | Status::ANALYTICS_ERROR if flight.indexes() => self.indexed(flight, &done),
             Status::SUCCESS if analytics::is_analytics(&flight.job.get()) => self.analysed(flight, &done),
             Status::SUCCESS if matches!(flight.job.get(), Job::Cipher { .. }) => self.ciphered(flight, &done),
             Status::PAGE_FAULT | Status::PAGE_REQUEST_INVALID => {
@@ -389,6 +440,28 @@ impl<P: Portal> IaaQueue<P> {
                 Polled::Done(Ok(Done { bytes: read, value }))
             }
             Next::Failed(failure) => Polled::Done(Err(failure)),
+        }
+    }
+
+    /// A descriptor of an index is over.
+    fn indexed(&self, flight: &IaaFlight, done: &IaaCompletion) -> Polled {
+        flight.set_state(State::Idle);
+        let Some(order) = self.index_order(flight) else { return Polled::Pending };
+        let mut indexing = flight.indexing.get();
+        let room = flight.descriptor.get().dst_size_max().into();
+        let next = match done.status().without_write() {
+            Status::ANALYTICS_ERROR => indexing.failed(done.error_code(), room, order),
+            _ => indexing.done(done, room, order, &flight.workspace),
+        };
+        flight.indexing.set(indexing);
+        flight.progress.set(Progress { read: indexing.taken(), ..flight.progress.get() });
+        match next {
+            Ok(index::Next::Descriptor) => match self.load(flight) {
+                Ok(()) => self.advance(flight),
+                Err(failure) => Polled::Done(Err(failure)),
+            },
+            Ok(index::Next::End(done)) => Polled::Done(Ok(done)),
+            Err(failure) => Polled::Done(Err(failure)),
         }
     }
 
@@ -517,12 +590,22 @@ impl IaaFlight {
     fn inflates(&self) -> bool {
         matches!(
             self.job.get(),
-            Job::Inflate { .. } | Job::InflateDictionary { .. } | Job::DecryptInflate { .. }
+            Job::Inflate { .. }
+                | Job::InflateDictionary { .. }
+                | Job::DecryptInflate { .. }
+                | Job::InflateMiniblocks { .. }
         )
     }
 
     fn deflates(&self) -> bool {
-        matches!(self.job.get(), Job::Deflate { .. } | Job::DeflateDictionary { .. })
+        matches!(
+            self.job.get(),
+            Job::Deflate { .. } | Job::DeflateDictionary { .. } | Job::DeflateMiniblocks { .. }
+        )
+    }
+
+    fn indexes(&self) -> bool {
+        matches!(self.job.get(), Job::IndexMiniblocks { .. })
     }
 
     /// Overwrites what a cipher job has put into the AECS.
@@ -549,7 +632,7 @@ impl IaaFlight {
         };
         // Source 2 is two areas of its size, of which a descriptor may write one.
         let aecs = match self.job.get() {
-            _ if self.inflates() => Some(self.workspace.aecs()),
+            _ if self.inflates() || self.indexes() => Some(self.workspace.aecs()),
             Job::Cipher { .. } => Some(self.workspace.crypto_area()),
             Job::Filter { .. } if descriptor.opcode() == Opcode::DECRYPT => {
                 Some(self.workspace.crypto_area())
@@ -596,6 +679,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
             workspace: Workspace::new(),
             inflating: Cell::new(Inflating::default()),
             deflating: Cell::new(Deflating::default()),
+            indexing: Cell::new(Indexing::default()),
             analytics: Cell::new(Analytics::START),
             ciphering: Cell::new(Ciphering::default()),
             descriptor: Cell::new(IaaDescriptor::noop()),
@@ -621,6 +705,7 @@ unsafe impl<P: Portal> Queue for IaaQueue<P> {
         flight.job.set(*job);
         flight.inflating.set(Inflating::default());
         flight.deflating.set(Deflating::default());
+        flight.indexing.set(Indexing::default());
         flight.analytics.set(Analytics::START);
         flight.ciphering.set(Ciphering::default());
         flight.progress.set(Progress {

@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 use conformance::{
     analytics, checksum, cipher, compression, control, decryption, delta, dictionary, integrity, memory,
-    numeric, patterns,
+    miniblock, numeric, patterns,
 };
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, NOTES, Setup, TRANSFER_BYTES_MAX};
@@ -46,7 +46,7 @@ const MEMORY: [fn(&Setup); 20] = [
 const NUMERIC: [fn(&Setup); 4] = [numeric::convert, numeric::reduce, numeric::gather_reduce, numeric::blocks];
 /// Of an IAA.
 const COMPRESSION: [fn(&Setup); 2] = [compression::deflate, compression::cold];
-const ANALYTICS: [fn(&Setup); 16] = [
+const ANALYTICS: [fn(&Setup); 19] = [
     analytics::cold,
     analytics::scan,
     analytics::scan_cold,
@@ -63,6 +63,9 @@ const ANALYTICS: [fn(&Setup); 16] = [
     decryption::streams,
     dictionary::deflate,
     dictionary::inflate,
+    miniblock::deflate,
+    miniblock::index,
+    miniblock::inflate,
 ];
 
 /// Columns: how a queue is named in a report, and in the table.

@@ -8,7 +8,7 @@ mod support;
 
 use conformance::{
     analytics, batch, checksum, cipher, codes, compression, control, decryption, delta, dictionary,
-    integrity, memory, numeric, patterns, streams,
+    integrity, memory, miniblock, numeric, patterns, streams,
 };
 use idxd_emu::{QueueConfig, Version};
 use support::{Emulation, Faults, Setup};
@@ -182,6 +182,10 @@ on_devices! {
     crcs_of_any_polynomial_are_those_of_another_crate = analytics::crc_any;
     segments_that_refer_to_a_dictionary_are_read_by_zlib = dictionary::deflate;
     streams_of_zlib_with_a_dictionary_are_read = dictionary::inflate;
+    miniblocks_refer_to_nothing_else = miniblock::deflate;
+    an_index_is_that_of_a_reader_bit_by_bit = miniblock::index;
+    miniblocks_are_expanded_by_themselves = miniblock::inflate;
+    what_is_no_miniblock_is_refused_with_its_reason = miniblock::refused;
     messages_are_encrypted_as_openssl_does = cipher::messages;
     forged_messages_are_errors_and_leave_nothing = cipher::forged;
     messages_of_lengths_that_cannot_be_are_refused = cipher::refused;

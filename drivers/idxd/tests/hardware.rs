@@ -12,7 +12,7 @@ mod support;
 
 use conformance::{
     analytics, batch, checksum, cipher, codes, compression, control, decryption, delta, dictionary,
-    integrity, memory, numeric, patterns, streams,
+    integrity, memory, miniblock, numeric, patterns, streams,
 };
 use support::{Faults, Setup};
 use svala::backend::{Capabilities, Queue};
@@ -187,6 +187,10 @@ on_hardware! {
     broken_columns_are_errors_with_their_values = analytics::broken_columns;
     segments_that_refer_to_a_dictionary_are_read_by_zlib = dictionary::deflate;
     streams_of_zlib_with_a_dictionary_are_read = dictionary::inflate;
+    miniblocks_refer_to_nothing_else = miniblock::deflate;
+    an_index_is_that_of_a_reader_bit_by_bit = miniblock::index;
+    miniblocks_are_expanded_by_themselves = miniblock::inflate;
+    what_is_no_miniblock_is_refused_with_its_reason = miniblock::refused;
     messages_are_encrypted_as_openssl_does = cipher::messages;
     forged_messages_are_errors_and_leave_nothing = cipher::forged;
     messages_of_lengths_that_cannot_be_are_refused = cipher::refused;

@@ -9,11 +9,15 @@
 
 mod blocks;
 mod code;
+#[cfg(feature = "queue")]
+mod miniblock;
 mod whole;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use thiserror::Error;
 
+#[cfg(feature = "queue")]
+pub(crate) use miniblock::MiniblockDeflater;
 use whole::Whole;
 
 /// How hard to look for repetitions: 0 stores, 1 is fast, 9 is small.

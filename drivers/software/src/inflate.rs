@@ -8,6 +8,8 @@
 
 mod decoder;
 mod fast;
+#[cfg(feature = "queue")]
+mod miniblock;
 mod table;
 mod window;
 
@@ -19,6 +21,8 @@ use crate::frame::CheckKind;
 use decoder::{Decoder, Flaw, Step};
 
 pub(crate) use decoder::Wanted;
+#[cfg(feature = "queue")]
+pub(crate) use miniblock::{MiniblockError, Places};
 
 /// Output that is summed up while it is near.
 const NEAR_BYTES: usize = 128 << 10;

@@ -20,6 +20,7 @@ mod integrity;
 mod line;
 mod lz4;
 mod memory;
+mod miniblock;
 mod numbers;
 mod stream;
 mod ticket;
@@ -48,7 +49,7 @@ use ticket::Ticket;
 use workers::Shared;
 
 /// What the queue does on every machine. Besides, where the processor can, [`Operation::CacheFlush`].
-const DONE: [Operation; 56] = [
+const DONE: [Operation; 59] = [
     Operation::Noop,
     Operation::Drain,
     Operation::Copy,
@@ -105,6 +106,9 @@ const DONE: [Operation; 56] = [
     Operation::DecryptInflate,
     Operation::DecryptScan,
     Operation::DecryptExtract,
+    Operation::DeflateMiniblocks,
+    Operation::IndexMiniblocks,
+    Operation::InflateMiniblocks,
 ];
 
 fn operations() -> Operations {

@@ -251,6 +251,9 @@ const fn restarts(job: &Job) -> bool {
             | Job::DeflateDictionary { .. }
             | Job::InflateDictionary { .. }
             | Job::DecryptInflate { .. }
+            | Job::DeflateMiniblocks { .. }
+            | Job::IndexMiniblocks { .. }
+            | Job::InflateMiniblocks { .. }
     )
 }
 

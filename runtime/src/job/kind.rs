@@ -126,11 +126,17 @@ pub enum Operation {
     DecryptScan,
     /// Decrypt a column and take elements of it by their indices.
     DecryptExtract,
+    /// Make a raw deflate segment of miniblocks.
+    DeflateMiniblocks,
+    /// Make the index of a block's miniblocks.
+    IndexMiniblocks,
+    /// Expand miniblocks in the middle of a stream.
+    InflateMiniblocks,
 }
 
 impl Operation {
     /// Every kind there is.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 60] = [
         Self::Noop,
         Self::Drain,
         Self::Copy,
@@ -188,6 +194,9 @@ impl Operation {
         Self::DecryptInflate,
         Self::DecryptScan,
         Self::DecryptExtract,
+        Self::DeflateMiniblocks,
+        Self::IndexMiniblocks,
+        Self::InflateMiniblocks,
     ];
 
     /// The word used in messages, counters and on the command line.
@@ -250,6 +259,9 @@ impl Operation {
             Self::DecryptInflate => "decrypt_inflate",
             Self::DecryptScan => "decrypt_scan",
             Self::DecryptExtract => "decrypt_extract",
+            Self::DeflateMiniblocks => "deflate_miniblocks",
+            Self::IndexMiniblocks => "index_miniblocks",
+            Self::InflateMiniblocks => "inflate_miniblocks",
         }
     }
 

@@ -54,6 +54,17 @@ pub enum Value {
         /// The tag, of a mode that has one.
         tag: Option<[u8; 16]>,
     },
+    /// The index of a block.
+    Index {
+        /// Bits of the block, its header and its end among them.
+        bits: u64,
+        /// Bytes of entries.
+        written: u64,
+        /// Bytes that the block expands to.
+        data: u64,
+        /// CRC-32 of the data up to the block's end.
+        crc: u32,
+    },
     /// An expanded stream.
     Inflate {
         /// Bytes of the stream, up to and including its last.

@@ -14,6 +14,8 @@
 //! part that comes out larger than stored blocks overflows the room it is given, and is stored. The device writes stored
 //! blocks too: see [`CompressAecs::stored`].
 //!
+//! Of miniblocks, a part has whole ones, but for the last one of the job, and so have stored blocks.
+//!
 //! With a dictionary, the first part refers to its last 2 or 4 KiB, and has codes made by software from level 2 on.
 //!
 //! UNSAFETY: reads a dictionary, which a job has the address of.
@@ -24,8 +26,8 @@ use idxd_spec::iaa::{
     Histogram,
 };
 use idxd_spec::{DstAddr, Flags, SrcAddr};
-use svala::Span;
 use svala::backend::Failure;
+use svala::{MiniblockSize, Span};
 
 use super::lent;
 use super::workspace::Workspace;
@@ -85,6 +87,33 @@ pub(super) struct Order {
     pub(super) generates: bool,
     /// What the first part may refer to.
     pub(super) dictionary: Option<Span>,
+    /// No match crosses them.
+    pub(super) miniblocks: Option<MiniblockSize>,
+}
+
+impl Order {
+    /// The most of `bytes_max` that ends with a miniblock.
+    const fn whole(&self, bytes_max: u64) -> u64 {
+        match self.miniblocks {
+            Some(size) => bytes_max - bytes_max % size.bytes(),
+            None => bytes_max,
+        }
+    }
+
+    /// Most bytes of a part.
+    fn part_bytes_max(&self) -> u64 {
+        self.whole(PART_BYTES_MAX.min(self.transfer_bytes_max / 2))
+    }
+
+    fn indexing(&self) -> CompressFlags {
+        CompressFlags::empty().with_indexing(self.miniblocks.map_or(0, MiniblockSize::indexing))
+    }
+
+    /// Bytes of stored blocks that hold so many.
+    const fn stored_bytes(&self, bytes: u64) -> u64 {
+        let blocks = bytes.div_ceil(self.whole(STORED_BYTES_MAX));
+        bytes + STORED_HEADER_BYTES * if blocks == 0 { 1 } else { blocks }
+    }
 }
 
 /// How far a deflate job has come.
@@ -129,6 +158,7 @@ impl Deflating {
             Step::Begin | Step::Count => {
                 let counts = DstAddr(workspace.histogram().addr.get());
                 let (from, len, end) = (SrcAddr(src.addr.get()), size(src.len)?, CompressFlags::END_EOB);
+                let end = end | order.indexing();
                 let descriptor = Descriptor::compress_statistics(from, len, counts, end);
                 Ok(self.with_dictionary(descriptor, order, workspace))
             }
@@ -136,7 +166,8 @@ impl Deflating {
                 SrcAddr(src.addr.get()),
                 size(src.len)?,
                 SrcAddr(workspace.compress_area().addr.get()),
-                end_of(self.is_final(order)).with_header_generation(if self.is_final(order) { 7 } else { 6 }),
+                (end_of(self.is_final(order)) | order.indexing())
+                    .with_header_generation(if self.is_final(order) { 7 } else { 6 }),
             )),
             Step::Encode(codes) => self.encode(codes, src, order, workspace),
             Step::Store { left, .. } => self.store(left, order, workspace),
@@ -144,8 +175,7 @@ impl Deflating {
     }
 
     fn begin(&mut self, order: Order) {
-        let part_bytes_max = PART_BYTES_MAX.min(order.transfer_bytes_max / 2);
-        self.part = order.src.part(self.read, part_bytes_max).len;
+        self.part = order.src.part(self.read, order.part_bytes_max()).len;
         self.step = match order.level {
             ..=1 => Step::Encode(Codes::Fixed),
             _ if self.part < DYNAMIC_BYTES_MIN => Step::Encode(Codes::Fixed),
@@ -209,13 +239,13 @@ impl Deflating {
             _ => end_of(is_final),
         };
         // The block with one code more than its part has tokens is never smaller than stored blocks.
-        let room = self.room(order)?.min(stored_bytes(self.part).max(MIN_ROOM));
-        let descriptor = self.descriptor(src, room, flags, order, workspace)?;
+        let room = self.room(order)?.min(order.stored_bytes(self.part).max(MIN_ROOM));
+        let descriptor = self.descriptor(src, room, flags | order.indexing(), order, workspace)?;
         Ok(self.with_dictionary(descriptor, order, workspace))
     }
 
     fn store(&mut self, left: u64, order: Order, workspace: &Workspace) -> Result<Descriptor, Failure> {
-        let piece = left.min(STORED_BYTES_MAX).min(order.transfer_bytes_max / 2);
+        let piece = left.min(order.whole(STORED_BYTES_MAX.min(order.transfer_bytes_max / 2)));
         self.step = Step::Store { left, piece };
         let src = order.src.part(self.read + (self.part - left), piece);
         let len = u16::try_from(piece).map_err(|_| Failure::Unsupported)?;
@@ -310,7 +340,7 @@ impl Deflating {
         let made = if fits { lengths.bits(&counts).map(|bits| header + bits) } else { None };
         let fixed = CodeLengths::fixed().bits(&counts).map(|bits| FIXED_HEADER_BITS + bits);
         let coded = [made, fixed].into_iter().flatten().min();
-        if coded.is_none_or(|bits| bits.div_ceil(8) >= stored_bytes(self.part)) {
+        if coded.is_none_or(|bits| bits.div_ceil(8) >= order.stored_bytes(self.part)) {
             return Step::Store { left: self.part, piece: 0 };
         }
         if coded != made {
@@ -331,7 +361,7 @@ impl Deflating {
             // A compression that does not fit is an analytics error (IAA §3.4.2), not an overflow.
             (Step::Encode(_), ErrorCode::OUTPUT_OVERFLOW) if self.part > 0 => {
                 let room = order.dst.len.saturating_sub(self.written);
-                if room < stored_bytes(self.part) {
+                if room < order.stored_bytes(self.part) {
                     return Next::Failed(Failure::OutputFull { bytes_max: order.dst.len });
                 }
                 self.step = Step::Store { left: self.part, piece: 0 };
@@ -357,12 +387,6 @@ impl Deflating {
 
 /// Room for a block with nothing in it, which ends in a stored block.
 const MIN_ROOM: u64 = 8;
-
-/// Bytes of stored blocks that hold so many.
-const fn stored_bytes(bytes: u64) -> u64 {
-    let blocks = bytes.div_ceil(STORED_BYTES_MAX);
-    bytes + STORED_HEADER_BYTES * if blocks == 0 { 1 } else { blocks }
-}
 
 const fn end_of(is_final: bool) -> CompressFlags {
     if is_final { CompressFlags::END_EOB } else { CompressFlags::END_EOB_STORED }

@@ -11,13 +11,16 @@
 //!
 //! A dictionary is output that has been: its last 4 KiB are put into the history of an AECS that the first descriptor reads.
 //!
+//! Miniblocks begin in the middle of a block: its header is decoded before, for the codes, into an AECS that is then given another
+//! place in the input. How far the device came does not matter there, since the end is known, and the CRC.
+//!
 //! UNSAFETY: reads a dictionary, which a job has the address of.
 #![expect(unsafe_code, reason = "jobs name a dictionary by its address")]
 
 use idxd_spec::iaa::{Completion, Decompress, DecompressAecs, DecompressFlags, Descriptor, ErrorCode};
 use idxd_spec::{DstAddr, Flags, SrcAddr, Status};
 use svala::backend::Failure;
-use svala::{Cipher, Span};
+use svala::{Cipher, Miniblocks, Span};
 
 use super::cipher::{authenticate, start_of};
 use super::lent;
@@ -56,6 +59,8 @@ pub(super) struct Inflating {
     flushes: bool,
     /// Of the message so far.
     hash: [u8; 16],
+    /// The codes of a block that is begun in the middle of are in the AECS.
+    has_codes: bool,
 }
 
 /// What follows a descriptor.
@@ -80,6 +85,15 @@ pub(super) struct Ranges<'c> {
     pub(super) cipher: Option<&'c Cipher>,
     /// State in the second generation's format.
     pub(super) format_2: bool,
+    /// The stream is not read from its start.
+    pub(super) middle: Option<Middle>,
+}
+
+/// Miniblocks, and the header of the block they begin in, if that is not read with them.
+#[derive(Clone, Copy)]
+pub(super) struct Middle {
+    pub(super) header: Option<Span>,
+    pub(super) miniblocks: Miniblocks,
 }
 
 impl Inflating {
@@ -100,7 +114,16 @@ impl Inflating {
             workspace.set_decompress_aecs(&start_behind(&[], ranges.format_2));
             workspace.add_crypto(&crypto, key);
         }
-        let size = |bytes: u64| u32::try_from(bytes).map_err(|_| Failure::Unsupported);
+        if let Some(middle) = ranges.middle.filter(|_| self.runs == 0 && !self.has_codes) {
+            let mut aecs = start_behind(&[], ranges.format_2);
+            if let Some(header) = middle.header {
+                aecs.set_drop_initial_bits(bit_of(middle.miniblocks.header));
+                workspace.set_decompress_aecs(&aecs);
+                return header_only(header, middle.miniblocks, workspace);
+            }
+            begin_at(&mut aecs, middle.miniblocks);
+            workspace.set_decompress_aecs(&aecs);
+        }
         let Ranges { src, transfer_bytes_max, .. } = ranges;
         let bytes_max = transfer_bytes_max.min(PIECE_BYTES_MAX);
         let bytes_max = bytes_max.saturating_sub(CUT_BYTES * u64::from(self.cuts)).max(1);
@@ -112,6 +135,11 @@ impl Inflating {
         }
         let flags = match (self.flushes, self.is_last(ranges)) {
             (true, _) => DecompressFlags::FLUSH_OUTPUT,
+            (false, true) if let Some(Middle { miniblocks, .. }) = ranges.middle => {
+                // Of nothing, nothing is ignored.
+                let bits = if piece.len == 0 { 0 } else { bit_of(miniblocks.end.wrapping_neg()) };
+                DecompressFlags::FLUSH_OUTPUT.with_ignore_end_bits(bits.into())
+            }
             (false, true) => DecompressFlags::FLUSH_OUTPUT | DecompressFlags::CHECK_FOR_EOB,
             (false, false) => DecompressFlags::empty(),
         };
@@ -132,10 +160,11 @@ impl Inflating {
         self.taken + self.piece >= ranges.src.len
     }
 
-    /// The first descriptor reads no AECS, unless there is a dictionary or a cipher; all write it, to tell where they came to (IAA
-    /// §3.10.1).
+    /// The first descriptor reads no AECS, unless it does not begin with the start of a stream that refers to nothing before and is
+    /// not encrypted; all write it, to tell where they came to (IAA §3.10.1).
     const fn reads_aecs(&self, ranges: Ranges<'_>) -> bool {
-        self.runs > 0 || ranges.dictionary.is_some() || ranges.cipher.is_some()
+        let starts = ranges.dictionary.is_none() && ranges.cipher.is_none() && ranges.middle.is_none();
+        self.runs > 0 || !starts
     }
 
     fn aecs_flags(&self, ranges: Ranges<'_>) -> Flags {
@@ -160,6 +189,18 @@ impl Inflating {
         workspace: &Workspace,
     ) -> Next {
         let overflows = record.status().without_write() == Status::OUTPUT_OVERFLOW;
+        if let Some(middle) = ranges.middle.filter(|middle| middle.header.is_some() && !self.has_codes) {
+            // Nothing is written: there is nothing to overflow.
+            let left = if overflows {
+                None
+            } else {
+                behind_header(workspace.decompress_aecs(true), middle.miniblocks)
+            };
+            let Some(aecs) = left else { return Next::Failed(Failure::Stream) };
+            workspace.set_decompress_aecs(&aecs);
+            self.has_codes = true;
+            return Next::Descriptor;
+        }
         let (used, output) = (u64::from(record.bytes_completed()), u64::from(record.output_size()));
         if output > room || (overflows && used > self.piece) {
             let what = if output > room { "more output than room" } else { "more input used than there was" };
@@ -199,6 +240,9 @@ impl Inflating {
     }
 
     fn end(&self, ranges: Ranges<'_>) -> Next {
+        if ranges.middle.is_some() {
+            return Next::End(self.taken);
+        }
         let is_cut = ranges.cipher.is_some() && self.taken < ranges.src.len;
         if self.lost_count || self.decoded_bits == 0 || is_cut {
             // It is not known where the stream ended, and that is part of the answer.
@@ -224,8 +268,68 @@ impl Inflating {
     }
 }
 
+/// Decodes the header of a block, and what is at hand behind it, for its codes alone.
+fn header_only(header: Span, miniblocks: Miniblocks, workspace: &Workspace) -> Result<Descriptor, Failure> {
+    // Where miniblocks begin is behind it: what is of theirs is not decoded.
+    let reaches = u64::from(miniblocks.start.div_ceil(8) - miniblocks.header / 8) == header.len;
+    let ignored = if reaches { bit_of(miniblocks.start.wrapping_neg()) } else { 0 };
+    let spill = workspace.spill();
+    let descriptor = Descriptor::decompress(Decompress {
+        src: SrcAddr(header.addr.get()),
+        src_size: size(header.len)?,
+        dst: DstAddr(spill.addr.get()),
+        dst_size_max: size(spill.len)?,
+        flags: DecompressFlags::SUPPRESS_OUTPUT
+            .union(DecompressFlags::STOP_ON_EOB)
+            .with_ignore_end_bits(ignored.into()),
+    });
+    Ok(descriptor
+        .with_src2(workspace.aecs().addr.get(), DecompressAecs::SIZE_U32)
+        .with_flags(Flags::READ_SRC2_AECS | Flags::WRITE_SRC2_AECS))
+}
+
+/// What [`header_only`] has left, with the input going on where the miniblocks begin. None: they are not in that block.
+fn behind_header(mut aecs: DecompressAecs, miniblocks: Miniblocks) -> Option<DecompressAecs> {
+    let state = aecs.state();
+    if state & (DecompressAecs::TERMINATED | DecompressAecs::AT_HEADER) != 0 {
+        return None;
+    }
+    if state & DecompressAecs::IN_STORED != 0 {
+        // Each byte between is one of the block.
+        let bits = miniblocks.start.checked_sub(miniblocks.header)?.checked_sub(aecs.bit_offset())?;
+        let bytes = u16::try_from(bits / 8).ok().filter(|_| bits.is_multiple_of(8))?;
+        aecs.set_stored_left(aecs.stored_left().checked_sub(bytes).filter(|left| *left > 0)?);
+    }
+    for index in 0..DecompressAecs::INPUT_WORDS {
+        aecs.set_input(index, 0, 0);
+    }
+    aecs.set_input_bits(0);
+    aecs.set_output(0);
+    aecs.set_output_bits(aecs.output_bits() & 1);
+    aecs.set_xor_csum(0);
+    aecs.set_bit_offset(0);
+    aecs.set_history_pointer(0);
+    begin_at(&mut aecs, miniblocks);
+    Some(aecs)
+}
+
+/// Has the input begin with the first bit of miniblocks, and the CRC with that before them.
+fn begin_at(aecs: &mut DecompressAecs, miniblocks: Miniblocks) {
+    aecs.set_drop_initial_bits(bit_of(miniblocks.start));
+    aecs.set_crc(miniblocks.crc_before);
+}
+
+/// Which bit of its byte that is.
+pub(super) const fn bit_of(bit: u32) -> u8 {
+    bit.to_le_bytes()[0] % 8
+}
+
+pub(super) fn size(bytes: u64) -> Result<u32, Failure> {
+    u32::try_from(bytes).map_err(|_| Failure::Unsupported)
+}
+
 /// The start of a stream that may refer to what comes before it (IAA tables 6-14, 6-18 and 6-19).
-fn start_behind(text: &[u8], format_2: bool) -> DecompressAecs {
+pub(super) fn start_behind(text: &[u8], format_2: bool) -> DecompressAecs {
     let text = &text[text.len().saturating_sub(DecompressAecs::HISTORY_SIZE)..];
     let mut aecs = DecompressAecs::new();
     aecs.set_state(DecompressAecs::AT_HEADER);

@@ -12,8 +12,11 @@ pub(crate) mod delta;
 pub(crate) mod dictionary;
 pub(crate) mod integrity;
 pub(crate) mod memory;
+pub(crate) mod miniblock;
 pub(crate) mod numeric;
 pub(crate) mod patterns;
+#[path = "../../../software/tests/miniblocks/mod.rs"]
+mod places;
 mod shapes;
 pub(crate) mod streams;
 #[path = "../../../software/tests/vectors/mod.rs"]

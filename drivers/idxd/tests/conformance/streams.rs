@@ -50,7 +50,7 @@ fn program(command: &mut Command, input: &[u8]) -> Vec<u8> {
     })
 }
 
-fn python(script: &str, input: &[u8]) -> Vec<u8> {
+pub(crate) fn python(script: &str, input: &[u8]) -> Vec<u8> {
     program(Command::new("python3").args(["-c", script]), input)
 }
 

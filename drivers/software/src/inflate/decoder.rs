@@ -3,6 +3,9 @@
 //! No byte of the input is taken before it is needed, so what follows a stream is never touched. The middle of blocks is
 //! [`fast`]'s; here is the rest, and with it every decision on what is no stream. Those are zlib's.
 
+#[cfg(feature = "queue")]
+mod miniblock;
+
 use super::fast::{self, Stop};
 use super::table::{LENS, Tables};
 use super::window::Window;
@@ -63,6 +66,8 @@ enum Stage {
     },
     End,
     Broken,
+    /// Broken by a repetition of what is before the output.
+    TooFar,
 }
 
 /// Whether a call can go on. Some: what it lacks.
@@ -139,6 +144,8 @@ pub(super) struct Decoder {
     stage: Stage,
     /// The block at hand is the last.
     is_last: bool,
+    /// There are no others: it is read on its own, and what follows it is not looked at.
+    is_only: bool,
     /// Lengths of codewords, of which there are going to be [`litlens`](Self::litlens) and [`distances`](Self::distances).
     lens: [u8; LITLENS_MAX + DISTANCES_MAX],
     /// How many of what is being read are read.
@@ -156,6 +163,7 @@ impl Decoder {
             bits: Bits::default(),
             stage: Stage::Block,
             is_last: false,
+            is_only: false,
             lens: [0; LITLENS_MAX + DISTANCES_MAX],
             have: 0,
             litlens: 0,
@@ -169,6 +177,7 @@ impl Decoder {
         self.window.clear();
         self.bits = Bits { word: 0, left: 0 };
         self.stage = Stage::Block;
+        self.is_only = false;
     }
 
     /// Takes in what the stream may refer to and is not going to be before it in the next call's `dst`.
@@ -186,7 +195,9 @@ impl Decoder {
                 Ok(None) => {}
                 Ok(Some(wanted)) => break Ok(wanted),
                 Err(flaw) => {
-                    self.stage = Stage::Broken;
+                    if self.stage != Stage::TooFar {
+                        self.stage = Stage::Broken;
+                    }
                     break Err(flaw);
                 }
             }
@@ -205,7 +216,7 @@ impl Decoder {
             Stage::LensOfLens => self.lens_of_lens(io),
             Stage::Lens => self.lens(io),
             Stage::End => Ok(Some(Wanted::Nothing)),
-            Stage::Broken => Err(Flaw),
+            Stage::Broken | Stage::TooFar => Err(Flaw),
         }
     }
 
@@ -256,7 +267,7 @@ impl Decoder {
     }
 
     const fn end_block(&mut self) {
-        self.stage = if self.is_last { Stage::End } else { Stage::Block };
+        self.stage = if self.is_last || self.is_only { Stage::End } else { Stage::Block };
     }
 
     fn counts(&mut self, io: &mut Io<'_>) -> Result<Lacks, Flaw> {
@@ -343,6 +354,10 @@ impl Decoder {
                 Ok(None)
             }
             Stop::Flaw => Err(Flaw),
+            Stop::TooFar => {
+                self.stage = Stage::TooFar;
+                Err(Flaw)
+            }
         }
     }
 
@@ -362,8 +377,16 @@ impl Decoder {
             }
             if is_range {
                 let (length, distance) = (in_range(entry, word, bits), in_range(far, word >> bits, far_bits));
-                if far.is_other() || distance > io.out + self.window.len() {
+                if far.is_other() {
                     return Err(Flaw);
+                }
+                if distance > io.out + self.window.len() {
+                    self.stage = Stage::TooFar;
+                    return Err(Flaw);
+                }
+                // Where miniblocks are told apart, it belongs to the next one.
+                if self.is_only && io.out == io.dst.len() {
+                    return Ok(Some(Wanted::Room));
                 }
                 self.stage = Stage::Repeat { length, distance };
             } else if entry.is_literal() {

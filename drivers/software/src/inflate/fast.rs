@@ -26,8 +26,10 @@ pub(super) enum Stop {
     Margin,
     /// The block has ended.
     EndOfBlock,
-    /// A symbol that nobody defined, or a distance to before the stream.
+    /// A symbol that nobody defined.
     Flaw,
+    /// A distance to before the stream.
+    TooFar,
 }
 
 /// Whether there is input and room for a symbol, whatever it is.
@@ -268,7 +270,7 @@ fn run_anywhere(tables: &Tables, window: &Window, bits: &mut Bits, io: &mut Io<'
         }
         if distance - done > window.len() {
             out = to;
-            break Stop::Flaw;
+            break Stop::TooFar;
         }
         if let Some(bytes) = window.at_once(distance - done, length) {
             // SAFETY: `bytes` has `PADDING` behind it; what is written is as above.

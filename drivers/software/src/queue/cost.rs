@@ -34,7 +34,10 @@ const POPULATE: u64 = 8;
 pub(super) fn cost(job: &Job) -> u64 {
     let bytes = job.bytes();
     bytes.saturating_mul(match *job {
-        Job::Deflate { .. } | Job::DeflateDictionary { .. } => DEFLATE,
+        Job::Deflate { .. } | Job::DeflateDictionary { .. } | Job::DeflateMiniblocks { .. } => DEFLATE,
+        // How far the block goes is not known.
+        Job::IndexMiniblocks { .. } => INFLATE,
+        Job::InflateMiniblocks { dst, .. } => return bytes.max(dst.len).saturating_mul(INFLATE),
         // The output may be the longer one.
         Job::Inflate { src, dst, .. } | Job::InflateDictionary { src, dst, .. } => {
             return src.len.max(dst.len).saturating_mul(INFLATE);

@@ -13,13 +13,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use svala::backend::Failure;
 use svala::{
     Access, BLOCK_ENTRY_BYTES, Blocks, Conversion, DELTA_ENTRY_BYTES, DELTA_RANGE_BYTES_MAX, Done, Job,
-    OPERANDS_MAX, Operands, Span, VirtAddr,
+    MiniblockSize, OPERANDS_MAX, Operands, Span, VirtAddr,
 };
 
 use super::stream::Stream;
 use super::unit::unit_bytes;
 use super::work::{misshapen, work};
-use crate::deflate::{Deflater, Level, Window};
+use crate::deflate::{Deflater, Level, MiniblockDeflater, Window};
 use crate::guard::guarded;
 use crate::inflate::Inflater;
 use crate::populate_check::{check_readable, check_writable};
@@ -33,18 +33,22 @@ pub(super) enum Trust {
     Check,
 }
 
-/// A compressor and a decompressor, used again and again.
+/// A compressor and a decompressor, used again and again, and what they need besides.
 #[derive(Debug)]
 pub(super) struct Contexts {
     pub(super) deflater: Deflater,
     pub(super) inflater: Inflater,
+    pub(super) miniblocks: MiniblockDeflater,
+    /// What a miniblock is expanded into.
+    pub(super) miniblock: Box<[u8]>,
 }
 
 impl Contexts {
     pub(super) fn new() -> Self {
         let mut deflater = Deflater::new(Level::DEFAULT, Window::DEFLATE);
         deflater.prepare_unsteady();
-        Self { deflater, inflater: Inflater::new() }
+        let miniblock = vec![0; size_of_range(MiniblockSize::Kib32.bytes())].into_boxed_slice();
+        Self { deflater, inflater: Inflater::new(), miniblocks: MiniblockDeflater::default(), miniblock }
     }
 }
 
@@ -62,7 +66,10 @@ pub(super) const fn compresses(job: &Job) -> bool {
         | Job::Inflate { .. }
         | Job::DeflateDictionary { .. }
         | Job::InflateDictionary { .. }
-        | Job::DecryptInflate { .. } => true,
+        | Job::DecryptInflate { .. }
+        | Job::DeflateMiniblocks { .. }
+        | Job::IndexMiniblocks { .. }
+        | Job::InflateMiniblocks { .. } => true,
         Job::Filter { filter, .. } => filter.is_deflated(),
         _ => false,
     }
@@ -163,6 +170,11 @@ fn check_sizes(job: &Job) -> Result<(), Failure> {
             Ok(_) if !len.is_multiple_of(unit_bytes(job)) => Err(misshapen("not whole blocks")),
             Ok(_) => Ok(()),
         },
+        Job::InflateMiniblocks { miniblocks, .. }
+            if miniblocks.header > miniblocks.start || miniblocks.start >= miniblocks.end =>
+        {
+            Err(misshapen("places that are not in order"))
+        }
         Job::GatherReduce { blocks, .. }
         | Job::GatherCopy { blocks, .. }
         | Job::ScatterCopy { blocks, .. }

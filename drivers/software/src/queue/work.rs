@@ -12,6 +12,7 @@ use super::column;
 use super::integrity;
 use super::lz4;
 use super::memory::{Contexts, len_of, pointer, readable, size_of_range, writable};
+use super::miniblock;
 use super::numbers;
 use super::stream::failure_of;
 use crate::bypass::Bypass;
@@ -69,6 +70,10 @@ pub(super) unsafe fn work(job: &Job, contexts: Option<&mut Contexts>) -> Result<
             let stream = unsafe { cipher::decrypted(addr, src) }?;
             let made = inflate(&stream, dst, &[], check, contexts.ok_or(NO_CONTEXTS)?)?;
             Ok(done(made.value))
+        }
+        Job::DeflateMiniblocks { .. } | Job::IndexMiniblocks { .. } | Job::InflateMiniblocks { .. } => {
+            // SAFETY: the caller's contract.
+            unsafe { miniblock::work(job, contexts.ok_or(NO_CONTEXTS)?) }
         }
         Job::Lz4Compress { src, dst, .. } => {
             // SAFETY: the caller's contract.
@@ -447,7 +452,7 @@ unsafe fn work_on_caches(job: &Job) -> Result<(), Failure> {
 /// # Safety
 ///
 /// Nobody writes the first and nobody else uses the second while the slices live, and they share no byte.
-unsafe fn both<'a>(src: Span, dst: Span) -> (&'a [u8], &'a mut [u8]) {
+pub(super) unsafe fn both<'a>(src: Span, dst: Span) -> (&'a [u8], &'a mut [u8]) {
     // SAFETY: the caller's contract: nobody writes it meanwhile.
     let src = unsafe { readable(src) };
     // SAFETY: the caller's contract: nobody else uses it meanwhile, and it is not the source.

@@ -93,7 +93,8 @@ impl<B: Bus> Analytics<'_, B> {
     }
 
     /// Decodes for an index of miniblocks of `size` bytes (IAA §3.3.2): of each, eight bytes with the position of the first bit
-    /// that is not of it, and of the end of a block that follows, in the lower half, and the CRC so far in the upper.
+    /// that is not of it, and of the end of a block that follows, in the lower half, and the CRC so far in the upper. The last
+    /// one may be short.
     fn decode_indexed(
         &self,
         stream: &mut Stream,
@@ -103,6 +104,7 @@ impl<B: Bus> Analytics<'_, B> {
         let mut index = Vec::new();
         let (mut consumed_bits, mut is_off) = (0, false);
         let mut miniblock = vec![0; size];
+        let stops_at_any = stop_on(self.descriptor.decompress_flags()) == StopOn::AnyBlock;
         stream.inflater.forget_before(stream.position % size);
         let outcome = loop {
             let room = size - stream.position % size;
@@ -115,8 +117,9 @@ impl<B: Bus> Analytics<'_, B> {
             self.account(stream, output, inflated.consumed_bits);
             consumed_bits += inflated.consumed_bits;
             let is_whole = output.len() == room;
-            let ends = inflated.outcome == Outcome::StreamEnd && !stream.position.is_multiple_of(size);
-            if is_whole || ends {
+            let ends = inflated.outcome == Outcome::StreamEnd
+                || (stops_at_any && inflated.outcome == Outcome::BlockEnd);
+            if is_whole || (ends && !stream.position.is_multiple_of(size)) {
                 index.extend((u64::from(stream.crc) << 32 | u64::from(stream.bit_offset)).to_le_bytes());
             }
             if is_whole {
@@ -127,7 +130,7 @@ impl<B: Bus> Analytics<'_, B> {
             }
             match inflated.outcome {
                 Outcome::Overflow => {}
-                Outcome::BlockEnd => is_off = !stream.position.is_multiple_of(size),
+                Outcome::BlockEnd if !stops_at_any => is_off = !stream.position.is_multiple_of(size),
                 // There is output before it, which has been forgotten.
                 Outcome::Error(code) if code == ErrorCode::DISTANCE_BEFORE_START && !index.is_empty() => {
                     return Err(analytics_error(ErrorCode::DISTANCE_SPANS_MINIBLOCKS));
