@@ -2,16 +2,22 @@
 //!
 //! A stream says nowhere where its blocks are, so all of it is walked through. What its symbols mean does not matter for
 //! that, only how many bits they have; so a look into a table takes off as many symbols as the looked-up bits hold, whatever
-//! they are, and says whether a distance or another symbol follows.
+//! they are, and says whether a distance or another symbol follows. Long blocks are walked through in several places at once
+//! ([`race`]).
 //!
 //! Made for streams of our own compressor: a stream that no decoder would accept may be walked through as well. None is
 //! walked out of.
 
+mod race;
+
 use super::code::{Code, Kind};
+use race::{Cursor, Went};
 
 /// Bits that are looked up at once.
 const LOOKED_UP: u32 = 11;
 const ENTRIES: usize = 1 << LOOKED_UP;
+/// Symbols that a step takes off at most. More make the table dearer than they save.
+const MERGED: usize = 2;
 /// The order in which the lengths of the code of lengths come (RFC 1951, section 3.2.7).
 const ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const LITLEN_MAX: usize = 288;
@@ -35,7 +41,8 @@ pub(super) struct Blocks {
     steps: Box<[Step; 2 * ENTRIES]>,
 }
 
-/// Bits to take off, in the lowest five, and where in the table to look next, which is a multiple of 32. Zero: look closer.
+/// Bits to take off, in the lowest five, and where in the table to look next, which is a multiple of 32. No bits: look closer,
+/// and in the same part of the table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Step(u16);
 
@@ -56,7 +63,7 @@ impl Step {
     }
 
     const fn is_closer(self) -> bool {
-        self.0 == 0
+        self.bits() == 0
     }
 }
 
@@ -74,6 +81,14 @@ struct Bits<'a> {
 impl<'a> Bits<'a> {
     const fn new(stream: &'a [u8]) -> Self {
         Self { stream, word: 0, left: 0, next: 0 }
+    }
+
+    /// From this bit of the stream on. None: there are not as many.
+    fn from_bit(stream: &'a [u8], at: u64) -> Option<Self> {
+        let mut bits = Self { next: usize::try_from(at / 8).ok()?, ..Self::new(stream) };
+        bits.refill();
+        bits.take(u32::try_from(at % 8).ok()?)?;
+        Some(bits)
     }
 
     /// Makes it 56 bits or more, unless the stream ends.
@@ -169,8 +184,27 @@ impl Blocks {
     }
 
     /// Goes to the end of a block.
-    fn walk(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        let mut table = 0;
+    fn walk(&self, bits: &mut Bits<'_>) -> Option<()> {
+        let mut cursor = Cursor { at: bits.position(), table: 0 };
+        while let Some((next, went)) = self.race(bits.stream, cursor) {
+            cursor = next;
+            match went {
+                Went::On => {}
+                // There is no more sense in it, in this block.
+                Went::Astray => break,
+                Went::End => {
+                    *bits = Bits::from_bit(bits.stream, cursor.at)?;
+                    return Some(());
+                }
+                Went::Nowhere => return None,
+            }
+        }
+        *bits = Bits::from_bit(bits.stream, cursor.at)?;
+        self.walk_alone(bits, cursor.table)
+    }
+
+    /// The same, one look after the other.
+    fn walk_alone(&self, bits: &mut Bits<'_>, mut table: usize) -> Option<()> {
         loop {
             bits.refill();
             // No step is longer than 24 bits: the last symbol's own begin within the first 11, and it adds 13 at most.
@@ -202,28 +236,33 @@ impl Blocks {
 
     /// Fills the table of steps, for the codes that are set.
     fn prepare(&mut self) {
-        let mut single = [[(0_u32, Step::CLOSER); ENTRIES]; 2];
-        for (table, of_distance) in single.iter_mut().zip([false, true]) {
-            let code = if of_distance { &self.distance } else { &self.litlen };
+        // Of one symbol: its step, and the bits of its codeword in the lowest byte. More than there are: look closer.
+        let mut single = [u32::from(u8::MAX); 2 * ENTRIES];
+        let (of_litlen, of_distance) = single.split_at_mut(ENTRIES);
+        for (table, code, kind_of) in [
+            (of_litlen, &self.litlen, Kind::of_litlen as fn(u16) -> Kind),
+            (of_distance, &self.distance, Kind::of_distance),
+        ] {
             code.each(LOOKED_UP, |index, codeword_bits, symbol| {
-                let kind = if of_distance { Kind::of_distance(symbol) } else { Kind::of_litlen(symbol) };
+                let kind = kind_of(symbol);
                 let Some(is_distance) = kind.next() else { return };
                 let next = if is_distance { ENTRIES } else { 0 };
-                let step = (codeword_bits, Step::new(codeword_bits + kind.extra_bits(), next));
-                table[index..].iter_mut().step_by(1 << codeword_bits).for_each(|place| *place = step);
+                let step = Step::new(codeword_bits + kind.extra_bits(), next);
+                let entry = u32::from(step.0) << 16 | codeword_bits;
+                table[index..].iter_mut().step_by(1 << codeword_bits).for_each(|place| *place = entry);
             });
         }
-        for at in 0..2 * ENTRIES {
+        for (at, place) in self.steps.iter_mut().enumerate() {
             let (mut taken, mut table) = (0, at & ENTRIES);
-            while taken < LOOKED_UP {
-                let (codeword_bits, step) = single[table / ENTRIES][(at % ENTRIES) >> taken];
-                if step.is_closer() || taken + codeword_bits > LOOKED_UP {
-                    break;
-                }
-                taken += step.bits();
-                table = step.next();
+            // As many turns for each, without a branch that nobody could foretell.
+            for _ in 0..MERGED {
+                let [codeword_bits, _, low, high] = single[table | (at % ENTRIES) >> taken].to_le_bytes();
+                let step = Step(u16::from_le_bytes([low, high]));
+                let fits = taken + u32::from(codeword_bits) <= LOOKED_UP;
+                taken += if fits { step.bits() } else { 0 };
+                table = if fits { step.next() } else { table };
             }
-            self.steps[at] = if taken == 0 { Step::CLOSER } else { Step::new(taken, table) };
+            *place = Step::new(taken, table);
         }
     }
 
