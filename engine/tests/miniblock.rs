@@ -131,6 +131,17 @@ fn a_stream_of_other_pieces_has_no_index() {
         let is_block =
             matches!(failed.error, Error::Miniblock { fault: MiniblockFault::Block, data_at: 1500, .. });
         assert!(is_block, "{}", failed.error);
+        // A repetition that is the first of a miniblock is of another one, and does not begin in that.
+        let noise = data(70_000).split_off(61_000);
+        let mut far = Vec::with_capacity(2000);
+        let again = [&noise[..512], &noise[100..300]].concat();
+        Compress::new(Compression::new(6), false)
+            .compress_vec(&again, &mut far, FlushCompress::Finish)
+            .expect("room");
+        let failed = block_on(engine.index_miniblocks(far, MiniblockSize::Bytes512)).expect_err("far");
+        let is_distance =
+            matches!(failed.error, Error::Miniblock { fault: MiniblockFault::Distance, data_at: 512, .. });
+        assert!(is_distance, "{}", failed.error);
         let cut = stream[..stream.len() - 4].to_vec();
         let failed = block_on(engine.index_miniblocks(cut, MiniblockSize::Kib32)).expect_err("cut or 1500");
         assert!(

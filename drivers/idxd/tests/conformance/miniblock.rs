@@ -38,7 +38,7 @@ pub(crate) fn deflate(setup: &Setup) {
     }
     for (len, level) in [(1, 6), (511, 6), (512, 1), (4096, 9), (40_000, 2), (100_000, 6), (140_000, 1)] {
         for (size, state) in MiniblockSize::ALL.into_iter().zip(State::BOTH.into_iter().cycle()) {
-            for data in [mixed(len), vec![7; len]] {
+            for data in [mixed(len), vec![7; len], noise(len, 6)] {
                 let stream = deflated(setup, &data, size, level, state);
                 let what = format!("{len} bytes by {size:?} at level {level}, {state:?}");
                 let mut out = Vec::with_capacity(len + 1);
@@ -137,7 +137,10 @@ fn samples() -> Vec<Sample> {
 fn own_samples(setup: &Setup) -> Vec<Sample> {
     let sizes = [(MiniblockSize::Bytes512, 6), (MiniblockSize::Kib4, 2), (MiniblockSize::Kib32, 9)];
     let own = |(size, level)| Sample::new(deflated(setup, &mixed(90_001), size, level, State::Warm), size);
-    sizes.into_iter().map(own).chain(samples()).collect()
+    // Stored blocks, and more than one of them in a part.
+    let stored = deflated(setup, &noise(90_001, 6), MiniblockSize::Kib4, 6, State::Warm);
+    let stored = Sample::new(stored, MiniblockSize::Kib4);
+    sizes.into_iter().map(own).chain([stored]).chain(samples()).collect()
 }
 
 /// The index of each block, of streams of its own and of zlib's.
