@@ -13,6 +13,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -23,7 +24,7 @@ use crate::Test;
 use crate::cold::pattern;
 use crate::counts::{no_bond_is_left, nothing_ahead};
 use crate::map::{Map, PAGE};
-use crate::queue::{Answer, PAGE_REFUSED, Queue, Record, SUCCESS, WRITE, copy};
+use crate::queue::{Answer, PAGE_REFUSED, PATIENCE, Queue, Record, SUCCESS, WRITE, copy};
 
 pub(crate) const TESTS: &[Test] = &[("storm", storm), ("task_storm", task)];
 
@@ -78,6 +79,7 @@ fn storm(arguments: &[String]) -> Result<()> {
         rounds += 1;
         if rounds % ROUNDS_BETWEEN == 0 {
             // With no process on it: what Linux 7.2.13 does otherwise is in the README.
+            until_nobody_has_it()?;
             event(rounds / ROUNDS_BETWEEN)?;
             events += 1;
         }
@@ -253,6 +255,23 @@ fn forked() -> Result<()> {
             WaitStatus::Exited(_, 0) => Ok(()),
             other => bail!("the child that was forked: {other:?}"),
         },
+    }
+}
+
+/// A process that was killed as it forked leaves a child, which has the queue open for a moment longer.
+fn until_nobody_has_it() -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let clients = fs::read_to_string("/sys/bus/dsa/devices/dsa0/clients").context("clients")?;
+        if clients.trim() == "0" {
+            return Ok(());
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "{} have the device open, and no process is there",
+            clients.trim()
+        );
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
