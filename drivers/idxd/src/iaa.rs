@@ -46,7 +46,7 @@ use analytics::{Analytics, Decryption};
 use cipher::Ciphering;
 use deflate::{Deflating, Order};
 use index::Indexing;
-use inflate::{Inflating, Middle, Next, Ranges};
+use inflate::{Inflating, Middle, Ranges};
 use workspace::Workspace;
 
 /// What the driver has to know of a work queue.
@@ -95,6 +95,14 @@ pub struct IaaQueue<P> {
     iaa_cap: IaaCap,
     credits: Credits,
     trust: Trust,
+}
+
+/// What follows a descriptor.
+enum Next {
+    /// Another one.
+    Descriptor,
+    /// The job's end.
+    End(Done),
 }
 
 /// Where a flight stands.
@@ -430,16 +438,29 @@ impl<P: Portal> IaaQueue<P> {
         progress.read = inflating.taken();
         flight.progress.set(progress);
         match next {
-            Next::Descriptor => match self.load(flight) {
-                Ok(()) => self.advance(flight),
-                Err(failure) => Polled::Done(Err(failure)),
-            },
-            Next::End(read) => {
+            inflate::Next::Descriptor => self.go_on(flight),
+            inflate::Next::End(read) => {
                 let check = if check == Check::None { 0 } else { inflating.crc };
                 let value = Value::Inflate { read, written: inflating.written, check };
                 Polled::Done(Ok(Done { bytes: read, value }))
             }
-            Next::Failed(failure) => Polled::Done(Err(failure)),
+            inflate::Next::Failed(failure) => Polled::Done(Err(failure)),
+        }
+    }
+
+    /// The next descriptor of the same job.
+    fn go_on(&self, flight: &IaaFlight) -> Polled {
+        match self.load(flight) {
+            Ok(()) => self.advance(flight),
+            Err(failure) => Polled::Done(Err(failure)),
+        }
+    }
+
+    fn follow(&self, flight: &IaaFlight, next: Result<Next, Failure>) -> Polled {
+        match next {
+            Ok(Next::Descriptor) => self.go_on(flight),
+            Ok(Next::End(done)) => Polled::Done(Ok(done)),
+            Err(failure) => Polled::Done(Err(failure)),
         }
     }
 
@@ -455,14 +476,7 @@ impl<P: Portal> IaaQueue<P> {
         };
         flight.indexing.set(indexing);
         flight.progress.set(Progress { read: indexing.taken(), ..flight.progress.get() });
-        match next {
-            Ok(index::Next::Descriptor) => match self.load(flight) {
-                Ok(()) => self.advance(flight),
-                Err(failure) => Polled::Done(Err(failure)),
-            },
-            Ok(index::Next::End(done)) => Polled::Done(Ok(done)),
-            Err(failure) => Polled::Done(Err(failure)),
-        }
+        self.follow(flight, next)
     }
 
     /// A descriptor of a filter, of zero compression or of a CRC has ended well.
@@ -475,14 +489,7 @@ impl<P: Portal> IaaQueue<P> {
         let mut progress = flight.progress.get();
         progress.read = analytics.done_bytes(&job);
         flight.progress.set(progress);
-        match next {
-            Ok(analytics::Next::Descriptor) => match self.load(flight) {
-                Ok(()) => self.advance(flight),
-                Err(failure) => Polled::Done(Err(failure)),
-            },
-            Ok(analytics::Next::End(done)) => Polled::Done(Ok(done)),
-            Err(failure) => Polled::Done(Err(failure)),
-        }
+        self.follow(flight, next)
     }
 
     /// A descriptor of a cipher job has ended well.
@@ -493,14 +500,7 @@ impl<P: Portal> IaaQueue<P> {
         let next = ciphering.done(order, done);
         flight.ciphering.set(ciphering);
         flight.progress.set(Progress { read: ciphering.read, ..flight.progress.get() });
-        match next {
-            Ok(cipher::Next::Descriptor) => match self.load(flight) {
-                Ok(()) => self.advance(flight),
-                Err(failure) => Polled::Done(Err(failure)),
-            },
-            Ok(cipher::Next::End(done)) => Polled::Done(Ok(done)),
-            Err(failure) => Polled::Done(Err(failure)),
-        }
+        self.follow(flight, next)
     }
 
     /// A descriptor of a deflate job is over.
@@ -517,10 +517,7 @@ impl<P: Portal> IaaQueue<P> {
         flight.deflating.set(deflating);
         flight.progress.set(Progress { read: deflating.read, ..flight.progress.get() });
         match next {
-            deflate::Next::Descriptor => match self.load(flight) {
-                Ok(()) => self.advance(flight),
-                Err(failure) => Polled::Done(Err(failure)),
-            },
+            deflate::Next::Descriptor => self.go_on(flight),
             deflate::Next::End => {
                 let check = if check == Check::None { 0 } else { deflating.crc };
                 let value = Value::Deflate { written: deflating.written, check };

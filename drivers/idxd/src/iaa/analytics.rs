@@ -16,6 +16,7 @@ use svala::{
     FilterOptions, Job, OutputWidth, Packing, Span, Value, VirtAddr, ZeroWord,
 };
 
+use super::Next;
 use super::cipher::{authenticate, state_at};
 use super::message::{self, Message, Step};
 use super::workspace::Workspace;
@@ -44,14 +45,6 @@ pub(super) struct Analytics {
     begun: bool,
     /// Of an encrypted column.
     message: Message,
-}
-
-/// What follows a descriptor.
-pub(super) enum Next {
-    /// Another one.
-    Descriptor,
-    /// The job's end.
-    End(Done),
 }
 
 /// Whether a job is of this kind.

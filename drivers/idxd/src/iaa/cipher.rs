@@ -19,6 +19,7 @@ use idxd_spec::{DstAddr, Flags, Opcode, SrcAddr};
 use svala::backend::Failure;
 use svala::{CIPHER_BLOCK_BYTES, Cipher, CipherFault, CipherParameters, Done, Job, Span, Value};
 
+use super::Next;
 use super::workspace::Workspace;
 
 const BLOCK: usize = 16;
@@ -36,14 +37,6 @@ pub(super) struct Ciphering {
     room: u64,
     /// Descriptors done.
     runs: u64,
-}
-
-/// What follows a descriptor.
-pub(super) enum Next {
-    /// Another one.
-    Descriptor,
-    /// The job's end.
-    End(Done),
 }
 
 /// What is asked, and by which rules.

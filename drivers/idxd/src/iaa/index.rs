@@ -11,6 +11,7 @@ use idxd_spec::{DstAddr, Flags, SrcAddr};
 use svala::backend::Failure;
 use svala::{BlockStart, Done, MINIBLOCK_ENTRY_BYTES, MiniblockFault, MiniblockSize, Span, Value};
 
+use super::Next;
 use super::inflate::{bit_of, size, start_behind};
 use super::workspace::Workspace;
 
@@ -52,14 +53,6 @@ pub(super) struct Indexing {
     halves: u32,
     /// Times the piece at hand has been cut elsewhere.
     cuts: u32,
-}
-
-/// What follows a descriptor.
-pub(super) enum Next {
-    /// Another one.
-    Descriptor,
-    /// The job is done.
-    End(Done),
 }
 
 impl Indexing {
