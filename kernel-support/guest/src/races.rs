@@ -126,12 +126,7 @@ fn discard(queue: &Queue) -> Result<()> {
         let discards = storm.join().map_err(|_| anyhow!("the storm died"))??;
         copied.map(|()| (copies, given_up, discards))
     })?;
-    // Each page is what was copied, or was taken away.
-    for page in 0..LEN / PAGE {
-        let bytes = dst.read(page * PAGE, PAGE);
-        let copied = bytes.iter().enumerate().all(|(i, &byte)| byte == pattern(7)(page * PAGE + i));
-        ensure!(copied || bytes.iter().all(|&byte| byte == 0), "page {page} is neither");
-    }
+    each_page_is_copied_or_gone(&dst, pattern(7))?;
     // And in quiet it all comes through.
     for _ in 0..8 {
         dst.discard(0, LEN)?;
@@ -139,6 +134,16 @@ fn discard(queue: &Queue) -> Result<()> {
         dst.expect(0, LEN, pattern(7))?;
     }
     println!("{copies} copies, {given_up} pages given up and asked for again, {discards} pages taken away");
+    Ok(())
+}
+
+/// Each page is what was copied, or was taken away.
+pub(crate) fn each_page_is_copied_or_gone(dst: &Map, byte: impl Fn(usize) -> u8) -> Result<()> {
+    for page in 0..dst.len() / PAGE {
+        let bytes = dst.read(page * PAGE, PAGE);
+        let copied = bytes.iter().enumerate().all(|(i, &found)| found == byte(page * PAGE + i));
+        ensure!(copied || bytes.iter().all(|&byte| byte == 0), "page {page} is neither");
+    }
     Ok(())
 }
 

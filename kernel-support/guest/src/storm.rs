@@ -25,6 +25,8 @@ use crate::cold::pattern;
 use crate::counts::{no_bond_is_left, nothing_ahead};
 use crate::map::{Map, PAGE};
 use crate::queue::{Answer, PAGE_REFUSED, PATIENCE, Queue, Record, SUCCESS, WRITE, copy};
+use crate::races::each_page_is_copied_or_gone;
+use crate::under_load::carry_out;
 
 pub(crate) const TESTS: &[Test] = &[("storm", storm), ("task_storm", task)];
 
@@ -191,15 +193,7 @@ fn copies(queue: &Queue, seed: usize) -> Result<u64> {
             2 => {
                 submitted()?;
                 discarded(&dst, &record)?;
-                for page in 0..PAGES {
-                    let bytes = dst.read(page * PAGE, PAGE);
-                    let copied =
-                        bytes.iter().enumerate().all(|(i, &byte)| byte == pattern(seed)(page * PAGE + i));
-                    ensure!(
-                        copied || bytes.iter().all(|&byte| byte == 0),
-                        "round {round}: page {page} is neither"
-                    );
-                }
+                each_page_is_copied_or_gone(&dst, pattern(seed)).with_context(|| format!("round {round}"))?;
                 counted += PAGES as u64;
             }
             _ => {
@@ -278,13 +272,7 @@ fn until_nobody_has_it() -> Result<()> {
 /// What happens to the device.
 fn event(number: usize) -> Result<()> {
     const DRIVER: &str = "/sys/bus/pci/drivers/idxd";
-    let run = |words: &[&str]| -> Result<()> {
-        let output =
-            Command::new(words[0]).args(&words[1..]).output().with_context(|| words[0].to_owned())?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "{words:?}: {}: {text}", output.status);
-        Ok(())
-    };
+    let run = |words: &[&str]| carry_out(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
     match number % 3 {
         0 => run(&["/scripts/flr"])?,
         1 => run(&["accel-config", "disable-device", "dsa0"])?,

@@ -132,7 +132,8 @@ fn wait(tally: &Tally, what: &str, mut until: impl FnMut() -> bool) -> Result<()
     Ok(())
 }
 
-fn carry_out(command: &[String]) -> Result<()> {
+/// Runs it, and fails with all that it printed if it does.
+pub(crate) fn carry_out(command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("no command")?;
     let output = Command::new(program).args(arguments).output().with_context(|| program.clone())?;
     let text =
