@@ -262,6 +262,30 @@ fn cold_members_of_a_batch_are_not_stuck() {
     }
 }
 
+/// A source is absent up to the middle, the destination from there on. The second of two copies continues the windows of the
+/// first, which were for the other of the two.
+#[test]
+fn a_window_goes_on_in_the_other_operand() {
+    for completion in BOTH {
+        let options = Options::all(completion, Plan::cold(When::Thread)).depth(1);
+        let (runtime, _device) = runtime(options, ResolverChoice::Auto, FaultPolicy::Resolve);
+        let half = 1 << 20;
+        let (mut src, mut dst) = (Cold::warm(&noise(2 * half, 6)), Cold::warm(&noise(2 * half, 7)));
+        src.evict(0, half);
+        dst.evict(half, half);
+        let (src, dst) = (src.bytes_mut(), dst.bytes_mut());
+        let faults = [0, half].map(|at| {
+            runtime.scope(|scope| {
+                let copy = scope.copy(&src[at..at + half], &mut dst[at..at + half]).expect("room");
+                copy.wait().expect("a copy").1.faults.faults
+            })
+        });
+        // 16 KiB doubled six times, and the rest; then a window of 1 MiB.
+        assert_eq!(faults, [7, 1], "{completion:?}");
+        assert!(dst == src);
+    }
+}
+
 /// More slots fault at once than the resolver has room for.
 #[test]
 fn a_full_resolver_is_waited_for() {

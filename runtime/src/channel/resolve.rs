@@ -10,7 +10,7 @@ use super::{By, Channel, Step};
 use crate::address::{Access, PAGE_BYTES, Span};
 use crate::backend::{Failure, LaneFault, Member, Polled, Submission, Submitted, Verdict};
 use crate::error::PopulatedInVain;
-use crate::fault::{Answer, FaultPolicy, Request, Resolved, Small, Started};
+use crate::fault::{Answer, FaultPolicy, Request, Resolved, Small, Started, Streams};
 use crate::job::{Job, OPERANDS_MAX, Operand, Operands, Operation};
 use crate::slot::{Contents, LaneSet, Phase, Work};
 
@@ -130,32 +130,37 @@ impl Channel {
             return page_of(fault);
         };
         let offset = fault.addr.page().get().saturating_sub(faulting.span.addr.get());
-        let bytes = self.window_bytes(contents, &faulting, offset);
         let in_step = job.is_some_and(|job| job.in_step());
+        let mut streams = self.streams.lock();
+        let bytes = self.window_bytes(contents, &streams, &faulting, offset);
         operands.map(|operand| {
             let operand = operand.filter(|operand| in_step || *operand == faulting)?;
             let span = operand.span.part(offset, bytes);
+            // Whichever of them the next fault is of.
+            streams.note(span.addr.page(), span.end(), operand.access, contents.window.bytes());
             (span.len != 0).then_some(Operand { span, ..operand })
         })
     }
 
     /// How far the window reaches from `offset` of the faulting range on.
-    fn window_bytes(&self, contents: &mut Contents, faulting: &Operand, offset: u64) -> u64 {
+    fn window_bytes(
+        &self,
+        contents: &mut Contents,
+        streams: &Streams,
+        faulting: &Operand,
+        offset: u64,
+    ) -> u64 {
         let is_batch = matches!(contents.work, Work::Many { .. });
-        let Operand { span, access } = *faulting;
-        let addr = span.addr.add(offset).page();
+        let addr = faulting.span.addr.add(offset).page();
         let window = &mut contents.window;
-        let mut streams = self.streams.lock();
-        match streams.continued(addr, access) {
+        match streams.continued(addr, faulting.access) {
             // Of this transfer, of another lane of it, or of one before.
             Some(bytes) => window.inherit(bytes, offset),
             // Each member is a transfer of its own.
             None if is_batch => window.forget(),
             None => {}
         }
-        let bytes = window.next(offset, addr, self.window_bounds());
-        streams.note(addr, span.part(offset, bytes).end(), access, window.bytes());
-        bytes
+        window.next(offset, addr, self.window_bounds())
     }
 
     /// Populates the next stretch of all there is, before the first submission, or for operations that fault together.
