@@ -56,6 +56,43 @@ macro_rules! little_endian {
 
 little_endian!(u8, u16, u32, u64);
 
+/// Methods that read and set fields of a record: `with` for setters that take the record and return it, `set` for those
+/// that change it where it is.
+macro_rules! fields {
+    ($record:ident with $($(#[$doc:meta])* $field:ident / $setter:ident: $integer:ty = $place:ident;)*) => {
+        $crate::field::fields!($record $($(#[$doc])* $field: $integer = $place;)*);
+
+        impl $record {$(
+            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+            #[must_use]
+            pub fn $setter(mut self, value: $integer) -> Self {
+                $place.write(&mut self.bytes, value);
+                self
+            }
+        )*}
+    };
+    ($record:ident set $($(#[$doc:meta])* $field:ident / $setter:ident: $integer:ty = $place:ident;)*) => {
+        $crate::field::fields!($record $($(#[$doc])* $field: $integer = $place;)*);
+
+        impl $record {$(
+            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+            pub fn $setter(&mut self, value: $integer) {
+                $place.write(&mut self.bytes, value);
+            }
+        )*}
+    };
+    ($record:ident $($(#[$doc:meta])* $field:ident: $integer:ty = $place:ident;)*) => {
+        impl $record {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $field(&self) -> $integer {
+                $place.read(&self.bytes)
+            }
+        )*}
+    };
+}
+pub(crate) use fields;
+
 #[cfg(test)]
 mod tests {
     use super::Field;

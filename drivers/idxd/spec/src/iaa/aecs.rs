@@ -11,7 +11,7 @@
 
 use core::fmt;
 
-use crate::field::Field;
+use crate::field::{Field, fields};
 
 const CRC: Field<u32> = Field::at(0x0);
 const XOR_CSUM: Field<u16> = Field::at(0x4);
@@ -64,6 +64,15 @@ pub struct CompressAecs {
 const _: () = assert!(D_CODES + CompressAecs::D_COUNT * 4 <= CompressAecs::SIZE);
 const _: () = assert!(size_of::<CompressAecs>() == CompressAecs::SIZE);
 const _: () = assert!(align_of::<CompressAecs>() == CompressAecs::ALIGN);
+
+fields! { CompressAecs set
+    /// Bytes 3:0: seed before, value after.
+    crc / set_crc: u32 = CRC;
+    /// Bytes 5:4: seed before, value after.
+    xor_csum / set_xor_csum: u16 = XOR_CSUM;
+    /// Bytes 0x1d:0x1c: bits valid in the output accumulator. At most 2048 if the AECS is sound; a device refuses more.
+    accumulator_bits / set_accumulator_bits: u16 = ACCUMULATOR_BITS;
+}
 
 impl CompressAecs {
     /// Bytes read, and the size to put in the descriptor.
@@ -119,39 +128,6 @@ impl CompressAecs {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::SIZE] {
         &self.bytes
-    }
-
-    /// Bytes 3:0: seed before, value after.
-    #[must_use]
-    pub fn crc(&self) -> u32 {
-        CRC.read(&self.bytes)
-    }
-
-    /// Sets [`crc`](Self::crc).
-    pub fn set_crc(&mut self, crc: u32) {
-        CRC.write(&mut self.bytes, crc);
-    }
-
-    /// Bytes 5:4: seed before, value after.
-    #[must_use]
-    pub fn xor_csum(&self) -> u16 {
-        XOR_CSUM.read(&self.bytes)
-    }
-
-    /// Sets [`xor_csum`](Self::xor_csum).
-    pub fn set_xor_csum(&mut self, xor: u16) {
-        XOR_CSUM.write(&mut self.bytes, xor);
-    }
-
-    /// Bytes 0x1d:0x1c: bits valid in the output accumulator. At most 2048 if the AECS is sound; a device refuses more.
-    #[must_use]
-    pub fn accumulator_bits(&self) -> u16 {
-        ACCUMULATOR_BITS.read(&self.bytes)
-    }
-
-    /// Sets [`accumulator_bits`](Self::accumulator_bits).
-    pub fn set_accumulator_bits(&mut self, bits: u16) {
-        ACCUMULATOR_BITS.write(&mut self.bytes, bits);
     }
 
     /// Bytes 0x11f:0x20: bits that come before the first token in the output, first bit lowest.

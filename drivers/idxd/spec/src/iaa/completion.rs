@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::field::Field;
+use crate::field::{Field, fields};
 use crate::iaa::ErrorCode;
 use crate::{FaultInfo, Status};
 
@@ -32,26 +32,7 @@ pub struct Completion {
     bytes: [u8; Completion::SIZE],
 }
 
-macro_rules! fields {
-    ($($(#[$doc:meta])* $field:ident / $setter:ident: $integer:ty = $place:ident;)*) => {
-        impl Completion {$(
-            $(#[$doc])*
-            #[must_use]
-            pub fn $field(&self) -> $integer {
-                $place.read(&self.bytes)
-            }
-
-            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
-            #[must_use]
-            pub fn $setter(mut self, value: $integer) -> Self {
-                $place.write(&mut self.bytes, value);
-                self
-            }
-        )*}
-    };
-}
-
-fields! {
+fields! { Completion with
     /// Bytes 7:4: output written before a page fault, or input consumed before an output overflow (§6.2.4).
     bytes_completed / with_bytes_completed: u32 = BYTES_COMPLETED;
     /// Bytes 19:16: which flags are wrong, for statuses 0x11, 0x30 and 0x31: of the operation flags, of bytes 39:38,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use bitflags::bitflags;
 
-use crate::field::Field;
+use crate::field::{Field, fields};
 use crate::iaa::FilterAecs;
 
 const CRC: Field<u32> = Field::at(0x0);
@@ -83,25 +83,6 @@ const _: () = assert!(HASH + 16 == OUTPUT.range().start && KEY_LOW + 16 == KEY_H
 const _: () = assert!(FLAGS.range().start == CryptoAecs::FLAGS_OFFSET);
 const _: () = assert!(ACCUMULATOR + CryptoAecs::ACCUMULATOR_MAX == KEY_LOW);
 
-macro_rules! fields {
-    ($($(#[$doc:meta])* $field:ident / $setter:ident: $integer:ty = $place:ident;)*) => {
-        impl CryptoAecs {$(
-            $(#[$doc])*
-            #[must_use]
-            pub fn $field(&self) -> $integer {
-                $place.read(&self.bytes)
-            }
-
-            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
-            #[must_use]
-            pub fn $setter(mut self, value: $integer) -> Self {
-                $place.write(&mut self.bytes, value);
-                self
-            }
-        )*}
-    };
-}
-
 macro_rules! blocks {
     ($($(#[$doc:meta])* $field:ident / $setter:ident = $place:ident;)*) => {
         impl CryptoAecs {$(
@@ -123,7 +104,7 @@ macro_rules! blocks {
     };
 }
 
-fields! {
+fields! { CryptoAecs with
     /// Bytes 3:0: CRC of the plaintext so far.
     crc / with_crc: u32 = CRC;
     /// Bytes 5:4: exclusive or of the plaintext so far, as 16-bit words.

@@ -9,7 +9,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::field::Field;
+use crate::field::{Field, fields};
 use crate::iaa::CryptoAecs;
 
 const CRC: Field<u32> = Field::at(0x0);
@@ -47,24 +47,7 @@ const _: () = assert!(align_of::<DecompressAecs>() == DecompressAecs::ALIGN);
 const _: () = assert!(HISTORY.end <= DecompressAecs::SIZE && DecompressAecs::SIZE.is_multiple_of(32));
 const _: () = assert!(INPUT.end == INPUT_SIZES.start && HISTORY.end - HISTORY.start == 4096);
 
-macro_rules! fields {
-    ($($(#[$doc:meta])* $field:ident / $setter:ident: $integer:ty = $place:ident;)*) => {
-        impl DecompressAecs {$(
-            $(#[$doc])*
-            #[must_use]
-            pub fn $field(&self) -> $integer {
-                $place.read(&self.bytes)
-            }
-
-            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
-            pub fn $setter(&mut self, value: $integer) {
-                $place.write(&mut self.bytes, value);
-            }
-        )*}
-    };
-}
-
-fields! {
+fields! { DecompressAecs set
     /// Bytes 3:0: CRC of the output so far.
     crc / set_crc: u32 = CRC;
     /// Bytes 5:4: exclusive or of the output so far, as 16-bit words.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::field::Field;
+use crate::field::{Field, fields};
 
 const CRC: Field<u32> = Field::at(0x0);
 const XOR_CSUM: Field<u16> = Field::at(0x4);
@@ -27,26 +27,7 @@ const _: () = assert!(size_of::<FilterAecs>() == FilterAecs::SIZE);
 const _: () = assert!(align_of::<FilterAecs>() == FilterAecs::ALIGN);
 const _: () = assert!(DROP_INITIAL_BYTES.range().end <= FilterAecs::SIZE);
 
-macro_rules! fields {
-    ($($(#[$doc:meta])* $field:ident / $setter:ident: $integer:ty = $place:ident;)*) => {
-        impl FilterAecs {$(
-            $(#[$doc])*
-            #[must_use]
-            pub fn $field(&self) -> $integer {
-                $place.read(&self.bytes)
-            }
-
-            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
-            #[must_use]
-            pub fn $setter(mut self, value: $integer) -> Self {
-                $place.write(&mut self.bytes, value);
-                self
-            }
-        )*}
-    };
-}
-
-fields! {
+fields! { FilterAecs with
     /// Bytes 3:0: seed of the CRC of the input.
     crc / with_crc: u32 = CRC;
     /// Bytes 5:4: seed of the exclusive or of the input.
