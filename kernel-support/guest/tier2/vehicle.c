@@ -38,6 +38,15 @@
 #define WRITE 2
 #define EXEC 4
 #define PAGE 4096UL
+#define BONDS "/sys/kernel/debug/iommu_iopf/bonds"
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
 
 static int iommufd = -1;
 static unsigned int idev;
@@ -147,7 +156,8 @@ static void check_faults(void)
 {
 	int fd = engine(), other = engine();
 	unsigned int pasid = bind_to(fd);
-	char *memory = map(16 * PAGE, PROT_READ | PROT_WRITE), *fixed = map(PAGE, PROT_READ);
+	char *memory = map(16 * PAGE, PROT_READ | PROT_WRITE), *fixed = map(PAGE, PROT_READ), *beyond;
+	int empty = memfd_create("empty", MFD_CLOEXEC);
 
 	tell("same_mm_same_pasid", bind_to(other) == pasid);
 	tell("bind_twice_on_one_file", simple(fd, MOCK_SVA_BIND));
@@ -161,6 +171,11 @@ static void check_faults(void)
 	tell("unmapped", fault(fd, pasid, 6, fixed, READ));
 	tell("kernel_address", fault(fd, pasid, 7, (void *)0xffffffff81000000UL, READ));
 	tell("null", fault(fd, pasid, 8, NULL, READ));
+	/* Mapped and allowed, and yet there is no such page. */
+	beyond = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, empty, 0);
+	tell("beyond_the_file", beyond == MAP_FAILED ? -errno : fault(fd, pasid, 14, beyond, READ));
+	munmap(beyond, PAGE);
+	close(empty);
 	/* Two partial requests and the last: one answer. */
 	tell("partial_1", report(fd, pasid, 9, memory + 2 * PAGE, READ, 0));
 	tell("partial_2", report(fd, pasid, 9, memory + 3 * PAGE, WRITE, 0));
@@ -208,11 +223,11 @@ static void check_lookup(void)
 	simple(fd, MOCK_SVA_UNBIND);
 	tell("lookup_free", say(fd, &cmd, MOCK_SVA_LOOKUP));
 	/* The PASID of this mm, attached by somebody else, without a handle. */
-	tell("attach_bare", say(fd, &cmd, MOCK_SVA_ATTACH_BARE));
+	tell("attach_bare", say(fd, &cmd, MOCK_SVA_ATTACH));
 	tell("lookup_bare", say(fd, &cmd, MOCK_SVA_LOOKUP));
 	tell("bind_busy", simple(fd, MOCK_SVA_BIND));
 	tell("fault_bare", report(fd, pasid, 1, &cmd, READ, LAST));
-	tell("detach_bare", say(fd, &cmd, MOCK_SVA_DETACH_BARE));
+	tell("detach_bare", say(fd, &cmd, MOCK_SVA_DETACH));
 	tell("bind_free_again", simple(fd, MOCK_SVA_BIND));
 	close(fd);
 }
@@ -229,6 +244,38 @@ static void check_unattached(void)
 	tell("unattached_partial_answer", answer_within(fd, 1, 100));
 	tell("unattached_last", report(fd, pasid, 2, memory, READ, LAST));
 	tell("unattached_last_answer", answer_within(fd, 2, 1000));
+	close(fd);
+}
+
+/* Frees the group that the engine's handler kept longest. How many requests it had. */
+static long free_kept(int fd, bool answer)
+{
+	struct mock_sva_cmd cmd = { .flags = answer };
+	long ret = say(fd, &cmd, MOCK_SVA_FREE_KEPT);
+
+	return ret ? ret : (long)cmd.out[0];
+}
+
+/* A handler that keeps its groups answers the first, forgets the next, and has the last when the device is removed. */
+static void check_handler(void)
+{
+	int fd = engine();
+	struct mock_sva_cmd cmd = { .pasid = bind_to(fd), .flags = 1 };
+	char *memory = map(PAGE, PROT_READ);
+
+	simple(fd, MOCK_SVA_UNBIND);
+	tell("kept_attach", say(fd, &cmd, MOCK_SVA_ATTACH));
+	report(fd, cmd.pasid, 1, memory, READ, 0);
+	report(fd, cmd.pasid, 1, memory, READ, LAST);
+	tell("kept_requests", free_kept(fd, true));
+	tell("kept_answer", answer_within(fd, 1, 1000));
+	report(fd, cmd.pasid, 2, memory, READ, LAST);
+	free_kept(fd, false);
+	tell("kept_forgotten", answer_within(fd, 2, 200));
+	report(fd, cmd.pasid, 3, memory, READ, LAST);
+	tell("kept_detach", say(fd, &cmd, MOCK_SVA_DETACH));
+	tell("kept_removed", answer_within(fd, 3, 200));
+	tell("kept_late", free_kept(fd, true));
 	close(fd);
 }
 
@@ -258,6 +305,31 @@ static bool resolve(int uffd, int timeout_ms)
 	return !ioctl(uffd, UFFDIO_COPY, &copy);
 }
 
+/* The line of this PASID's bond, if the kernel has one to say. */
+static bool bond_line(unsigned int pasid, char *line, size_t len)
+{
+	FILE *bonds = fopen(BONDS, "r");
+	bool found = false;
+	unsigned int other;
+
+	while (bonds && !found && fgets(line, len, bonds))
+		found = sscanf(line, "%*s %u", &other) == 1 && other == pasid;
+	if (bonds)
+		fclose(bonds);
+	return found;
+}
+
+/* How many of its faults waited for a userfaultfd handler. */
+static long waits(unsigned int pasid)
+{
+	unsigned long long n = 0;
+	char line[1024];
+
+	if (bond_line(pasid, line, sizeof(line)))
+		sscanf(line, "%*s %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %llu", &n);
+	return n;
+}
+
 static void check_userfaultfd(void)
 {
 	int fd = engine(), uffd;
@@ -278,6 +350,7 @@ static void check_userfaultfd(void)
 	tell("uffd_waits", answer_within(fd, 3, 100));
 	close(uffd);
 	tell("uffd_closed", answer_within(fd, 3, 2000));
+	tell("uffd_counted", waits(pasid));
 	/* Nobody answers, and the bond ends. */
 	uffd = armed(memory + 8 * PAGE, 4 * PAGE);
 	report(fd, pasid, 4, memory + 8 * PAGE, READ, LAST);
@@ -298,6 +371,62 @@ static void wait_at_most(unsigned int ms)
 		return;
 	if (fprintf(parameter, "%u", ms) < 0 || fclose(parameter))
 		die("uffd_wait_ms");
+}
+
+/* A process of its own, bound to the device until `leave` is closed: then it faults, and exits 0 if it got its page. */
+static pid_t other_bond(int *leave)
+{
+	int ready[2], end[2];
+	pid_t child;
+	char byte;
+
+	if (pipe(ready) || pipe(end))
+		die("pipe");
+	child = fork();
+	if (!child) {
+		int fd = engine();
+		unsigned int pasid = bind_to(fd);
+		char *memory = map(PAGE, PROT_READ | PROT_WRITE);
+
+		close(end[1]);
+		if (write(ready[1], "x", 1) != 1 || read(end[0], &byte, 1))
+			_exit(1);
+		_exit(!!fault(fd, pasid, 1, memory, WRITE));
+	}
+	if (read(ready[0], &byte, 1) != 1)
+		die("child");
+	close(ready[0]);
+	close(ready[1]);
+	close(end[0]);
+	*leave = end[1];
+	return child;
+}
+
+/* A bond ends, and its waiting fault with it, although the device's fault path stays: another process has a bond. */
+static void check_other_bond(void)
+{
+	int fd = engine(), uffd, leave, status;
+	unsigned int pasid = bind_to(fd);
+	char *memory = map(4 * PAGE, PROT_READ | PROT_WRITE);
+	pid_t other = other_bond(&leave);
+	double began;
+
+	uffd = armed(memory, 4 * PAGE);
+	wait_at_most(30000);
+	report(fd, pasid, 1, memory, READ, LAST);
+	answer_within(fd, 1, 50);
+	began = seconds();
+	simple(fd, MOCK_SVA_UNBIND);
+	tell("other_bond_ends_soon", seconds() - began < 10);
+	tell("other_bond_answer", answer_within(fd, 1, 1000));
+	tell("other_bond_refused", report(fd, pasid, 2, memory, READ, LAST));
+	tell("other_bond_refused_answer", answer_within(fd, 2, 1000));
+	wait_at_most(600000);
+	close(leave);
+	waitpid(other, &status, 0);
+	tell("other_bond_goes_on", WIFEXITED(status) && !WEXITSTATUS(status));
+	close(uffd);
+	close(fd);
 }
 
 /* Nobody answers at all. */
@@ -365,8 +494,6 @@ static unsigned int passing_pasid(void)
 	return pasid;
 }
 
-static double seconds(void);
-
 /* The lowest that is free is given out: that of a process that has ended is, once its memory is gone for good. */
 static void check_pasids(void)
 {
@@ -408,14 +535,6 @@ static void check_exit(void)
 	tell("killed", waitpid(child, NULL, 0) == child);
 	close(ready[0]);
 	close(ready[1]);
-}
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
 static void cost(unsigned long faults)
@@ -531,19 +650,14 @@ static void *storm(void *arg)
 /* What the kernel counted of this PASID's bond: answers not given for groups taken, and groups in flight, or -1. */
 static long owed_now(unsigned int pasid)
 {
-	FILE *bonds = fopen("/sys/kernel/debug/iommu_iopf/bonds", "r");
 	unsigned long long groups, success, invalid, failure;
-	unsigned int found, users, in_flight;
-	long owed = bonds ? -1 : 0;
+	unsigned int in_flight;
 	char line[1024];
 
-	while (bonds && fgets(line, sizeof(line), bonds))
-		if (sscanf(line, "%*s %u %u %llu %u %llu %llu %llu", &found, &users, &groups, &in_flight, &success,
-			   &invalid, &failure) == 7 && found == pasid)
-			owed = (long)(groups - success - invalid - failure) + in_flight;
-	if (bonds)
-		fclose(bonds);
-	return owed;
+	if (!bond_line(pasid, line, sizeof(line)) ||
+	    sscanf(line, "%*s %*u %*u %llu %u %llu %llu %llu", &groups, &in_flight, &success, &invalid, &failure) != 5)
+		return access(BONDS, F_OK) ? 0 : -1;
+	return (long)(groups - success - invalid - failure) + in_flight;
 }
 
 /* As above, once it has settled: a device hears an answer before that is counted. */
@@ -658,13 +772,16 @@ int main(int argc, char **argv)
 		check_overflow();
 		check_lookup();
 		check_unattached();
+		check_handler();
 		/* Whoever waits for ever has failed. */
 		alarm(240);
 		wait_at_most(600000);
 		check_userfaultfd();
+		check_other_bond();
 		check_patience();
-		check_exit();
 		check_around();
+		/* After what counts pages: C may handle the fault of the process that was killed in whoever binds next. */
+		check_exit();
 		check_pasids();
 		wait_at_most(10000);
 		tell("done", 1);

@@ -13,7 +13,7 @@ use super::root::{Root, repository};
 use super::{Variant, missing};
 use crate::cache::Cache;
 use crate::error::Error;
-use boot::{Clock, Log, boot, boot_with};
+use boot::{Clock, Log, SEEDED_DEADLINE, TIME_IS_UP, boot, boot_with};
 use judge::{Judge, Selftests};
 
 /// What both builds run.
@@ -104,21 +104,29 @@ pub(super) fn notices(root: &Root, number: usize) -> Result<Option<String>, Erro
         judge.around(&log);
         judge.log(&log);
         if !judge.failures().is_empty() {
-            return Ok(Some(said(judge.failures())));
+            return Ok(Some(said(&log, judge.failures())));
         }
     }
     Ok(None)
 }
 
-/// The first few. What was not reached says nothing of itself, if something else was.
-fn said(failures: &[String]) -> String {
-    let reached = |failure: &&String| !failure.contains(": not printed");
-    let mut words: Vec<&str> = failures.iter().filter(reached).map(String::as_str).collect();
-    if words.is_empty() {
-        words = failures.iter().map(String::as_str).collect();
+/// The first few, and whether it came to its end. What was not reached says nothing of itself.
+fn said(log: &Log, failures: &[String]) -> String {
+    const UNREACHED: [&str; 4] = [": not printed", "did not end", "did not come to its end", TIME_IS_UP];
+    let reached = failures.iter().filter(|failure| !UNREACHED.iter().any(|word| failure.contains(word)));
+    let mut words: Vec<_> =
+        reached.take(3).map(|word| word.strip_prefix("seeded ").unwrap_or(word).to_owned()).collect();
+    if !log.is_over() {
+        let how = if log.text.contains(TIME_IS_UP) {
+            format!("did not come to its end in {} seconds", SEEDED_DEADLINE.as_secs())
+        } else {
+            "died before its end".to_owned()
+        };
+        // A kernel's lines have a time.
+        let is_programs = |line: &&str| !line.is_empty() && !line.starts_with('[') && *line != TIME_IS_UP;
+        let last = log.text.lines().rfind(is_programs).unwrap_or_default();
+        words.push(format!("{how}, after `{last}`"));
     }
-    let words: Vec<_> =
-        words.iter().take(3).map(|word| word.strip_prefix("seeded ").unwrap_or(word)).collect();
     words.join("; ")
 }
 
@@ -175,4 +183,20 @@ fn debug(judge: &mut Judge, root: &Root, expected: &str) -> Result<(), Error> {
     judge.leaks(&log, &c);
     judge.vehicle(&log, 1, expected);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_hangs_is_judged_by_what_it_printed() {
+        let text = format!("@begin checks\nread 1\nwrite 0\n[ 9.0] x\n\n{TIME_IS_UP}\n");
+        let log = Log { name: "seeded", programs: vec!["checks"], text };
+        let mut judge = Judge::silent();
+        judge.vehicle(&log, 1, "read 0 0\nwrite 0 0\nexec 1 1\n");
+        judge.log(&log);
+        let all = "read: 1, not 0; did not come to its end in 180 seconds, after `write 0`";
+        assert_eq!(said(&log, judge.failures()), all);
+    }
 }

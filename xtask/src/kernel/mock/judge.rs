@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::process::ExitCode;
 
-use super::boot::Log;
+use super::boot::{Log, TIME_IS_UP};
 use crate::kernel::Variant;
 
 /// A kernel's words when something is wrong.
@@ -26,7 +26,7 @@ const COMPLAINTS: &[&str] = &[
     "kernel panic",
     "Kernel panic",
     "refcount_t:",
-    "guest: time is up",
+    TIME_IS_UP,
 ];
 
 /// Lines with these words are the selftests' own doing: they inject failures.
@@ -147,7 +147,8 @@ impl Judge {
 
     /// The guest came to its end, its programs ended well, and the kernel did not complain.
     pub(super) fn log(&mut self, log: &Log) {
-        self.check(&format!("{} guest", log.name), log.is_over(), "came to its end");
+        let said = if log.is_over() { "came to its end" } else { "did not come to its end" };
+        self.check(&format!("{} guest", log.name), log.is_over(), said);
         for program in &log.programs {
             let status = log.of(program).map(|(_, status)| status);
             let said = status.map_or("did not end".to_owned(), |status| format!("status {status}"));
@@ -167,8 +168,10 @@ impl Judge {
         if log.programs.contains(&"kunit") {
             let (text, _) = log.of("kunit").unwrap_or_default();
             let suites = text.lines().filter(|line| line.trim_start().starts_with("ok ")).count();
-            let held = suites > 1 && !text.contains("not ok");
-            self.check(&format!("{} KUnit", log.name), held, &format!("{} tests", suites.saturating_sub(1)));
+            let failed = text.lines().find(|line| line.contains("not ok"));
+            let said =
+                failed.map_or(format!("{} tests", suites.saturating_sub(1)), |line| line.trim().to_owned());
+            self.check(&format!("{} KUnit", log.name), suites > 1 && failed.is_none(), &said);
         }
     }
 
@@ -192,7 +195,7 @@ impl Judge {
         if !log.programs.contains(&"checks") {
             return;
         }
-        let (text, _) = log.of("checks").unwrap_or_default();
+        let text = log.printed("checks");
         let pair = |line: &str| {
             let (name, value) = line.split_once(' ')?;
             Some((name.to_owned(), value.trim().parse::<i64>().ok()?))

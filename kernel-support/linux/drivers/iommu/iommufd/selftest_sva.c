@@ -31,9 +31,11 @@ struct engine {
 	struct file *iommufd;
 	struct mutex lock;
 	struct iommu_sva *sva;
-	struct iommu_domain *bare;
-	u32 bare_pasid;
+	struct iommu_domain *paging;
+	u32 paging_pasid;
+	struct iommu_attach_handle handle;
 	/* Under engines_lock from here. */
+	struct list_head kept;
 	u32 pasid;
 	DECLARE_BITMAP(pending, GROUPS);
 	u8 codes[GROUPS];
@@ -185,33 +187,67 @@ static int engine_bind(struct engine *engine, struct mock_sva_cmd *cmd)
 	return 0;
 }
 
-static int engine_attach_bare(struct engine *engine, u32 pasid)
+/* A fault handler that keeps its groups, as iommufd's does. */
+static int engine_keep(struct iopf_group *group)
+{
+	struct engine *engine = container_of(group->attach_handle, struct engine, handle);
+
+	iopf_group_dequeue(group);
+	spin_lock(&engines_lock);
+	list_add_tail(&group->node, &engine->kept);
+	spin_unlock(&engines_lock);
+	return 0;
+}
+
+/* Frees the group that was kept longest. How many requests it had. */
+static int engine_free_kept(struct engine *engine, bool answer)
+{
+	struct iopf_group *group;
+	int requests;
+
+	spin_lock(&engines_lock);
+	group = list_first_entry_or_null(&engine->kept, struct iopf_group, node);
+	if (group)
+		list_del(&group->node);
+	spin_unlock(&engines_lock);
+	if (!group)
+		return -ENOENT;
+	requests = list_count_nodes(&group->faults);
+	if (answer)
+		iopf_group_response(group, IOMMU_PAGE_RESP_SUCCESS);
+	iopf_free_group(group);
+	return requests;
+}
+
+static int engine_attach(struct engine *engine, u32 pasid, bool keep)
 {
 	struct iommu_domain *domain;
 	int ret;
 
-	if (engine->bare)
+	if (engine->paging)
 		return -EALREADY;
 	domain = iommu_paging_domain_alloc(engine->dev);
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
-	ret = iommu_attach_device_pasid(domain, engine->dev, pasid, NULL);
+	if (keep)
+		domain->iopf_handler = engine_keep;
+	ret = iommu_attach_device_pasid(domain, engine->dev, pasid, keep ? &engine->handle : NULL);
 	if (ret) {
 		iommu_domain_free(domain);
 		return ret;
 	}
-	engine->bare = domain;
-	engine->bare_pasid = pasid;
+	engine->paging = domain;
+	engine->paging_pasid = pasid;
 	return 0;
 }
 
-static void engine_detach_bare(struct engine *engine)
+static void engine_detach(struct engine *engine)
 {
-	if (!engine->bare)
+	if (!engine->paging)
 		return;
-	iommu_detach_device_pasid(engine->bare, engine->dev, engine->bare_pasid);
-	iommu_domain_free(engine->bare);
-	engine->bare = NULL;
+	iommu_detach_device_pasid(engine->paging, engine->dev, engine->paging_pasid);
+	iommu_domain_free(engine->paging);
+	engine->paging = NULL;
 }
 
 static long engine_do(struct engine *engine, struct mock_sva_cmd *cmd)
@@ -239,6 +275,10 @@ static long engine_do(struct engine *engine, struct mock_sva_cmd *cmd)
 	case MOCK_SVA_LOOKUP:
 		handle = iommu_attach_handle_get(engine->dev->iommu_group, cmd->pasid, 0);
 		return PTR_ERR_OR_ZERO(handle);
+	case MOCK_SVA_FREE_KEPT:
+		ret = engine_free_kept(engine, cmd->flags & 1);
+		cmd->out[0] = ret;
+		return ret < 0 ? ret : 0;
 	case MOCK_SVA_TOUCH:
 		return engine_touch(engine, cmd);
 	case MOCK_SVA_HAMMER:
@@ -253,11 +293,11 @@ static long engine_do(struct engine *engine, struct mock_sva_cmd *cmd)
 	case MOCK_SVA_UNBIND:
 		engine_unbind(engine);
 		break;
-	case MOCK_SVA_ATTACH_BARE:
-		ret = engine_attach_bare(engine, cmd->pasid);
+	case MOCK_SVA_ATTACH:
+		ret = engine_attach(engine, cmd->pasid, cmd->flags & 1);
 		break;
-	case MOCK_SVA_DETACH_BARE:
-		engine_detach_bare(engine);
+	case MOCK_SVA_DETACH:
+		engine_detach(engine);
 		break;
 	default:
 		ret = -ENOTTY;
@@ -287,7 +327,9 @@ static int engine_release(struct inode *inode, struct file *file)
 	struct engine *engine = file->private_data;
 
 	engine_unbind(engine);
-	engine_detach_bare(engine);
+	engine_detach(engine);
+	while (engine_free_kept(engine, true) >= 0)
+		;
 	spin_lock(&engines_lock);
 	list_del(&engine->node);
 	spin_unlock(&engines_lock);
@@ -316,6 +358,7 @@ int iommufd_test_sva_open(struct iommufd_ctx *ictx, struct device *dev,
 	engine->queue = queue;
 	engine->iommufd = get_file(ictx->file);
 	mutex_init(&engine->lock);
+	INIT_LIST_HEAD(&engine->kept);
 	init_waitqueue_head(&engine->answered);
 	spin_lock(&engines_lock);
 	list_add(&engine->node, &engines);

@@ -24,9 +24,17 @@ enum {
 	MOCK_SVA_OVERFLOW,
 	/* out: reported groups, success, invalid, failure, answers nobody waited for. */
 	MOCK_SVA_STATS,
-	/* Attaches a paging domain without a handle at pasid, or detaches it. */
-	MOCK_SVA_ATTACH_BARE,
-	MOCK_SVA_DETACH_BARE,
+	/*
+	 * Attaches a paging domain at pasid, or detaches it: without a handle, or
+	 * (flags 1) with one and a fault handler that keeps its groups.
+	 */
+	MOCK_SVA_ATTACH,
+	MOCK_SVA_DETACH,
+	/*
+	 * Frees the group that was kept longest, not answered, or (flags 1) once it
+	 * is. out[0]: how many requests it had.
+	 */
+	MOCK_SVA_FREE_KEPT,
 	/* iommu_attach_handle_get(pasid, any type): the errno, or 0. */
 	MOCK_SVA_LOOKUP,
 	/*

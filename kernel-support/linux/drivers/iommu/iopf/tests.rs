@@ -3,12 +3,12 @@
 //! KUnit: the core on the kernel's locks and memory, and what the border translates. What the C
 //! interface does is tested through it, from user space.
 
-use super::env::KernelEnv;
+use super::env::{Event, KernelEnv};
 use super::groups::fault_of;
 use super::platform::{code_from_c, code_to_c};
 use super::populate::fault_flags;
 use super::queue::request as translate;
-use super::sva_core::env::Env;
+use super::sva_core::env::{Env, Event as _};
 use super::sva_core::{
     handle, Access, Bond, Code, Discard, FaultGroup, GroupIndex, Hardware, HardwareError, Holder,
     Identity, Iopf, Ledger, Limits, PageRequest, PageResponse, PasidChoice, PasidNumber,
@@ -18,6 +18,9 @@ use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::time::{delay::fsleep, Delta};
+use kernel::workqueue;
 
 struct Space(u32);
 
@@ -89,6 +92,14 @@ fn request(pasid: u32, group: u32, last: bool) -> PageRequest {
 
 fn next(iopf: &Iopf<Stage>) -> Result<FaultGroup<Stage>> {
     iopf.queue().take().ok_or(ENOENT)
+}
+
+/// Whether it is so within five seconds.
+fn soon(mut ready: impl FnMut() -> bool) -> bool {
+    (0..500).any(|_| {
+        fsleep(Delta::from_millis(10));
+        ready()
+    })
 }
 
 #[kunit_tests(iommu_iopf)]
@@ -273,6 +284,27 @@ mod suite {
             assert!(code_from_c(code_to_c(code)) == code);
         }
         assert!(code_from_c(77) == Code::Failure);
+    }
+
+    /// Who waits is a worker, so that this ends even if nobody is woken.
+    #[test]
+    fn an_event_wakes_who_waits() -> Result {
+        let event = Arc::new(Event::try_new().map_err(|_| ENOMEM)?, GFP_KERNEL)?;
+        let step = Arc::new(AtomicU32::new(0), GFP_KERNEL)?;
+        let (waiting, steps) = (event.clone(), step.clone());
+        workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
+            // It looks once, and is told so only while it sleeps: until then it has the gate.
+            waiting.wait_until(|| {
+                steps
+                    .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire)
+                    .is_err()
+            });
+            steps.store(2, Ordering::Release);
+        })?;
+        assert!(soon(|| step.load(Ordering::Acquire) == 1));
+        event.notify();
+        assert!(soon(|| step.load(Ordering::Acquire) == 2));
+        Ok(())
     }
 
     #[test]
