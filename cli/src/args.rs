@@ -14,7 +14,7 @@ mod scan;
 mod size;
 mod top;
 
-pub use bench::{Against, Bench, Operations, measured};
+pub use bench::{Against, Bench, Operations};
 pub use compression::{Compress, Decompress, InputFormat, OutputFormat};
 pub use configure::{Configure, ConfigureAction, Load, Save};
 pub use delta::{Apply, Create, Delta, DeltaAction};

@@ -9,6 +9,7 @@ mod columns;
 mod lane;
 mod measure;
 mod memory;
+mod miniblocks;
 mod numbers;
 mod plan;
 mod plot;

@@ -12,6 +12,7 @@ use svala_engine::{Engine, Operation};
 use super::columns;
 use super::lane::perform;
 use super::memory::Arena;
+use super::miniblocks;
 use super::numbers;
 use super::setup::{self, Buffers, PATTERN, PATTERN16, Setup};
 use super::streams;
@@ -60,6 +61,9 @@ fn is_right(operation: Operation, setup: &Setup, after: &Buffers, value: Value) 
     if streams::is_stream(operation) {
         return streams::is_right(operation, &data, after, value);
     }
+    if miniblocks::is_miniblocks(operation) {
+        return miniblocks::is_right(operation, &data, after, value);
+    }
     let crc32c = || Value::Crc(Crc::<u32>::new(&CRC_32_ISCSI).checksum(&data).into());
     let crc64 = || Value::Crc(Crc::<u64>::new(&CRC_64_NVME).checksum(&data));
     let repeated = |pattern: &[u8]| after.b.chunks(pattern.len()).all(|chunk| chunk == pattern);
@@ -86,7 +90,7 @@ fn is_right(operation: Operation, setup: &Setup, after: &Buffers, value: Value) 
             let all = setup::with_fields(&data);
             after.b == all.chunks_exact(520).flat_map(|block| &block[512..]).copied().collect::<Vec<u8>>()[..]
         }
-        Operation::Deflate => deflated(after, value).is_some_and(|expanded| expanded == data),
+        Operation::Deflate => expanded(after, value).is_some_and(|expanded| expanded == data),
         Operation::Inflate => {
             matches!(value, Value::Inflate { written, .. } if written == BYTES as u64) && after.b == data[..]
         }
@@ -96,7 +100,7 @@ fn is_right(operation: Operation, setup: &Setup, after: &Buffers, value: Value) 
 }
 
 /// What flate2 makes of a segment.
-fn deflated(after: &Buffers, value: Value) -> Option<Vec<u8>> {
+pub(super) fn expanded(after: &Buffers, value: Value) -> Option<Vec<u8>> {
     let Value::Deflate { written, .. } = value else { return None };
     let mut expanded = Vec::new();
     let stream = after.b.get(..usize::try_from(written).ok()?)?;

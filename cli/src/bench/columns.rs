@@ -7,6 +7,7 @@ use svala_engine::{Engine, Operation};
 
 use super::lane::{Performed, performed};
 use super::setup::{Buffers, Contents, bytes};
+use super::streams;
 
 /// What is scanned for.
 const RANGE: (u8, u8) = (0, 99);
@@ -18,9 +19,9 @@ const WIDTH: u8 = 8;
 /// The filter an operation is.
 fn kind(operation: Operation) -> Option<FilterKind> {
     Some(match operation {
-        Operation::Scan => FilterKind::Scan,
+        Operation::Scan | Operation::DecryptScan => FilterKind::Scan,
         Operation::SetMembership => FilterKind::SetMembership,
-        Operation::Extract => FilterKind::Extract,
+        Operation::Extract | Operation::DecryptExtract => FilterKind::Extract,
         Operation::Select => FilterKind::Select,
         Operation::Expand => FilterKind::Expand,
         Operation::RleBurst => FilterKind::RleBurst,
@@ -52,8 +53,21 @@ pub(super) fn unit(operation: Operation) -> usize {
     zero(operation).map_or(1, |(word, _)| usize::try_from(word.bytes()).unwrap_or(1))
 }
 
-/// What the buffers of an operation on `data` are made from.
-pub(super) fn contents(operation: Operation, data: Vec<u8>) -> [Contents; 3] {
+/// What the buffers of an operation on `data` are made from, and the tag of a column that is encrypted.
+pub(super) fn contents(
+    operation: Operation,
+    data: Vec<u8>,
+) -> Result<([Contents; 3], Option<[u8; 16]>), String> {
+    if matches!(operation, Operation::DecryptScan | Operation::DecryptExtract) {
+        let (bytes, tag) = streams::message(operation, &data)?;
+        let [_, b, c] = in_plain(operation, data);
+        return Ok(([Contents::Bytes { bytes, needed: true }, b, c], tag));
+    }
+    Ok((in_plain(operation, data), None))
+}
+
+/// The same without encryption.
+fn in_plain(operation: Operation, data: Vec<u8>) -> [Contents; 3] {
     let zeros = Contents::Zeros;
     let size = data.len();
     if let Some((word, compresses)) = zero(operation) {
@@ -68,12 +82,12 @@ pub(super) fn contents(operation: Operation, data: Vec<u8>) -> [Contents; 3] {
         };
     }
     match operation {
-        Operation::Scan => [bytes(data), zeros(size.div_ceil(8)), zeros(0)],
+        Operation::Scan | Operation::DecryptScan => [bytes(data), zeros(size.div_ceil(8)), zeros(0)],
         Operation::SetMembership => {
             let set = data.iter().copied().chain(std::iter::repeat(0)).take(32).collect();
             [bytes(data), zeros(size.div_ceil(8)), bytes(set)]
         }
-        Operation::Extract => [bytes(data), zeros(size), zeros(0)],
+        Operation::Extract | Operation::DecryptExtract => [bytes(data), zeros(size), zeros(0)],
         Operation::Select | Operation::Expand => {
             let mask = data[..size.div_ceil(8)].to_vec();
             [bytes(data), zeros(size), bytes(mask)]
@@ -86,7 +100,7 @@ pub(super) fn contents(operation: Operation, data: Vec<u8>) -> [Contents; 3] {
 
 /// Does one of them.
 pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buffers) -> Performed {
-    let Buffers { a, b, c, .. } = buffers;
+    let Buffers { a, b, c, tag, .. } = buffers;
     let pair = |(a, b)| Buffers { a, b, ..Buffers::default() };
     if let Some((word, compresses)) = zero(operation) {
         return match compresses {
@@ -107,8 +121,14 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
         _ => filter,
     };
     let column = Column::packed(a, WIDTH, count);
-    let back =
-        |(column, c, b): (Column<_>, _, _)| Buffers { a: column.into_inner(), b, c, ..Buffers::default() };
+    let column = if tag.is_some() { column.encrypted(streams::cipher(operation, tag)?) } else { column };
+    let back = |(column, c, b): (Column<_>, _, _)| Buffers {
+        a: column.into_inner(),
+        b,
+        c,
+        tag,
+        ..Buffers::default()
+    };
     let value =
         |done: svala::Filtered| Value::Filter { elements: done.elements, aggregates: done.aggregates };
     performed(engine.filter(column, c, b, filter).await, value, back)
@@ -124,12 +144,14 @@ pub(super) fn is_right(operation: Operation, data: &[u8], after: &Buffers, value
     }
     let mask = |at: usize| data[at / 8] >> (at % 8) & 1 == 1;
     let expected: Vec<u8> = match operation {
-        Operation::Scan => bits(data.iter().map(|byte| (RANGE.0..=RANGE.1).contains(byte))),
+        Operation::Scan | Operation::DecryptScan => {
+            bits(data.iter().map(|byte| (RANGE.0..=RANGE.1).contains(byte)))
+        }
         Operation::SetMembership => {
             let set: Vec<u8> = data.iter().copied().chain(std::iter::repeat(0)).take(32).collect();
             bits(data.iter().map(|byte| set[usize::from(byte / 8)] >> (byte % 8) & 1 == 1))
         }
-        Operation::Extract | Operation::RleBurst => data.to_vec(),
+        Operation::Extract | Operation::DecryptExtract | Operation::RleBurst => data.to_vec(),
         Operation::Select => {
             data.iter().enumerate().filter(|(at, _)| mask(*at)).map(|(_, byte)| *byte).collect()
         }

@@ -5,6 +5,7 @@ use svala::{Batch, Check, Crc, DeflateOptions, Deflated, Done, Inflated, Lent, V
 use svala_engine::{Completed, Engine, Error, Failed, Operation, Report};
 
 use super::columns;
+use super::miniblocks;
 use super::numbers;
 use super::setup::{Buffers, COMPARED, DESTINATION, FORMAT, PATTERN, PATTERN16, SOURCE};
 use super::streams;
@@ -67,6 +68,9 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
     }
     if streams::is_stream(operation) {
         return streams::perform(engine, operation, buffers).await;
+    }
+    if miniblocks::is_miniblocks(operation) {
+        return miniblocks::perform(engine, operation, buffers).await;
     }
     let Buffers { a, b, c, .. } = buffers;
     let nothing = |()| Value::None;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use svala::{DELTA_RANGE_BYTES_MAX, DifBlock};
 use svala_engine::{Device, Operation};
 
-use super::{columns, memory, numbers, streams};
-use crate::args::{Against, Bench, Operations, Size, measured};
+use super::{columns, memory, miniblocks, numbers, streams};
+use crate::args::{Against, Bench, Operations, Size};
 use crate::error::Trouble;
 use crate::report::device_name;
 
@@ -51,6 +51,7 @@ impl Point {
             Operation::GatherReduce | Operation::GatherCopy | Operation::ScatterCopy => 3,
             Operation::ReduceDualcast => 4,
             operation if columns::is_column(operation) || streams::is_stream(operation) => 3,
+            operation if miniblocks::is_miniblocks(operation) => 3,
             _ => 2,
         };
         buffers * ((self.size as u64).next_multiple_of(4096) * 17 / 16 + 8192)
@@ -226,7 +227,7 @@ fn batches(operation: Operation) -> bool {
 
 fn operations(asked: &[Operations]) -> Vec<Operation> {
     if asked.contains(&Operations::All) {
-        return measured().collect();
+        return Operation::ALL.to_vec();
     }
     let one = asked.iter().filter_map(|asked| match asked {
         Operations::One(operation) => Some(*operation),

@@ -7,12 +7,13 @@ use bytes::BytesMut;
 use crc::{CRC_16_T10_DIF, Crc};
 use svala::{
     BlockList, DIF_BYTES, DeflateOptions, DifBlock, DifChecks, DifDestination, DifFields, DifFormat,
-    DifGuard, DifSource, DifTags,
+    DifGuard, DifSource, DifTags, Miniblocks,
 };
 use svala_engine::{Engine, Operation, compressed_bytes_max};
 
 use super::columns;
 use super::memory::{self, Arena};
+use super::miniblocks;
 use super::numbers;
 use super::streams;
 
@@ -43,6 +44,8 @@ pub(super) struct Buffers {
     pub(super) list: Option<BlockList>,
     /// That of a message to decrypt.
     pub(super) tag: Option<[u8; 16]>,
+    /// Where what is to be expanded is in a stream.
+    pub(super) miniblocks: Option<Miniblocks>,
 }
 
 /// What the buffers of an operation are made from.
@@ -53,6 +56,7 @@ pub(super) struct Setup {
     d: Contents,
     list: Option<BlockList>,
     tag: Option<[u8; 16]>,
+    miniblocks: Option<Miniblocks>,
 }
 
 /// What a buffer holds at first.
@@ -101,15 +105,19 @@ impl Setup {
         let data = data(size);
         if numbers::is_numeric(operation) {
             let ([a, b, c, d], list) = numbers::contents(operation, data);
-            return Ok(Self { a, b, c, d, list, tag: None });
+            return Ok(Self { c, d, list, ..Self::of(a, b) });
         }
         if columns::is_column(operation) {
-            let [a, b, c] = columns::contents(operation, data);
-            return Ok(Self { a, b, c, d: NONE, list: None, tag: None });
+            let ([a, b, c], tag) = columns::contents(operation, data)?;
+            return Ok(Self { c, tag, ..Self::of(a, b) });
         }
         if streams::is_stream(operation) {
             let ([a, b], tag) = streams::contents(engine, operation, data).await?;
-            return Ok(Self { a, b, c: NONE, d: NONE, list: None, tag });
+            return Ok(Self { tag, ..Self::of(a, b) });
+        }
+        if miniblocks::is_miniblocks(operation) {
+            let ([a, b], miniblocks) = miniblocks::contents(engine, operation, data).await?;
+            return Ok(Self { miniblocks, ..Self::of(a, b) });
         }
         let blocks = size / 512;
         let (a, b, c) = match operation {
@@ -142,14 +150,19 @@ impl Setup {
             // CRCs, and what only reads.
             _ => (bytes(data), NONE, NONE),
         };
-        Ok(Self { a, b, c, d: NONE, list: None, tag: None })
+        Ok(Self { c, ..Self::of(a, b) })
+    }
+
+    fn of(a: Contents, b: Contents) -> Self {
+        Self { a, b, c: NONE, d: NONE, list: None, tag: None, miniblocks: None }
     }
 
     /// Buffers of it; none if there is no room.
     pub(super) fn buffers(&self, arena: &mut Arena, cold: bool) -> Option<Buffers> {
         let (a, b) = (self.a.cut(arena, cold)?, self.b.cut(arena, cold)?);
         let (c, d) = (self.c.cut(arena, cold)?, self.d.cut(arena, cold)?);
-        Some(Buffers { a, b, c, d, list: self.list.clone(), tag: self.tag })
+        let (list, tag, miniblocks) = (self.list.clone(), self.tag, self.miniblocks);
+        Some(Buffers { a, b, c, d, list, tag, miniblocks })
     }
 }
 
@@ -195,7 +208,8 @@ pub(super) fn with_fields(data: &[u8]) -> Vec<u8> {
     all
 }
 
-async fn stream(engine: &Engine, data: Vec<u8>) -> Result<Vec<u8>, String> {
+/// A stream of `data`.
+pub(super) async fn stream(engine: &Engine, data: Vec<u8>) -> Result<Vec<u8>, String> {
     let room = vec![0; compressed_bytes_max(data.len())];
     let done = engine.deflate(data, room, DeflateOptions::default()).await;
     let done = done.map_err(|failed| format!("making a stream to expand: {failed}"))?;

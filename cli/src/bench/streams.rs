@@ -8,11 +8,11 @@ use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::AeadInOut;
 use flate2::{Decompress, FlushDecompress};
 use svala::{AesKey, Check, Cipher, DeflateOptions, Dictionary, Encrypted, Lz4Blocks, Value};
-use svala_engine::{Engine, Operation, compressed_bytes_max};
+use svala_engine::{Engine, Error, Operation, compressed_bytes_max};
 use xts_mode::Xts128;
 
 use super::lane::{Performed, deflated, inflated, performed};
-use super::setup::{Buffers, Contents, bytes, cut, data};
+use super::setup::{Buffers, Contents, bytes, cut, data, stream};
 
 const KEY: [u8; 32] = [0x5a; 32];
 const TWEAK_KEY: [u8; 32] = [0xa5; 32];
@@ -36,6 +36,7 @@ pub(super) fn is_stream(operation: Operation) -> bool {
                 | Operation::Lz4Decompress
                 | Operation::DeflateDictionary
                 | Operation::InflateDictionary
+                | Operation::DecryptInflate
         )
 }
 
@@ -76,8 +77,12 @@ pub(super) async fn contents(
             let done = done.map_err(|failed| format!("making a stream to expand: {failed}"))?;
             (needed(cut(done.buffers.1, done.value.written)), size, None)
         }
+        Operation::DecryptInflate => {
+            let (message, tag) = message(operation, &stream(engine, data).await?)?;
+            (needed(message), size, tag)
+        }
         _ if decrypts(operation) => {
-            let (message, tag) = encrypted(operation, &data).ok_or("no message to decrypt")?;
+            let (message, tag) = message(operation, &data)?;
             (needed(message), size, tag)
         }
         _ => (bytes(data), size, None),
@@ -98,35 +103,47 @@ fn dictionary_bytes() -> Vec<u8> {
     data(DICTIONARY_BYTES)
 }
 
-fn cipher(operation: Operation, tag: Option<[u8; 16]>) -> Option<Cipher> {
-    let key = AesKey::new(&KEY)?;
+/// That of an operation: what decrypts in front of something else has GCM.
+pub(super) fn cipher(operation: Operation, tag: Option<[u8; 16]>) -> Result<Cipher, Error> {
+    let none = || Error::Unsupported { operation };
+    let key = |bytes| AesKey::new(bytes).ok_or_else(none);
     let cipher = match operation {
-        Operation::EncryptGcm | Operation::DecryptGcm => Cipher::gcm(key, NONCE),
-        Operation::EncryptCfb | Operation::DecryptCfb => Cipher::cfb(key, IV),
-        _ => Cipher::xts(key, AesKey::new(&TWEAK_KEY)?, IV).ok()?,
+        Operation::EncryptCfb | Operation::DecryptCfb => Cipher::cfb(key(&KEY)?, IV),
+        Operation::EncryptXts | Operation::DecryptXts => {
+            Cipher::xts(key(&KEY)?, key(&TWEAK_KEY)?, IV).map_err(|_| none())?
+        }
+        _ => Cipher::gcm(key(&KEY)?, NONCE),
     };
-    Some(match tag {
+    Ok(match tag {
         Some(tag) => cipher.with_tag(tag),
         None => cipher,
     })
 }
 
+/// A message, and its tag.
+type Message = (Vec<u8>, Option<[u8; 16]>);
+
+/// The message to decrypt.
+pub(super) fn message(operation: Operation, data: &[u8]) -> Result<Message, String> {
+    encrypted(operation, data).ok_or_else(|| format!("{operation}: no message to decrypt"))
+}
+
 /// The message of `data`, and its tag, by the crates of RustCrypto.
-fn encrypted(operation: Operation, data: &[u8]) -> Option<(Vec<u8>, Option<[u8; 16]>)> {
+fn encrypted(operation: Operation, data: &[u8]) -> Option<Message> {
     let mut message = data.to_vec();
     let mut tag = None;
     match operation {
-        Operation::EncryptGcm | Operation::DecryptGcm => {
-            let gcm = Aes256Gcm::new(&KEY.into());
-            let made = gcm.encrypt_inout_detached(&NONCE.into(), b"", message.as_mut_slice().into()).ok()?;
-            tag = Some(made.into());
-        }
         Operation::EncryptCfb | Operation::DecryptCfb => {
             cfb_mode::Encryptor::<Aes256>::new(&KEY.into(), &IV.into()).encrypt(&mut message);
         }
-        _ => {
+        Operation::EncryptXts | Operation::DecryptXts => {
             let xts = Xts128::new(Aes256::new(&KEY.into()), Aes256::new(&TWEAK_KEY.into()));
             xts.encrypt_sector(&mut message, IV.into());
+        }
+        _ => {
+            let gcm = Aes256Gcm::new(&KEY.into());
+            let made = gcm.encrypt_inout_detached(&NONCE.into(), b"", message.as_mut_slice().into()).ok()?;
+            tag = Some(made.into());
         }
     }
     Some((message, tag))
@@ -137,7 +154,7 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
     let Buffers { a, b, tag, .. } = buffers;
     let pair = |(a, b)| Buffers { a, b, tag, ..Buffers::default() };
     if is_cipher(operation) {
-        let cipher = cipher(operation, tag).ok_or(svala_engine::Error::Unsupported { operation })?;
+        let cipher = cipher(operation, tag)?;
         if decrypts(operation) {
             return performed(engine.decrypt(a, b, cipher).await, Value::Written, pair);
         }
@@ -149,6 +166,10 @@ pub(super) async fn perform(engine: &Engine, operation: Operation, buffers: Buff
         Operation::Lz4Decompress => {
             let blocks = Lz4Blocks::default();
             performed(engine.lz4_decompress(a, b, blocks).await, Value::Written, pair)
+        }
+        Operation::DecryptInflate => {
+            let made = engine.decrypt_inflate(a, b, cipher(operation, tag)?, Check::None).await;
+            performed(made, inflated, pair)
         }
         Operation::DeflateDictionary => {
             let made = engine.deflate_with_dictionary(a, b, &dictionary(), DeflateOptions::default()).await;
@@ -170,7 +191,7 @@ pub(super) fn is_right(operation: Operation, data: &[u8], after: &Buffers, value
         (Operation::DeflateDictionary, Value::Deflate { written, .. }) => output(after, written)
             .and_then(|stream| expanded(stream, data.len()))
             .is_some_and(|expanded| expanded == data),
-        (Operation::InflateDictionary, Value::Inflate { written, .. }) => {
+        (Operation::InflateDictionary | Operation::DecryptInflate, Value::Inflate { written, .. }) => {
             written == data.len() as u64 && after.b == data
         }
         (_, Value::Encrypted { written, tag }) => {
