@@ -5,6 +5,8 @@
 //! be done is done. Afterwards the device is set up again, and the same engine, or a new one where the kernel has
 //! forgotten the process, is back on it.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -19,7 +21,7 @@ use crate::Test;
 use crate::cold::pattern;
 use crate::queue::PATIENCE;
 
-pub(crate) const TESTS: &[Test] = &[("under_load", under_load)];
+pub(crate) const TESTS: &[Test] = &[("under_load", under_load), ("blink", blink)];
 
 const LEN: usize = 64 << 10;
 const THREADS: usize = 4;
@@ -142,16 +144,33 @@ pub(crate) fn carry_out(command: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// `under_load QUEUE same|new REPAIR [EVENT...]`: whether the same engine comes back to the queue after REPAIR.
-/// Without an event, the device itself is going to do something.
+/// `blink DEVICE TIMES`: the registers of a PCI device are taken out of the machine's memory, and put back.
+fn blink(arguments: &[String]) -> Result<()> {
+    const COMMAND: u64 = 4;
+    const MEMORY: u8 = 1 << 1;
+    let [device, times] = arguments else { bail!("usage: blink DEVICE TIMES") };
+    let path = format!("/sys/bus/dsa/devices/{device}/../config");
+    let config = File::options().read(true).write(true).open(&path).with_context(|| path.clone())?;
+    let mut command = [0; 2];
+    config.read_exact_at(&mut command, COMMAND)?;
+    ensure!(command[0] & MEMORY != 0, "{path}: memory is not enabled");
+    for _ in 0..times.parse().context("TIMES")? {
+        config.write_all_at(&[command[0] & !MEMORY, command[1]], COMMAND)?;
+        config.write_all_at(&command, COMMAND)?;
+    }
+    Ok(())
+}
+
+/// `under_load QUEUE same|new|untouched REPAIR [EVENT...]`: whether the same engine comes back to the queue after REPAIR, or
+/// is not to notice at all. Without an event, the device itself is going to do something.
 fn under_load(arguments: &[String]) -> Result<()> {
     let [queue, back, repair, event @ ..] = arguments else {
-        bail!("usage: under_load QUEUE same|new REPAIR [EVENT...]");
+        bail!("usage: under_load QUEUE same|new|untouched REPAIR [EVENT...]");
     };
     let same = match back.as_str() {
-        "same" => true,
+        "same" | "untouched" => true,
         "new" => false,
-        other => bail!("{other}: same or new"),
+        other => bail!("{other}: same, new or untouched"),
     };
     let first = engine(queue)?;
     let tally = Tally::default();
@@ -191,6 +210,10 @@ fn under_load(arguments: &[String]) -> Result<()> {
         }
         ran
     })?;
+    if back == "untouched" {
+        let elsewhere = PHASES.map(|phase| tally.cpu(phase)).iter().sum::<u64>();
+        ensure!(elsewhere == 0 && tally.unanswered.load(Ordering::SeqCst) == 0, "{}", tally.all());
+    }
     let drained = first.shutdown();
     drop(first);
     if !same {

@@ -249,6 +249,11 @@ fn recovery() -> Plan {
             under_load("queue_disabled_under_load", &["same", "/scripts/queues", "/scripts/unbind", "wq0.1"]),
             under_load("device_disabled_under_load", &["same", "/scripts/queues", "/scripts/unbind", "dsa0"]),
             under_load("flr_under_load", &["same", "/scripts/queues", "/scripts/flr"]),
+            // What happens to one device is nothing to another.
+            under_load(
+                "registers_elsewhere_come_and_go_under_load",
+                &["untouched", "true", "svala-guest", "blink", "iax1", "4000"],
+            ),
         ],
     }
 }
