@@ -15,7 +15,7 @@ mod size;
 mod top;
 
 pub use bench::{Against, Bench, Operations};
-pub use compression::{Compress, Decompress, InputFormat, OutputFormat};
+pub use compression::{Compress, DataRange, Decompress, InputFormat, OutputFormat};
 pub use configure::{Configure, ConfigureAction, Load, Save};
 pub use delta::{Apply, Create, Delta, DeltaAction};
 pub use dif::{Block, Checks, Dif, DifAction, DifCheck, DifInsert, DifStrip, Guard, Tags};

@@ -39,7 +39,7 @@ pub(crate) fn run(common: &Common, args: &Bench) -> Result<Answer, Trouble> {
     let plan = Plan::new(args, &common.device)?;
     plan.check_memory()?;
     if let Some(svg) = &args.svg {
-        check_document(svg, common.force)?;
+        check_document(svg, common.force, &[])?;
     }
     let stop = Stop::install()?;
     let mut bench = Running {

@@ -4,6 +4,8 @@
 //! modulo 2^32, written by whoever wrote the file. So it is a hint, and never decides how much memory is used: that
 //! is a bound of ours, or the expander's half a mebibyte.
 
+mod range;
+
 use std::io::{Cursor, Read};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -39,6 +41,9 @@ struct Expanded {
 pub(crate) async fn run(session: &Session<'_>, args: &Decompress) -> Result<Finding, Trouble> {
     if args.output.as_os_str() == STANDARD && session.common.json_on_stdout() {
         return Err(Trouble::TwoOutputs);
+    }
+    if let (Some(index), Some(range)) = (&args.index, args.range) {
+        return range::run(session, args, index, range).await;
     }
     let mut input = Input::open(&args.input, &session.stop)?;
     let (prefix, format) = format_of(&mut input, args.format)?;

@@ -9,6 +9,7 @@ use svala_idxd::configuration::ConfigurationError;
 use crate::delta::Flaw;
 use crate::encrypt;
 use crate::exit::Exit;
+use crate::index::{self, Fingerprint};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,18 @@ pub(crate) enum Trouble {
     /// What is in a compressed file is broken.
     #[error("{}: {what}", path.display())]
     Stream { path: PathBuf, what: String },
+    /// What should be an index of a stream is none, or is broken.
+    #[error("{}: at byte {offset}: {flaw}", path.display())]
+    Index { path: PathBuf, offset: u64, flaw: index::Flaw },
+    /// An index of another stream.
+    #[error(
+        "{}: not the index of {}: {} bytes that end with CRC-32C {:08x}, wanted {} bytes and {:08x}",
+        path.display(), stream.display(), found.bytes, found.tail_crc32c, wanted.bytes, wanted.tail_crc32c
+    )]
+    OtherStream { path: PathBuf, stream: PathBuf, found: Fingerprint, wanted: Fingerprint },
+    /// Data that is not there.
+    #[error("{}: bytes {range} of the {data_bytes} that are in it", path.display())]
+    Range { path: PathBuf, range: String, data_bytes: u64 },
     /// What should be a delta is none, or is broken.
     #[error("{}: at byte {offset}: {flaw}", path.display())]
     Delta { path: PathBuf, offset: u64, flaw: Flaw },

@@ -42,7 +42,7 @@ pub(crate) fn run(common: &Common, args: &Faults) -> Result<Answer, Trouble> {
     }
     check_size(args)?;
     if let Some(svg) = &args.svg {
-        check_document(svg, common.force)?;
+        check_document(svg, common.force, &[])?;
     }
     let stop = Stop::install()?;
     let is_emulated = target.device == TargetDevice::Emulated;

@@ -17,7 +17,8 @@
 //!
 //! `copy` and `compare` map two windows of 32 MiB of two files at a time, `crc` and `fill` one or two of one file;
 //! `compress` has two segments of 1 MiB per CPU in flight (4 to 32), with room for their output; `decompress` works
-//! in half a mebibyte, or with twice what one job of the device takes. `delta` has eight stretches of half a mebibyte
+//! in half a mebibyte, or with twice what one job of the device takes. Of an `--index` there are 16 bytes for each segment and 8
+//! for each miniblock, 1 GiB at most; with `--range` eight segments are under way. `delta` has eight stretches of half a mebibyte
 //! in flight, twice mapped and once read or made; `encrypt` and `decrypt` have four chunks of 1 MiB in flight, as they are
 //! read and as they are made; `dif` maps a window of two files. `scan` maps two windows of one file,
 //! or all of it in Parquet's encoding or deflated, with room for what is found, and of an encrypted one reads chunks as `decrypt`. `bench` takes at most half of the memory
@@ -34,8 +35,8 @@
 //! | `crc` | `files`: of each `name`, and `crc32c` (eight digits) or `crc64` (sixteen) with `bytes`, or `error` |
 //! | `compare` | `a`, `b`, `equal`, `difference_offset` (from 0, or null), `eof_on` (the shorter file, or null); with `--pattern`: `a`, `pattern` (sixteen digits), `equal`, `difference_offset` |
 //! | `fill` | `destination`, `bytes` |
-//! | `compress` | `source`, `destination`, `bytes` (of input), `compressed_bytes` |
-//! | `decompress` | the same with `format` and `members`; `bytes` are those of output |
+//! | `compress` | `source`, `destination`, `bytes` (of input), `compressed_bytes`; with `--index` also `index`, `index_bytes` |
+//! | `decompress` | the same with `format` and `members`; `bytes` are those of output; with `--range`: `range` (first byte, and the one behind the last) for `members`, and `compressed_bytes` that were read |
 //! | `encrypt` | `source`, `destination`, `mode`, `authenticated`, `bytes` (of the data), `encrypted_bytes` |
 //! | `decrypt` | the same |
 //! | `delta create` | `action`, `old`, `new`, `delta`, `old_bytes`, `new_bytes`, `delta_bytes`, `old_crc32c`, `new_crc32c`, `stretches`, `stretches_whole` (stored as they are) |
@@ -57,6 +58,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod index;
 
 mod bench;
 mod bonds;

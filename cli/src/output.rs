@@ -154,9 +154,21 @@ pub(crate) fn write_document(path: &Path, force: bool, contents: &[u8]) -> Resul
 }
 
 /// That [`write_document`] may well succeed.
-pub(crate) fn check_document(path: &Path, force: bool) -> Result<(), Trouble> {
+pub(crate) fn check_document(path: &Path, force: bool, reads: &[(&Path, Identity)]) -> Result<(), Trouble> {
     let stop = Stop::unattended().map_err(Trouble::Signals)?;
-    Output::create(path, Manner { force, sync: false, mode: 0o666 }, &[], &stop).map(drop)
+    Output::create(path, Manner { force, sync: false, mode: 0o666 }, reads, &stop).map(drop)
+}
+
+/// Whether two outputs would be one file.
+pub(crate) fn is_same_place(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| {
+        fs::canonicalize(path).or_else(|_| {
+            let parent =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Ok::<_, io::Error>(fs::canonicalize(parent)?.join(path.file_name().unwrap_or_default()))
+        })
+    };
+    matches!((place(a), place(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Where the file will be, after a look at what is there now.

@@ -109,7 +109,7 @@ fn run(args: &Args) -> Result<Exit, Trouble> {
     if let Some(file) = &common.json
         && !common.json_on_stdout()
     {
-        output::check_document(file, common.force)?;
+        output::check_document(file, common.force, &[])?;
     }
     match command {
         Command::Doctor(args) => return answer(command, common, doctor::run(common, args)?),

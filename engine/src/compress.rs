@@ -38,7 +38,8 @@ impl Compression {
         self.format.header(Level::new(self.level).unwrap_or(Level::DEFAULT), Window::DEFLATE)
     }
 
-    pub(crate) const fn options(self, last: bool) -> DeflateOptions {
+    /// What a segment of it is made with.
+    pub const fn options(self, last: bool) -> DeflateOptions {
         DeflateOptions { level: self.level, last, check: self.check() }
     }
 }

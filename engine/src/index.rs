@@ -18,7 +18,7 @@ use crate::error::DecompressError;
 use crate::guard;
 
 /// A last block with nothing in it, stored: behind any segment, the end of a stream.
-const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
+pub const STREAM_END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 
 /// A piece of a stream that can be expanded by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -201,9 +201,9 @@ fn stream_of<S: IoBuf>(src: &S, block: &IndexBlock) -> Result<Vec<u8>, Decompres
     if len as u64 != block.stream.end - block.stream.start {
         return Err(not_as_said(block));
     }
-    let mut stream = Vec::with_capacity(len + END.len());
+    let mut stream = Vec::with_capacity(len + STREAM_END.len());
     guard::read(src, 0..len, Operation::Inflate, |bytes| stream.extend_from_slice(bytes))?;
-    stream.extend(END);
+    stream.extend(STREAM_END);
     Ok(stream)
 }
 

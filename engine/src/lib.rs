@@ -38,7 +38,7 @@ pub use dictionary::DictionaryFormat;
 pub use engine::{Builder, Engine};
 pub use error::{DecompressError, OpenError};
 pub use expand::{ExpandError, Expander};
-pub use index::{BlockOutcome, Index, IndexBlock, IndexError};
+pub use index::{BlockOutcome, Index, IndexBlock, IndexError, STREAM_END};
 pub use miniblock::{MiniblockHeader, MiniblockIndex, MiniblockIndexError};
 pub use segments::Segments;
 pub use stream::{

@@ -18,6 +18,7 @@ mod judges;
 mod limits;
 mod listing;
 mod lz4;
+mod ranges;
 mod refusals;
 mod scan;
 mod statistics;
