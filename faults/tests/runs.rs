@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use svala_engine::Sysfs;
 use svala_faults::{Bench, Policy, Probe, Run, Setup, Target, TargetDevice, Workload};
@@ -17,8 +18,11 @@ fn setup(workload: Workload, bytes: u64) -> Setup {
     Setup::new(workload, bytes, Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap().unwrap()
 }
 
-/// One run under each policy.
+/// One run under each policy, of one workload at a time: the one of copy-on-write forks, and all pages of the process are
+/// shared then, which is a fault more for each that is written.
 fn runs(workload: Workload, bytes: u64) -> HashMap<Policy, Run> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut bench, setup) = (bench(), setup(workload, bytes));
     Policy::ALL.into_iter().map(|policy| (policy, bench.run(&setup, policy).unwrap())).collect()
 }

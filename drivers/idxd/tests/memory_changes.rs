@@ -8,11 +8,16 @@
 
 mod real_memory;
 
+use parking_lot::Mutex;
 use real_memory::{
     Area, GATE, PAGE, PAGES, RW, answer, copies, copy, copy_interrupted, faulted, in_parts, memfd, noise,
     not_run,
 };
 use svala::{Access, Error, FaultPolicy, Job};
+
+/// Held by the test that forks, and by the one that expects no other fault than its own: a fork makes all pages of the process
+/// shared ones, the next write to each of which is a fault.
+static FORK: Mutex<()> = Mutex::new(());
 
 #[test]
 fn mprotect_ends_the_copy_where_writing_is_forbidden() {
@@ -124,6 +129,7 @@ fn mremap_that_leaves_the_mapping_is_populated_again() {
 /// The child sees memory as it was at the fork, however much the device writes for the parent.
 #[test]
 fn fork_leaves_the_child_its_own_copy() {
+    let _forks = FORK.lock();
     for case in copies() {
         // All of the destination but the gate is there, so that it is shared with the child.
         let old = noise(PAGES * PAGE, 11);
@@ -216,6 +222,7 @@ fn guard_pages_end_the_copy() {
 /// than what has no gap.
 #[test]
 fn an_error_in_one_of_many_parts_counts_no_bytes_behind_a_gap() {
+    let _nobody_forks = FORK.lock();
     const PARTS: usize = 6;
     const PART_PAGES: usize = 32;
     let part_bytes = u32::try_from(PART_PAGES * PAGE).expect("fits");
