@@ -268,6 +268,14 @@ impl Filter {
         }
     }
 
+    /// Whether elements leave as wide as they are in the column. Then a stream in Parquet's encoding, which has a width of its own,
+    /// has to have that of the column: nobody could tell where they are in the output.
+    pub const fn keeps_width(self) -> bool {
+        let is_of_elements =
+            matches!(self.kind(), FilterKind::Extract | FilterKind::Select | FilterKind::Expand);
+        is_of_elements && self.output().bits().is_none()
+    }
+
     /// Bits of an element of the output as it is written.
     pub const fn written_width(self) -> u8 {
         match self.output().bits() {
@@ -384,8 +392,8 @@ pub enum ColumnFault {
     /// Not Parquet's encoding.
     #[error("not parquet rle")]
     Parquet,
-    /// A width Parquet's encoding cannot have here.
-    #[error("parquet rle without a width of 1 to 32 bits")]
+    /// A width Parquet's encoding cannot have here: none at all, or another than the column's where the output would have it.
+    #[error("parquet rle without a width of 1 to 32 bits, or not with the column's")]
     ParquetWidth,
     /// An element of the output has more bits than were asked for.
     #[error("an element or an index does not fit the {width} bits of the output")]

@@ -320,7 +320,9 @@ impl Analytics {
                     None => self.at >= last_part(filter),
                 };
                 if self.part > 0 {
-                    self.take(filter, record, first);
+                    // Before the tag was looked at it is for the CPU to say what is wrong.
+                    let unless_over = |failure| if is_over { failure } else { Failure::Stream };
+                    self.take(filter, record, first).map_err(unless_over)?;
                 }
                 let (elements, aggregates) = (self.elements, self.aggregates);
                 (is_over, Value::Filter { elements, aggregates })
@@ -358,7 +360,7 @@ impl Analytics {
     }
 
     /// Elements and aggregates of a part that begins with element `first`.
-    fn take(&mut self, filter: Filter, record: &Completion, first: u64) {
+    fn take(&mut self, filter: Filter, record: &Completion, first: u64) -> Result<(), Failure> {
         let output = u64::from(record.output_size());
         let missing = match record.output_bits() {
             0 => 0,
@@ -366,13 +368,16 @@ impl Analytics {
         };
         let bits = (output * 8).saturating_sub(missing);
         let elements = u32::try_from(bits / u64::from(filter.written_width().max(1))).unwrap_or(u32::MAX);
+        if self.room > 0 && has_other_width(filter, bits, elements) {
+            return Err(Failure::Column { fault: ColumnFault::ParquetWidth });
+        }
         self.elements = self.elements.saturating_add(elements);
         let found = Aggregates { min: record.min(), max: record.max(), sum: record.sum() };
         let is_bits = filter.nominal_width() == 1;
         // Of nothing, a device may say anything.
         let is_nothing = if is_bits { found.sum == 0 } else { elements == 0 && self.room > 0 };
         if is_nothing {
-            return;
+            return Ok(());
         }
         // There is no AECS to say where the indices begin.
         let base = match filter.kind() {
@@ -381,7 +386,25 @@ impl Analytics {
         };
         let (min, max) = (found.min.saturating_add(base), found.max.saturating_add(base));
         self.aggregates = self.aggregates.and(Aggregates { min, max, ..found });
+        Ok(())
     }
+}
+
+/// Whether output of so many bits shows that a stream in Parquet's encoding has another width than its column. The device does
+/// not say which one it has read.
+fn has_other_width(filter: Filter, bits: u64, elements: u32) -> bool {
+    if filter.packing() != Packing::ParquetRle || !filter.keeps_width() {
+        return false;
+    }
+    let expected = match filter.kind() {
+        FilterKind::Extract => {
+            filter.high().saturating_add(1).min(filter.count()).saturating_sub(filter.low())
+        }
+        FilterKind::Expand => filter.count(),
+        // How many there are, the mask says.
+        _ => elements,
+    };
+    bits != u64::from(expected) * u64::from(filter.width())
 }
 
 /// What an analytics error means.
@@ -391,6 +414,10 @@ pub(super) fn failure(job: &Job, code: ErrorCode) -> Option<Failure> {
         Job::ZeroCompress { dst, .. } | Job::ZeroDecompress { dst, .. } => (dst, None),
         _ => return None,
     };
+    // The device looks at a tag last, and of a message that is not authentic nothing else is to be said. The CPU looks first.
+    if filter.and_then(Filter::decryption) == Some(CipherMode::Gcm) {
+        return Some(Failure::Stream);
+    }
     let fault = match (code, filter) {
         (ErrorCode::OUTPUT_OVERFLOW, _) => return Some(Failure::OutputFull { bytes_max: dst.len }),
         (ErrorCode::SRC1_TOO_SMALL, None) => {

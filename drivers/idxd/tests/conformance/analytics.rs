@@ -405,6 +405,10 @@ pub(crate) fn broken_columns(setup: &Setup) {
     assert_eq!(fault(error), ColumnFault::ParquetWidth);
     let error = end(Operation::Scan, parquet(&[8, 2, 1]), scan(Packing::ParquetRle, 8, 9), &[], 2);
     assert_eq!(fault(error), ColumnFault::TooShort { expected: 9 });
+    // Three times 1, in one bit each, in a column of elements of two bits.
+    let extract = Filter::new(FilterKind::Extract, Packing::ParquetRle, 2, 3).with_parameters(0, 9);
+    let error = end(Operation::Extract, parquet(&[1, 6, 1]), extract, &[], 9);
+    assert_eq!(fault(error), ColumnFault::ParquetWidth);
     let select = Filter::new(FilterKind::Select, Packing::Little, 8, 9);
     let error = end(Operation::Select, column(9), select, &[0xff], 9);
     assert_eq!(fault(error), ColumnFault::SecondTooShort { expected: 9 });

@@ -30,6 +30,9 @@ pub(super) fn filter(
         svala::Packing::Big => Packing::Big,
         svala::Packing::ParquetRle => Packing::ParquetRle,
     };
+    if packing == Packing::ParquetRle && asked.keeps_width() && bytes.first() != Some(&asked.width()) {
+        return Err(Failure::Column { fault: ColumnFault::ParquetWidth });
+    }
     let column = Column { bytes, packing, width: asked.width(), count: asked.count() };
     let second = Second { bytes: second, big_endian: options.contains(FilterOptions::SECOND_BIG_ENDIAN) };
     let output = Output {
