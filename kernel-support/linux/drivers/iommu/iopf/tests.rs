@@ -292,7 +292,7 @@ mod suite {
         let event = Arc::new(Event::try_new().map_err(|_| ENOMEM)?, GFP_KERNEL)?;
         let step = Arc::new(AtomicU32::new(0), GFP_KERNEL)?;
         let (waiting, steps) = (event.clone(), step.clone());
-        workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
+        workqueue::system_long().try_spawn(GFP_KERNEL, move || {
             // It looks once, and is told so only while it sleeps: until then it has the gate.
             waiting.wait_until(|| {
                 steps
