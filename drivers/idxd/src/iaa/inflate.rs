@@ -20,7 +20,7 @@
 use idxd_spec::iaa::{Completion, Decompress, DecompressAecs, DecompressFlags, Descriptor, ErrorCode};
 use idxd_spec::{DstAddr, Flags, SrcAddr, Status};
 use svala::backend::Failure;
-use svala::{Cipher, Miniblocks, Span};
+use svala::{Cipher, CipherMode, Miniblocks, Span};
 
 use super::cipher::{authenticate, start_of};
 use super::lent;
@@ -206,7 +206,11 @@ impl Inflating {
             let what = if output > room { "more output than room" } else { "more input used than there was" };
             return Next::Failed(Failure::Nonsense { what, record: record.status().0.into() });
         }
-        let full = Failure::OutputFull { bytes_max: ranges.dst.len };
+        // Of a message whose tag was not looked at, it is for the CPU to say: it looks first.
+        let full = match ranges.cipher.map(Cipher::mode) {
+            Some(CipherMode::Gcm) => Failure::Stream,
+            _ => Failure::OutputFull { bytes_max: ranges.dst.len },
+        };
         if self.spills && (overflows || output > 0) {
             return Next::Failed(full);
         }

@@ -274,6 +274,11 @@ pub(crate) fn forged(setup: &Setup) {
     // A stored block that is made shorter: a stream as good as any, of too few elements.
     let stored = [&[1, 0x2c, 1, 0xd3, 0xfe][..], &text(300)].concat();
     let (mut message, cipher) = encrypted(setup, &stored, CipherMode::Gcm, false);
+    // And one for which there is no room.
+    let changed = [&message[..9], &[!message[9]], &message[10..]].concat();
+    let inflate = setup.runtime.decrypt_inflate(changed, vec![0; 299], cipher.clone(), Check::None);
+    let failed = setup.end(Operation::DecryptInflate, inflate).expect_err("forged");
+    assert!(is_forgery(setup, &failed.error), "{}", failed.error);
     (message[2], message[4]) = (message[2] ^ 1, message[4] ^ 1);
     let column = Column::packed(message, 8, 300).deflated().encrypted(cipher);
     let scan = setup.runtime.column(column).scan(Predicate::between(1, 200));
