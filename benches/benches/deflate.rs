@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use nix::time::{ClockId, clock_gettime};
+use svala_benches::corpus::text;
 use svala_engine::{Device, Engine};
 use svala_software::{Deflater, Inflater, Level, Segment, Window};
 
@@ -31,7 +32,7 @@ const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 fn main() {
     // Without `--bench` (as in tests) nothing is timed: each question is asked once.
     let measured = if std::env::args().any(|arg| arg == "--bench") { MEASURED } else { Duration::ZERO };
-    let corpora = [("text", text()), ("binary", binary()), ("mixed", mixed())];
+    let corpora = [("text", text(BYTES)), ("binary", binary()), ("mixed", mixed())];
     for (name, data) in &corpora {
         for level in [1, 3, 6, 9] {
             deflate(name, data, level, measured);
@@ -39,22 +40,6 @@ fn main() {
         inflate(name, data, measured);
     }
     parallel(&corpora[0].1.repeat(8), measured);
-}
-
-/// Words in an order that is drawn: what compresses to about a quarter.
-fn text() -> Vec<u8> {
-    let words: Vec<&str> = include_str!("../../ARCHITECTURE.md").split_inclusive(' ').collect();
-    let mut state = 88_172_645_463_325_252_u64;
-    let mut bytes = Vec::with_capacity(BYTES + 64);
-    while bytes.len() < BYTES {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let start = usize::try_from(state % words.len() as u64).expect("small");
-        words[start..].iter().take(1 + (state >> 60) as usize).for_each(|word| bytes.extend(word.bytes()));
-    }
-    bytes.truncate(BYTES);
-    bytes
 }
 
 /// This program.
