@@ -1,21 +1,25 @@
 //! Headers, streams and trailers of gzip, zlib and raw deflate: accepted and refused as flate2 does, which has its own
 //! parser of gzip headers and its own way round the stream, with the same bytes; and expanded as miniz_oxide, another
-//! decoder, does.
+//! decoder, does. And the file of an index of such a stream: refused, or written as it was read.
 //!
-//! Input: a byte for the format, then the stream.
+//! Input: a byte for the format, then the stream; or an index without its checksum.
 #![no_main]
 
 use std::io::Read;
 
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use libfuzzer_sys::fuzz_target;
-use svala_software::{Format, InflateError, inflate};
+use svala_cli::index::Index;
+use svala_software::{Format, InflateError, crc32c, inflate};
 
 const ROOM: usize = 1 << 20;
 
 fuzz_target!(|input: &[u8]| {
     let [format, stream @ ..] = input else { return };
-    let format = [Format::Gzip, Format::Zlib, Format::Raw][usize::from(format % 3)];
+    if format % 4 == 3 {
+        return index(stream);
+    }
+    let format = [Format::Gzip, Format::Zlib, Format::Raw][usize::from(format % 4)];
     let ours = ours(format, stream);
     if let Some(Outcome::Full) = ours {
         return;
@@ -26,6 +30,14 @@ fuzz_target!(|input: &[u8]| {
     };
     assert_eq!(ours, theirs(format, stream), "{format:?}");
 });
+
+fn index(body: &[u8]) {
+    let file = [body, &crc32c(0, body).to_le_bytes()].concat();
+    match Index::parse(&file) {
+        Ok(index) => assert_eq!(index.to_bytes(), file),
+        Err((at, flaw)) => assert!(at <= file.len() as u64 && !flaw.to_string().is_empty()),
+    }
+}
 
 enum Outcome {
     Done(Vec<u8>),
