@@ -14,8 +14,8 @@ use flate2::read::DeflateEncoder;
 use idxd_emu::{QueueConfig, Version};
 use libfuzzer_sys::fuzz_target;
 use svala::{
-    AesKey, Check, Cipher, CipherMode, CipherParameters, Column, Completed, FilterKind, FilterOptions,
-    OutputWidth, Packing, Runtime, block_on,
+    AesKey, Check, Cipher, CipherMode, CipherParameters, Column, Completed, Filter, FilterKind,
+    FilterOptions, OutputWidth, Packing, Runtime, block_on,
 };
 use svala_idxd::{Emulated, EmulatedConfig};
 use svala_software::{SoftwareConfig, SoftwareQueue, cipher};
@@ -193,7 +193,12 @@ fuzz_target!(|input: &[u8]| {
     let [by_cpu, by_device] =
         [&RUNTIMES[0], device].map(|it| ask(it, question, &message, Some(cipher.clone()), bytes));
     let of_plain = ask(&RUNTIMES[0], question, &plain, None, bytes);
-    let is_nothing = matches!(question, Question::Filter(Filtering { count: 0, .. }));
+    let is_nothing = match question {
+        Question::Filter(Filtering { kind, packing, width, count, range, .. }) => {
+            Filter::new(kind, packing, width, count).with_parameters(range.0, range.1).is_of_nothing()
+        }
+        Question::Inflate(_) => false,
+    };
     for (who, answer) in [("the CPU", by_cpu), ("the device", by_device)] {
         assert!(!is_gcm || answer.value.is_ok() || answer.reveals_nothing(), "{who} reveals {answer:?}");
         match is_forged && !is_nothing {

@@ -256,6 +256,12 @@ impl Filter {
         }
     }
 
+    /// Whether no element is looked at, whatever is in the column: it has none, or those to extract are not among them.
+    pub const fn is_of_nothing(self) -> bool {
+        let is_inside = self.low <= self.high && self.low < self.count;
+        self.count == 0 || matches!(self.kind, FilterKind::Extract) && !is_inside
+    }
+
     /// Bits of an element of the output before it becomes wider or an index.
     pub const fn nominal_width(self) -> u8 {
         match self.kind {
@@ -428,6 +434,18 @@ mod tests {
         assert_eq!((filter.low(), filter.high(), filter.count()), (3, 4, 99));
         assert!(filter.is_deflated() && !filter.splits());
         assert_eq!((filter.column_bytes(), filter.second_bytes()), (None, 13));
+    }
+
+    #[test]
+    fn nothing_is_what_no_index_is_in() {
+        let of = |kind, count, low, high| {
+            Filter::new(kind, Packing::Little, 8, count).with_parameters(low, high).is_of_nothing()
+        };
+        for (low, high, is_of_nothing) in [(0, 0, false), (9, 99, false), (5, 4, true), (10, 12, true)] {
+            assert_eq!(of(FilterKind::Extract, 10, low, high), is_of_nothing, "{low}..={high}");
+            assert!(!of(FilterKind::Scan, 10, low, high), "{low}..={high}");
+        }
+        assert!(of(FilterKind::Extract, 0, 0, 0) && of(FilterKind::Scan, 0, 0, 0));
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Runtime {
     ) -> Outcome<Filtered, (Column<B>, S, D)> {
         let mode = column.cipher().map(Cipher::mode);
         let buffers = (column, second, dst);
-        if filter.count() == 0 {
+        if filter.is_of_nothing() {
             let report = Report::new(Path::Software { reason: Reason::Empty });
             let value = Filtered { elements: 0, written: 0, aggregates: Aggregates::EMPTY };
             return Ok(Completed { value, report, buffers });

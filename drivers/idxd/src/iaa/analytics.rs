@@ -471,7 +471,7 @@ fn first_part(filter: Filter) -> u64 {
 /// The first element that is looked at.
 fn first_wanted(filter: Filter) -> u64 {
     match filter.kind() {
-        FilterKind::Extract if is_inside(filter) => filter.low().into(),
+        FilterKind::Extract if !filter.is_of_nothing() => filter.low().into(),
         _ => 0,
     }
 }
@@ -485,16 +485,11 @@ fn last_part(filter: Filter) -> u64 {
         _ => count,
     };
     match filter.kind() {
-        FilterKind::Extract if is_inside(filter) => count.min(u64::from(filter.high()) + 1),
+        FilterKind::Extract if !filter.is_of_nothing() => count.min(u64::from(filter.high()) + 1),
         // Nothing is extracted, and one group says so.
         FilterKind::Extract => count.min(group),
         _ => count,
     }
-}
-
-/// Whether there is anything to extract.
-const fn is_inside(filter: Filter) -> bool {
-    filter.low() <= filter.high() && filter.low() < filter.count()
 }
 
 fn flags(filter: Filter) -> FilterFlags {
