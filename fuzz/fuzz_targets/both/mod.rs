@@ -58,14 +58,20 @@ impl<V> Ending<V> {
 }
 
 impl<V: PartialEq> Ending<V> {
-    /// Of a stream that is broken or cut behind its room nobody has to see that; and what is left in the room by what fails is
-    /// nobody's business.
+    /// Of a stream that is broken or cut behind its room nobody has to see that; a column can be wrong in more than one way,
+    /// as one that has no bytes is too short and has no width; and what is left in the room by what fails is nobody's business.
     pub fn is_as(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (Err(one), Err(other)) => {
                 let is_of_stream = |kind: &str| ["OutputFull", "Corrupt", "Truncated"].contains(&kind);
                 let one_is_full = one == "OutputFull" || other == "OutputFull";
-                one == other || (one_is_full && is_of_stream(one) && is_of_stream(other))
+                let is_of_column = |kind: &str| {
+                    let word = kind.split(' ').next().unwrap_or_default();
+                    ["TooShort", "Parquet", "ParquetWidth"].contains(&word)
+                };
+                one == other
+                    || (one_is_full && is_of_stream(one) && is_of_stream(other))
+                    || (is_of_column(one) && is_of_column(other))
             }
             (one, other) => one == other,
         }
