@@ -225,9 +225,6 @@ impl<B: IoBuf> ColumnQuery<'_, B> {
         let (first, last) = (*indices.start(), (*indices.end()).min(self.column.count.saturating_sub(1)));
         let wanted = (u64::from(last) + 1).saturating_sub(first.into());
         let filter = self.column.filter(FilterKind::Extract).with_parameters(first, last);
-        if wanted == 0 {
-            return self.nothing();
-        }
         self.words(NO_SECOND, wanted, filter).await
     }
 
