@@ -17,7 +17,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use nix::time::{ClockId, clock_gettime};
 use svala_benches::corpus::text;
-use svala_engine::{Device, Engine};
+use svala_engine::{Device, Engine, STREAM_END};
 use svala_software::{Deflater, Inflater, Level, Segment, Window};
 
 const BYTES: usize = 4 << 20;
@@ -26,8 +26,6 @@ const MEASURED: Duration = Duration::from_secs(4);
 const ROUNDS_MIN: u32 = 3;
 /// Bytes of a piece, of a stream that comes in pieces.
 const PIECE_BYTES: usize = 64 << 10;
-/// A last block with nothing in it.
-const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 
 fn main() {
     // Without `--bench` (as in tests) nothing is timed: each question is asked once.
@@ -142,8 +140,8 @@ fn deflate(name: &str, data: &[u8], level: u8, measured: Duration) {
         Candidate::new("ours, to go on", move |input, room| {
             let made = joined.deflate(input, room, Segment::NotLast).expect("room").written;
             // An end, so that it is a stream.
-            room[made..made + END.len()].copy_from_slice(&END);
-            made + END.len()
+            room[made..made + STREAM_END.len()].copy_from_slice(&STREAM_END);
+            made + STREAM_END.len()
         }),
         Candidate::new("zlib-rs", zlib_rs(level.into())),
         Candidate::new("libdeflate", move |input, room| {

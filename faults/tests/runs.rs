@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use svala::PAGE_BYTES;
 use svala_engine::Sysfs;
 use svala_faults::{Bench, Policy, Probe, Run, Setup, Target, TargetDevice, Workload};
 
 const BYTES: u64 = 2 << 20;
-const PAGE_BYTES: u64 = 4096;
 
 fn bench() -> Bench {
     Bench::new(Target { device: TargetDevice::Emulated, sysfs: Sysfs::new("/nowhere", "/nowhere") })
